@@ -616,12 +616,6 @@ def code_lines(text: str) -> list[str]:
     return [found.strip() for found in _CODE_LINE.findall(text)]
 
 
-def first_code_line(text: str) -> int:
-    """Return where the first line after the first begins that looks like code; else the length."""
-    found = _CODE_LINE.search(text, text.find("\n") + 1) if "\n" in text else None
-    return found.start() if found else len(text)
-
-
 def longest_repeat(text: str, *, width: int = 40, least: int = 4) -> str:
     """Return the text that is repeated at the end of a text, or ''.
 

@@ -56,7 +56,7 @@ def contents(folder):
         (GOOD + b"{broken\n", "line 2"),
         (b'{"text": "hello"}\n', ""),
         (b'{"instruction": "", "output": "x"}\n', "none of its 1 rows"),
-        (GOOD + b'{"messages": [{"role": "user", "content": "Sort."}]}\n', "line 2 has the fields messages"),
+        (GOOD + b'{"headline": "Sort."}\n', "in 1 of 2 rows, which is less than nine in ten; the first other row has the fields headline"),
         (GOOD + b'{"instruction": "\xff\xfe"}\n', "line 2"),
         (HUGE, "none of its 1 rows"),
     ],

@@ -35,7 +35,7 @@ ROWS = {
         "completion": [{"role": "assistant", "content": ANSWER}],
     },
     "preference": {"prompt": TASK, "chosen": ANSWER, "rejected": "pass"},
-    "benchmark": {"prompt": TASK, "reference_code": ANSWER},
+    "benchmark": {"prompt": TASK, "solution": ANSWER, "code": ""},
     "text": {
         "text": f"<|im_start|>user\n{TASK}<|im_end|>\n<|im_start|>assistant\n{ANSWER}<|im_end|>"
     },
@@ -80,7 +80,8 @@ SHAPES = [
     ("question and chosen", {"system": "S", "question": TASK, "chosen": ANSWER}, TASK, ANSWER),
     ("query", {"query": TASK, "answer": ANSWER, "resource": "x"}, TASK, ANSWER),
     ("question and context", {"question": "Q?", "context": "C", "answer": ANSWER}, "Q?\n\nC", ANSWER),
-    ("apps", {"question": TASK, "solutions": '["a = 1", "b = 2"]'}, TASK, "a = 1"),
+    ("apps", {"question": TASK, "solutions": '["a = 1", "b = 2"]'}, TASK,
+     "```python\na = 1\n```"),
     ("contests", {"description": TASK, "solutions": {"language": [2, 3], "solution": ["c", "p"]}},
      TASK, "```python\np\n```"),
     ("an empty instruction", {"instruction": "", "input": TASK, "output": ANSWER}, TASK, ANSWER),
@@ -90,8 +91,8 @@ SHAPES = [
     ("a truth value", {"instruction": TASK, "output": False}, TASK, "false"),
     ("nothing", {"instruction": TASK, "output": float("nan")}, TASK, ""),
     ("a program of a benchmark", {"prompt": "def f():\n", "canonical_solution": "    return 1\n"},
-     "def f():", "def f():\n    return 1"),
-    ("text and code", {"text": TASK, "code": ANSWER}, TASK, ANSWER),
+     "def f():", "```python\ndef f():\n    return 1\n```"),
+    ("text and code", {"text": TASK, "code": "done(1"}, TASK, "```\ndone(1\n```"),
     ("parts with a value", {"messages": [{"role": "user", "content": [
         {"type": "text", "value": TASK}]}, CHAT[1]]}, TASK, ANSWER),
     ("a chat in a cell", {"messages": repr(CHAT)}, TASK, ANSWER),

@@ -98,6 +98,15 @@ def test_bad_rows_are_refused_with_places_and_advice(tokenizer):
         assert part in said
 
 
+def test_rows_that_the_reader_leaves_out_are_no_fault(tokenizer):
+    """They are counted as left out, with and without drop."""
+    rows = [LESSON, LESSON._replace(place="a 2", why="labelled bad")]
+    for drop in (False, True):
+        read = tokenize_all(rows, WIZARDCODER, tokenizer, max_length=999, drop=drop)
+        assert [(row.place, row.why) for row in read.bad] == [("a 2", "labelled bad")]
+        assert len(read.examples) == 1
+
+
 def test_data_without_a_usable_row_is_refused(tokenizer):
     """A training without rows is an error."""
     for rows in ([], [placed("", "", "a 1")]):

@@ -61,6 +61,8 @@ class CandidateTask:
     """The heuristic that was applied."""
     rules: EliminateConfig
     """Limits of the rules."""
+    is_begun: bool = False
+    """Whether its addition was begun for the model with a case that the parent leaves open."""
 
     @property
     def is_english(self) -> bool:
@@ -101,13 +103,14 @@ class CandidateTask:
     @property
     def is_doubtful(self) -> bool:
         """Whether it adds so little that another attempt may do better."""
-        asks_for_more = self.heuristic.holds is TaskContents.NOTHING
+        asks_for_more = self.heuristic.holds is TaskContents.NOTHING and not self.is_begun
         return asks_for_more and self.n_new_words < self.rules.doubtful_words
 
     @property
     def is_weak(self) -> bool:
         """Whether a small model should try again, although the addition breaks no rule."""
-        return self.added is not None and self.is_english and self.strength < WEAK_BELOW
+        said_freely = self.added is not None and self.is_english and not self.is_begun
+        return said_freely and self.strength < WEAK_BELOW
 
 
 @dataclass(frozen=True, slots=True)

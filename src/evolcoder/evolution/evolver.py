@@ -15,14 +15,15 @@ a plain NO rejects a candidate, so the judge never decides alone.
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evolcoder.config.load import Config
-from evolcoder.engine.base import WHOLE_TRIES, Completion, Role
+from evolcoder.engine.base import STOP, WHOLE_TRIES, Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concatenate, tokenize
 from evolcoder.evolution.examples import with_similar_examples
-from evolcoder.evolution.heuristics import Heuristic
+from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm, Heuristic, TaskContents
+from evolcoder.evolution.openings import complete, openings_for
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
@@ -31,7 +32,7 @@ from evolcoder.evolution.styles import REWRITES_FROM, size_in_name
 from evolcoder.evolution.translations import FRAMES, frames_of, in_language
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
-from evolcoder.text import clean, named_language, one_line
+from evolcoder.text import clean, code_blocks, named_language, one_line
 
 VIOLATION_CHARS, SERVER_CHARS = 100, 400
 """Maximum characters of the evidence of an attempt, and of a server's words, in a drop."""
@@ -64,6 +65,9 @@ class Attempt:
     """Whether it passes but adds little."""
 
 
+BUILT_IN_TEMPLATES = {heuristic.name: heuristic.template for heuristic in BUILT_IN}
+
+
 class _Evolution:
     """The attempts at one task and their cost."""
 
@@ -86,7 +90,7 @@ class _Evolution:
         answered = ", ".join(filter(None, self.answered))
         return Usage(identity, self.sent, self.received, self.requests, answered)
 
-    def parse_candidate(self, completion: Completion) -> CandidateTask:
+    def parse_candidate(self, completion: Completion, *, is_begun: bool) -> CandidateTask:
         parsed = parse(clean(completion.text), self.parent.instruction, self.heuristic)
         cut_off = completion.is_truncated and not parsed.tail
         added = None if parsed.addition is None else tokenize(parsed.addition)
@@ -100,7 +104,20 @@ class _Evolution:
             cut_off,
             self.heuristic,
             self.config.eliminate,
+            is_begun,
         )
+
+    def opening(self, evolver: Role) -> str:
+        """Return how this attempt's addition begins; empty if the model begins it."""
+        asked = self.heuristic
+        own = BUILT_IN_TEMPLATES.get(asked.name) == asked.template
+        # Only models in this process are sure to continue what they seem to have begun.
+        if not (own and self.is_small and evolver.identity.startswith("gguf:")):
+            return ""
+        if asked.form is not ExampleForm.ADDITION or asked.holds is TaskContents.BOUND:
+            return ""
+        found = openings_for(asked.name, self.parent, round=self.round, seed=self.config.seed)
+        return found[len(self.attempts) % len(found)] if found else ""
 
     def hint(self) -> Reason | None:
         """Return the problem of the last attempt; a doubtful one is too equal to its parent."""
@@ -203,13 +220,9 @@ async def evolve(
 
 
 async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
-    asked, how = evolution.heuristic, evolution.config.evolve
-    messages = build(asked, evolution.parent.instruction, evolution.hint(), how.style)
-    tries = -(-WHOLE_TRIES // how.candidates)
-    completion = await evolver.ask(messages, seed=seed, tries=tries)
-    evolution.count(completion)
-    evolution.answered[completion.model] = None
-    candidate = evolution.parse_candidate(completion)
+    is_begun = evolution.opening(evolver) != ""
+    completion = await _ask(evolution, evolver, seed)
+    candidate = evolution.parse_candidate(completion, is_begun=is_begun)
     violation = _defect(completion) or find_violation(candidate)
     doubtful = violation is None and candidate.is_doubtful
     if doubtful and judge is not None:
@@ -218,6 +231,33 @@ async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, see
         )
         evolution.count(answer)
     return Attempt(candidate, violation, doubtful)
+
+
+async def _ask(evolution: _Evolution, evolver: Role, seed: int) -> Completion:
+    """Ask for a candidate; one that is begun for the model has its beginning in front."""
+    asked, how = evolution.heuristic, evolution.config.evolve
+    messages = build(asked, evolution.parent.instruction, evolution.hint(), how.style)
+    tries = -(-WHOLE_TRIES // how.candidates)
+
+    async def ask(begun: str) -> Completion:
+        said = (*messages, Message("assistant", begun)) if begun else messages
+        completion = await evolver.ask(said, seed=seed, tries=tries)
+        evolution.count(completion)
+        evolution.answered[completion.model] = None
+        return completion
+
+    opening = evolution.opening(evolver)
+    code = ""
+    if not opening or asked.holds is TaskContents.BAIT:
+        completion = await ask("")
+        blocks = code_blocks(completion.text) if opening else []
+        if not blocks or not blocks[0].closed or _defect(completion):
+            return completion
+        code = f"```{blocks[0].language or ''}\n{blocks[0].code}\n```\nDemand: "
+    completion = await ask(f"{code}{opening}")
+    is_ended = completion.is_truncated and "\n" in completion.text.strip()
+    text = f"{code}{complete(opening, completion.text)}"
+    return replace(completion, text=text, finish=STOP if is_ended else completion.finish)
 
 
 def _defect(completion: Completion) -> RuleViolation | None:

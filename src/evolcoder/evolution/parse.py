@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from evolcoder.evolution.heuristics import ExampleForm, Heuristic, TaskContents
 from evolcoder.evolution.rewriting import restore_code, split_distractor
 from evolcoder.natural_language import STOPS, ends_sentence, join_sentences
-from evolcoder.text import CodeBlock, code_blocks, first_code_line, words
+from evolcoder.text import CodeBlock, code_blocks, code_lines, words
 
 _SPECIAL = re.compile(r"<\|[^|>\n]*\|>")
 _NEW_TASK = re.compile(
@@ -82,7 +82,8 @@ _FOLLOWS = re.compile(
 """Words of other languages by which a task refers to attached data or code."""
 _PROGRAM_LINE = re.compile(
     r"^[ \t]*(?:(?:`{3,}|~{3,})|</?code>|>>> |(?:async )?def \w+ ?\(|class \w+[^.?!\n]*[:{][ \t]*$"
-    r"|import [\w.]+(?: as \w+)?(?:, ?[\w.]+)*;?[ \t]*$|from [\w.]+ import |\#include\b|\#!/|<\?php"
+    r"|import (?:static )?[\w.*]+(?: as \w+)?(?:, ?[\w.]+)*;?[ \t]*$|import \($"
+    r"|from [\w.]+ import |\#include\b|\#!/|<\?php"
     r"|<!DOCTYPE|<(?:html|head|body|div|script|style|table|form|svg|ul|ol|p|a|h\d)\b[^>\n]*>"
     r"|using [\w.:]+( [\w.:]+)?;|package [\w.]+;?[ \t]*$"
     r"|(?:public|private|protected|static) .*[{;(]"
@@ -206,7 +207,9 @@ def append_addition(parent: str, addition: str) -> str:
         if earlier and ends_sentence(earlier):
             return f"{join_sentences(earlier, addition)}{parent[len(earlier) :]}"
         return _add_around_code(parent, head, code, addition)
-    end = _last_sentence(head[: first_code_line(head)].rstrip())
+    end = _last_sentence(head)
+    if head[:end].endswith((":", "：")):
+        return f"{head}\n\n{addition}{_gap(parent, head)}{code}"
     return f"{join_sentences(head[:end], addition)}{head[end:]}{_gap(parent, head)}{code}"
 
 
@@ -237,11 +240,12 @@ def _gap(task: str, head: str) -> str:
 
 def _last_sentence(head: str) -> int:
     """Return where the last line that ends like a sentence ends; text after it is data."""
-    end = len(head)
+    end, in_code = len(head), set(code_lines(head)) if "\n" in head else set()
     while end > 0:
         start = head.rfind("\n", 0, end) + 1
         line = head[start:end].rstrip()
-        if start == 0 or (line and ends_sentence(line) and not line.endswith(";")):
+        is_sentence = ends_sentence(line) and not line.endswith(";") and line.strip() not in in_code
+        if start == 0 or (is_sentence and not line.lstrip().startswith(("#", "//", "--"))):
             return start + len(line)
         end = start - 1
     return len(head)

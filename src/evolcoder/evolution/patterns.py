@@ -186,6 +186,8 @@ EXPLAINS_ELSEWHERE = re.compile(
     r"我们(?:可以|需要|将)|首先，我们|以下是[^。\n]{0,12}(?:代码|实现|示例|步骤)|解决方案|这段代码|该函数使用"
     r"|具体步骤|このコードは|以下のコード|以下は[^。\n]{0,12}(?:コード|実装)|이 코드는"
     r"|다음은[^.\n]{0,12}코드"
+    r"|因此需要|是一种[^。\n]{0,30}(?:过程|方法|技术)|首先[^。\n]{1,40}然后[^。\n]{1,40}"
+    r"| — это (?:когда|слово|один|способ|процесс)|можно использовать (?:метод|функци)|вы сможете"
     r"|мы (?:можем|будем)|вот (?:код|пример|решение)|этот код|эта функция|для решения этой"
     r"|podemos|aquí (?:está|tienes)|este código|para resolver est"
     r"|nous pouvons|voici (?:le|un) code|ce code|pour résoudre cette"
@@ -250,6 +252,7 @@ this approach
 this snippet
 this method
 you would use
+you would implement
 you would need
 step 1
 step 2
@@ -368,7 +371,7 @@ BOUND_WORDS = frozenset("time space extra run take number element array list log
 
 BEHAVIOUR = re.compile(
     r"\b(?:ignor|skip|rais|throw|return|reject|refus|leave out|round|limit|accept|print|exit|includ"
-    r"|exclud|treat|group|rank|sort|compar|replac|merg|split|count|report|list|keep|kept|stop|warn"
+    r"|exclud|treat|group|rank|sort|compar|replac|merg|split|count|report|keep|kept|stop|warn"
     r"|stor|remov)\w*",
     re.IGNORECASE,
 )

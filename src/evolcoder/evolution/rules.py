@@ -410,9 +410,8 @@ def _equals_its_parent(candidate: CandidateTask) -> RuleViolation | None:
     if said := _says_nothing_new(candidate):
         return RuleViolation(Reason.EQUAL_TO_PARENT, said)
     new = candidate.new_words
-    least: float = (
-        candidate.rules.min_new_words if candidate.heuristic.holds is TaskContents.NOTHING else 2
-    )
+    asks_for_more = candidate.heuristic.holds is TaskContents.NOTHING and not candidate.is_begun
+    least: float = candidate.rules.min_new_words if asks_for_more else 2
     if candidate.n_new_words < least:
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"new: {', '.join(sorted(new)) or 'nothing'}")
     if restated := _restates(candidate):

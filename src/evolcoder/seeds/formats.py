@@ -57,6 +57,8 @@ ANSWERS = (
     "ideal", "generation", "reply",
 )  # fmt: skip
 """Fields with a response, in order of precedence."""
+PROGRAMS = frozenset({"canonical_solution", "reference_code", "solutions", "code"})
+"""Those of them that hold a program without a fence."""
 PLURALS = ("solutions", "answers", "outputs", "responses")
 """Those of them that hold several responses, in a list or in a text that is one in JSON."""
 TASKS = ("question", "query", "description", "inputs", "input", "task", "source")
@@ -350,7 +352,7 @@ def _benchmark(row: Fields) -> list[Turn]:
         return _pair(task, _answer(row), row)
     before = next((str(row[name]) for name in PREFIXES if isinstance(row.get(name), str)), "")
     after = row["suffix"] if isinstance(row.get("suffix"), str) else ""
-    return _pair(task, clean(f"{before}{solution}{after}"), row)
+    return _pair(task, _fenced(_trimmed(f"{before}{solution}{after}")), row)
 
 
 def _messages(row: Fields) -> list[Turn]:
@@ -438,8 +440,16 @@ def _answer(row: Fields, first: str = "") -> str:
     for name in dict.fromkeys(filter(None, (first, *ANSWERS))):
         value = row.get(name)
         if text := _one_answer(parsed_list(value) if name in PLURALS else value):
-            return text
+            return _fenced(text) if name in PROGRAMS else text
     return ""
+
+
+def _fenced(program: str) -> str:
+    """Put a program into a fence, so that nobody takes its comments for prose."""
+    if "```" in program:
+        return program
+    language = "python" if tree_of(program) is not None else ""
+    return f"```{language}\n{program}\n```"
 
 
 def _one_answer(value: object) -> str:

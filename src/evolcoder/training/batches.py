@@ -134,16 +134,24 @@ def tokenize_all(
     max_length: int,
     drop: bool,
 ) -> TokenizedData:
-    """Tokenize all rows; with `drop` bad rows are left out, else they are one TrainError."""
+    """Tokenize all rows; with `drop` bad rows are left out, else they are one TrainError.
+
+    Rows that the reader leaves out, since they need tools or are labelled bad, are left out anyway.
+    """
     examples: list[TokenizedRow] = []
+    left_out: list[BadRow] = []
     bad: list[BadRow] = []
     n_thoughts = 0
     for placed in rows:
+        if placed.why:
+            left_out.append(BadRow(placed.place, placed.why, "so it has no answer to train on"))
+            continue
         row = _checked(placed, template, tokenizer, max_length)
         n_thoughts += isinstance(row, TokenizedRow) and bool(placed.row.response.reasoning)
         (examples if isinstance(row, TokenizedRow) else bad).append(row)  # type: ignore[arg-type]
     if bad and not drop:
-        raise TrainError(_refusal(bad, len(bad) + len(examples), max_length))
+        raise TrainError(_refusal(bad, len(left_out) + len(bad) + len(examples), max_length))
+    bad += left_out
     if not examples:
         raise TrainError(f"no row can be trained on: {_counted(bad) or 'the data has no rows'}")
     return TokenizedData(tuple(examples), tuple(bad), n_thoughts)
@@ -152,8 +160,6 @@ def tokenize_all(
 def _checked(
     placed: PlacedRow, template: Template, tokenizer: "PreTrainedTokenizerBase", max_length: int
 ) -> TokenizedRow | BadRow:
-    if placed.why:
-        return BadRow(placed.place, placed.why, "so it has no answer to train on")
     if not placed.row.task.instruction.strip():
         return BadRow(placed.place, "no task", "no column with a task")
     if not placed.row.response.text.strip():
