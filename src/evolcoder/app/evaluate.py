@@ -29,7 +29,7 @@ from evolcoder.bench.base import (
 from evolcoder.bench.ds1000 import warm_modules
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import Template, template_named
-from evolcoder.bench.registry import bench_named, check_name
+from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
 from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.config import load as configs
@@ -213,13 +213,20 @@ def _check_benches(args: EvaluationOptions) -> None:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
     if args.n < 1 or (args.limit is not None and args.limit < 1):
         raise ConfigError("--n and --limit must be at least 1")
-    for name in _names(args):
-        check_name(name)
 
 
 def _names(args: EvaluationOptions) -> list[str]:
     found = [name.strip() for name in (args.bench or "").split(",")]
     return list(dict.fromkeys(filter(None, found)))
+
+
+def check_model(args: EvaluationOptions) -> None:
+    """Raise ModelError for a model that cannot be opened, before benchmarks are downloaded.
+
+    An unknown benchmark is told first, when it is read.
+    """
+    if args.model and not args.no_ask and set(_names(args)) <= BENCHES.keys():
+        models.check_spec(args.model)
 
 
 def check_options(args: EvaluationOptions) -> None:

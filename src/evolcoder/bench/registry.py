@@ -27,15 +27,10 @@ BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
 """Name -> function that reads the benchmark."""
 
 
-def check_name(name: str) -> None:
-    """Raise BenchError that suggests the nearest benchmark, if there is none of this name."""
-    if name not in BENCHES:
-        raise BenchError(f"unknown benchmark {name}; {_suggestion(name)}")
-
-
 def bench_named(name: str, folder: DataFolder) -> Bench:
     """Read a benchmark; for an unknown name, raise BenchError that suggests the nearest one."""
-    check_name(name)
+    if name not in BENCHES:
+        raise BenchError(f"unknown benchmark {name}; {_suggestion(name)}")
     return BENCHES[name](folder)
 
 

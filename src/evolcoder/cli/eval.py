@@ -123,8 +123,7 @@ def main(args: argparse.Namespace) -> int:
         return print_comparison(*args.compare, as_json=args.json)
     options = EvaluationOptions.of(vars(args))
     evaluate.check_options(options)
-    if options.model and not options.no_ask:
-        models.check_spec(options.model)  # before benchmarks are downloaded
+    evaluate.check_model(options)
     plan = make_plan(options)
     results, limit = run_cancellable(run_plan(plan, options))
     if args.no_grade:
