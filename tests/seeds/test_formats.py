@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.seeds.formats import FORMATS, SeedPair, format_of, mapped, read
+from evolcoder.seeds.formats import FORMATS, SeedPair, format_of, mapped, read, read_detected
 from evolcoder.seeds.rows import lineage_of
 
 TASK, ANSWER = "Sort it.", "    done()"
@@ -45,7 +45,7 @@ ROWS = {
 
 def texts(row):
     """Read a row in the format that is detected: the task and the answer."""
-    pair = read(row, format_of(row))
+    pair = read_detected(row)[1]
     return pair.instruction, pair.answer
 
 
@@ -113,6 +113,9 @@ SHAPES = [
      "x"),
     ("alpaca as text", {"text": f"Below.\n\n### Instruction:\n{TASK}\n\n### Response:\nx"}, TASK,
      "x"),
+    ("capitals", {"Question": TASK, "Answer": ANSWER}, TASK, ANSWER),
+    ("contents", {"contents": [{"role": "user", "parts": [{"text": TASK}]},
+     {"role": "model", "parts": [{"text": ANSWER}]}]}, TASK, ANSWER),
     ("guanaco", {"text": f"### Human: {TASK}### Assistant: x### Human: y"}, TASK, "x"),
     ("a chat in a text", {"system": "S", "chat": f"USER: {TASK}\n\nASSISTANT: x <|endoftext|>"}, TASK,
      "x"),
@@ -149,6 +152,12 @@ def test_published_shapes_are_read(row, task, answer):
         ({"messages": [{"role": "user", "content": f"<image>\n{TASK}"}, CHAT[1]]}, (),
          "needs an image"),
         ({"instruction": TASK, "output": "x", "images": ["a.png"]}, (), "needs an image"),
+        ({"image": "a.jpg", "instruction": TASK, "output": "x"}, (), "needs an image"),
+        ({"image": "python:3.11", "instruction": TASK, "output": "x"}, (), ""),
+        ({"messages": [{"role": "user", "content": [{"image": "f"}, {"text": TASK}]}, CHAT[1]]}, (),
+         "needs an image"),
+        ({"messages": [CHAT[0], {"role": "assistant", "content": [{"type": "tool_use", "id": "1"}]}]},
+         (), "needs tools"),
         ({"instruction": "Write XML with an <image> in it.", "output": "x"}, (), ""),
     ],
 )  # fmt: skip

@@ -20,7 +20,7 @@ import hashlib
 import json
 import re
 from ast import literal_eval
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
@@ -55,6 +55,8 @@ EXCHANGES = (
 """Keys of an item that is a question with its answer."""
 MEDIA = frozenset({"image", "audio", "video", "file"})
 """Beginnings of the types of parts that are no text, after `input_` or `output_`."""
+TOOL_CALLS = frozenset({"tool_use", "tool_call", "function_call", "functionCall"})
+"""Types of the parts of a content that call a tool."""
 NEEDS_TOOLS, NEEDS_IMAGE = "needs tools", "needs an image"
 MAX_LITERAL = 1 << 20
 """Longest text that is read as a list of turns."""
@@ -200,7 +202,10 @@ def _turn(value: object) -> list[Turn]:
     if isinstance(content, Mapping):
         content = content.get("parts") or content.get("text") or ""
     text, calls = _joined(content), value.get("tool_calls") or value.get("function_call")
-    needs = NEEDS_IMAGE if _has_media(content) or media_in(text) else ""
+    has_media = _has_media(content) or _has_part(content, MEDIA)
+    needs = NEEDS_IMAGE if has_media or media_in(text) else ""
+    if _has_part(content, TOOL_CALLS):
+        calls = calls or content
     if speaker == "assistant" and (is_call or calls or calls_tool(text)):
         needs = NEEDS_TOOLS
     extra = plain_text(calls) if calls else digest_of(content) if needs == NEEDS_IMAGE else ""
@@ -246,6 +251,17 @@ def _has_media(content: object) -> bool:
         if isinstance(part, Mapping)
     ]
     return any(kind.partition("_")[0] in MEDIA for kind in kinds)
+
+
+def _has_part(content: object, names: Collection[str]) -> bool:
+    """Whether a content has a part of one of these types, or with one of these keys and no type."""
+    parts = content if isinstance(content, list | tuple) else ()
+    return any(
+        str(part.get("type"))[:100] in names
+        or ("type" not in part and any(part.get(name) for name in names))
+        for part in parts
+        if isinstance(part, Mapping)
+    )
 
 
 def _thoughts(turn: Mapping[str, object]) -> str:

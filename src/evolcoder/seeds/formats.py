@@ -65,12 +65,15 @@ TASKS = ("question", "query", "description", "inputs", "input", "task", "source"
 """Fields with an instruction in `question-answer`, in order of precedence."""
 INPUTS = ("input", "context")
 """Fields with the input of an instruction."""
-CHATS = ("conversation", "chat", "dialogue", "dialog", "items", "turns", "mapping", "internal",
-         "data")  # fmt: skip
+CHATS = (
+    "conversation", "contents", "chat", "dialogue", "dialog", "items", "turns", "mapping",
+    "internal", "data",
+)  # fmt: skip
 """Fields with a chat, beside `messages` and `conversations`."""
 SYSTEMS = ("system", "system_prompt", "system_message")
 TOOLS = ("tools", "functions", "available_tools")
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
+_MEDIA_FILES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".mp4", ".wav", ".mp3", ".webm")
 LABELS = ("label", "kto_tag", "desirable")
 """Fields that say whether a response is good."""
 BAD = frozenset({"false", "0", "0.0", "no", "bad", "undesirable", "rejected"})
@@ -122,7 +125,11 @@ def read_detected(row: object) -> tuple[str | None, SeedPair]:
     if not isinstance(row, Mapping):
         return None, _NOTHING
     first: tuple[str | None, SeedPair] | None = None
-    for name in _formats_of(row):
+    names = _formats_of(row)
+    if not names:  # headers of tables are often capitalised
+        row = {str(name).strip().lower().replace(" ", "_"): value for name, value in row.items()}
+        names = _formats_of(row)
+    for name in names:
         pair = read(row, name)
         if pair.instruction:
             return name, pair
@@ -290,6 +297,8 @@ def _is_bad(value: object) -> bool:
 def _is_media(value: object) -> bool:
     if isinstance(value, list | tuple):
         return any(one is not None for one in value)
+    if isinstance(value, str):  # a column `image` may name other things, such as a container
+        return value.lower().endswith(_MEDIA_FILES) or value.startswith("data:")
     return isinstance(value, Mapping | bytes) and bool(value)
 
 
