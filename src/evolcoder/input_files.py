@@ -170,15 +170,20 @@ class _Begun(io.RawIOBase):
         return len(data)
 
 
+def begun(head: bytes, file: IO[bytes]) -> BinaryIO:
+    """Return a file whose first bytes were read already, with them."""
+    return io.BufferedReader(_Begun(head, file), _READ_BYTES)
+
+
 def as_utf8(file: IO[bytes]) -> BinaryIO:
     """Return a text file as UTF-8 without a byte order mark, if it has the mark of UTF-16 or 8."""
     head = file.read(len(codecs.BOM_UTF8))
     if head.startswith(codecs.BOM_UTF8):
         return cast("BinaryIO", file)
-    begun = io.BufferedReader(_Begun(head, file), _READ_BYTES)
+    whole = begun(head, file)
     if head.startswith(_UTF16_MARKS):
-        return io.BufferedReader(_Recoded(begun), _READ_BYTES)
-    return begun
+        return io.BufferedReader(_Recoded(whole), _READ_BYTES)
+    return whole
 
 
 def kind_of(mode: int) -> str:
@@ -229,12 +234,12 @@ def iter_values(file: IO[bytes]) -> Iterator[tuple[str, object]]:
         n_begun += len(line)
         if line.strip(b" \t\r\n" + codecs.BOM_UTF8) or n_begun > MAX_BLANK:
             break
-    begun = b"".join(first)
-    if _is_in_lines(begun):
-        for number, line in iter_lines(file, begun, lines=lines):
+    start = b"".join(first)
+    if _is_in_lines(start):
+        for number, line in iter_lines(file, start, lines=lines):
             yield f"line {number}", parse_value(line, number)
         return
-    joined = cast("IO[bytes]", io.BufferedReader(_Joined(begun, lines), _READ_BYTES))
+    joined = cast("IO[bytes]", io.BufferedReader(_Joined(start, lines), _READ_BYTES))
     for number, value in enumerate(_ArrayReader(joined, b"", "strict").sequence(), start=1):
         yield f"row {number}", value
 
@@ -256,9 +261,9 @@ class _Joined(io.RawIOBase):
         return n
 
 
-def _is_in_lines(begun: bytes) -> bool:
+def _is_in_lines(start: bytes) -> bool:
     """Whether the first line is a whole value, or no part of one."""
-    text = begun.decode("utf-8-sig", "replace").strip()
+    text = start.decode("utf-8-sig", "replace").strip()
     if not text.startswith("{") or len(text) > MAX_PARTS:
         return True
     try:
@@ -354,8 +359,8 @@ def read_head(file: IO[bytes]) -> bytes:
 
 def _split(file: IO[bytes], head: bytes, most: int) -> Iterator[bytes]:
     """Split into lines; a line longer than `most` is cut to one byte more than that."""
-    begun = BytesIO(head)
-    while line := begun.readline(most + 1):
+    first = BytesIO(head)
+    while line := first.readline(most + 1):
         if not line.endswith(b"\n") and len(line) <= most:
             line += file.readline(most + 1 - len(line))
         yield line

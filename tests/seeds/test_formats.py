@@ -94,6 +94,22 @@ SHAPES = [
     ("parts", {"instruction": TASK, "output": [{"type": "text", "text": "a"}]}, TASK, "a"),
     ("a truth value", {"instruction": TASK, "output": False}, TASK, "false"),
     ("nothing", {"instruction": TASK, "output": float("nan")}, TASK, ""),
+    ("a list in JSON", {"prompt": TASK, "completion": '["a", "b"]'}, TASK, '["a", "b"]'),
+    ("pairs in JSON", {"prompt": TASK, "chosen": '[["a", "b"]]'}, TASK, '[["a", "b"]]'),
+    ("a task that is a list", {"prompt": '["a", "b"]', "completion": "x"}, '["a", "b"]', "x"),
+    ("a chat in a cell of an answer", {"prompt": "?", "chosen": repr(CHAT)}, TASK, ANSWER),
+    ("objects", {"instruction": TASK, "output": [{"a": 1, "value": 2}, {"a": 3}]}, TASK,
+     '[{"a": 1, "value": 2}, {"a": 3}]'),
+    ("an object", {"instruction": TASK, "output": {"text": "a", "n": 1}}, TASK, '{"text": "a", "n": 1}'),
+    ("parts of an answer", {"instruction": TASK, "output": [{"type": "text", "text": "a"},
+     {"type": "text", "text": "b"}]}, TASK, "a\nb"),
+    ("a wrapped answer", {"prompt": TASK, "completion": [{"text": "x"}]}, TASK, "x"),
+    ("an odd language", {"description": TASK, "solutions": {"language": [[]], "solution": ["c"]}},
+     TASK, "```\nc\n```"),
+    ("a fence in a docstring", {"prompt": "def f():\n", "canonical_solution": "    '```'\n"},
+     "def f():", "````python\ndef f():\n    '```'\n````"),
+    ("code about calls of tools", {"messages": [CHAT[0], {"role": "assistant", "content":
+     "Use `<tool_call>`:\n```\n<tool_call>\n```"}]}, TASK, "Use `<tool_call>`:\n```\n<tool_call>\n```"),
     ("a program of a benchmark", {"prompt": "def f():\n", "canonical_solution": "    return 1\n"},
      "def f():", "```python\ndef f():\n    return 1\n```"),
     ("text and code", {"text": TASK, "code": "done(1"}, TASK, "```\ndone(1\n```"),
@@ -143,6 +159,8 @@ def test_published_shapes_are_read(row, task, answer):
         ({"prompt": TASK, "completion": "x", "label": True}, (), ""),
         ({"system_prompt": "S", "question": TASK, "response": "x"}, ("system turns",), ""),
         ({"question": TASK, "solutions": ["a", "b"]}, ("further answers",), ""),
+        ({"prompt": TASK, "response": ["a\na", "b"]}, ("further answers",), ""),
+        ({"messages": [{"role": "assistant", "content": "Hi."}, *CHAT]}, ("earlier turns",), ""),
         ({"messages": [CHAT[0], {"role": "assistant", "tool_calls": TOOL_CALL}]}, (), "needs tools"),
         ({"conversations": [CHAT[0], {"from": "function_call", "value": "f()"}]}, (), "needs tools"),
         ({"messages": [CHAT[0], {"role": "tool", "content": "1"}, CHAT[1]]}, (), "needs tools"),
@@ -221,7 +239,8 @@ def test_a_turn_may_come_in_parts():
 def test_an_answer_before_the_task_is_no_answer():
     """A chat opened by the model is read from the first user turn."""
     turns = [{"from": "gpt", "value": "Hello."}, {"from": "human", "value": TASK}]
-    assert read({"conversations": turns}, "sharegpt") == SeedPair(TASK, "")
+    pair = SeedPair(TASK, "", left_out=("earlier turns",), turns=("Hello.", TASK))
+    assert read({"conversations": turns}, "sharegpt") == pair
 
 
 DEEP: list = []

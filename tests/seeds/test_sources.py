@@ -83,6 +83,7 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
         "s.tsv": b"instruction\toutput\nDo 0.\t8\nDo 1.\t\n",
         "s.txt": b"Do 0.\r\n\r\n  Do 1.\n",
         "t.txt": LINE,
+        "a.txt": b'[\n{"instruction": "Do 0.", "output": 8},\n{"instruction": "Do 1."}\n]\n',
         "m.csv": b"messages\n\"[{'role': 'user', 'content': 'Do 0.'}]\"\n",
         "u.tsv": "instruction\toutput\nDo ä.\t8\n".encode("utf-16"),
     }
@@ -91,6 +92,8 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
         assert report.n_tasks == report.n_rows == (1 if name[0] in "mu" or name == "t.txt" else 2)
         assert records[0].instruction.startswith("Do")
         assert report.n_answers == (0 if name in {"s.txt", "m.csv"} else 1)
+    unclosed = b'instruction,output\nDo 0.,8\n"Do 1.,\nDo 2.,\n'
+    assert "row 2 has a quote that is never closed" in fault(read, seeds_file("q.csv", unclosed))
     assert "the fields name, kind" in fault(read, seeds_file("n.csv", b"name,kind\na,b\n"))
     assert "is not UTF-8" in fault(read, seeds_file("l.csv", "instruction\nä".encode("latin-1")))
 
@@ -112,6 +115,13 @@ def test_json_comes_in_other_layouts_too(read, seeds_file, data):
     records, report = read(seeds_file("s.json", data.encode()))
     assert report.n_tasks == report.n_rows >= 2
     assert records[0].instruction == "Do 0."
+
+
+def test_rows_in_a_field_are_rows_although_one_is_none(read, seeds_file):
+    """They are no chat; the row that is none is counted."""
+    data = json.dumps({"data": [*({"instruction": f"Do {n}."} for n in range(20)), None]})
+    report = read(seeds_file("s.json", data.encode()))[1]
+    assert (report.n_rows, report.n_tasks) == (21, 20)
 
 
 @pytest.mark.parametrize("packed", [".bz2", ".xz", ".zst"])

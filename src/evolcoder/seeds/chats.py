@@ -26,7 +26,7 @@ from itertools import zip_longest
 from typing import Literal
 
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
-from evolcoder.text import clean
+from evolcoder.text import clean, without_code
 
 Speaker = Literal["system", "user", "assistant", "tool"]
 
@@ -61,7 +61,7 @@ NEEDS_TOOLS, NEEDS_IMAGE = "needs tools", "needs an image"
 MAX_LITERAL = 1 << 20
 """Longest text that is read as a list of turns."""
 _CALL = re.compile(
-    r"<(?:tool_call|functioncall|function_call|tool_code)>|\[TOOL_CALLS\]", re.IGNORECASE
+    r"(?<!`)(?:<(?:tool_call|functioncall|function_call|tool_code)>|\[TOOL_CALLS\])", re.IGNORECASE
 )
 _MEDIA_MARK = re.compile(r"\A\s*<(image|video|audio)>|<(image|video|audio)>\s*\Z")
 """Placeholder of an image in a turn; in the middle of a text it is more likely a tag of XML."""
@@ -96,6 +96,20 @@ def turns_of(value: object) -> list[Turn]:
     if value and all(_is_pair(one) for one in value):
         return _pairs(value)
     return [turn for one in value for turn in (_exchanged(one) or _turn(one))]
+
+
+def turns_in_field(value: object) -> list[Turn]:
+    """Read the turns of a field that may hold a plain text; empty if it does.
+
+    A text may be a list in JSON itself, so it is a chat only if all its turns name their speakers.
+    """
+    if not isinstance(value, str):
+        return turns_of(value)
+    found = parsed_list(value)
+    if isinstance(found, Mapping):
+        found = next((found[key] for key in ("messages", "turns") if key in found), None)
+    is_chat = isinstance(found, list) and all(map(_turn, found))
+    return turns_of(found) if is_chat else []
 
 
 def parsed_list(value: object) -> object:
@@ -146,8 +160,11 @@ def media_in(text: str) -> bool:
 
 
 def calls_tool(text: str) -> bool:
-    """Whether a text contains the call of a tool, in the notation of a chat template."""
-    return _CALL.search(text) is not None
+    """Whether a text contains the call of a tool, in the notation of a chat template.
+
+    Code may be about such calls, so what is fenced or quoted is none.
+    """
+    return _CALL.search(text) is not None and _CALL.search(without_code(text)) is not None
 
 
 def _alternating(texts: Sequence[str]) -> list[Turn]:

@@ -44,6 +44,7 @@ from evolcoder.seeds.chats import (
     media_in,
     parsed_list,
     plain_text,
+    turns_in_field,
     turns_in_text,
     turns_of,
 )
@@ -78,10 +79,18 @@ LABELS = ("label", "kto_tag", "desirable")
 """Fields that say whether a response is good."""
 BAD = frozenset({"false", "0", "0.0", "no", "bad", "undesirable", "rejected"})
 """Values of a label that say that it is not."""
+_WRAPPERS = frozenset(
+    """text content value type role from id annotations index thinking reasoning summary signature
+    """.split()
+)
+"""Keys of an object that is no more than a response, or a part of one."""
+MAX_WRAPPERS = 8
+"""Most objects and lists that are opened to find a response."""
 PREFIXES = ("declaration", "code_prompt", "complete_prompt", "prompt")
 """Fields with the code that a benchmark's solution continues."""
 
 SYSTEM_TURNS, LATER_TURNS, HISTORY = "system turns", "later turns", "history"
+EARLIER_TURNS = "earlier turns"
 DECLARED_TOOLS, LABEL = "tools", "label"
 REJECTED, FURTHER = "rejected answers", "further answers"
 BLANK, UNKNOWN = "blank", "unknown"
@@ -156,11 +165,10 @@ def mapped(row: object, columns: Mapping[str, str]) -> object:
     found = {name: _at(row, column) for name, column in columns.items()}
     if "response" in found:
         found["output"] = found.pop("response")
-    instruction = parsed_list(found.get("instruction"))
-    if turns_of(instruction):  # a list of turns in place of a text
+    if turns_in_field(instruction := found.get("instruction")):  # turns in place of a text
         del found["instruction"]
         answer = found.pop("output", None)
-        found["messages"] = [*_listed(instruction), *_answer_turns(answer)]
+        found["messages"] = [*_listed(parsed_list(instruction)), *_answer_turns(answer)]
     return found
 
 
@@ -219,7 +227,9 @@ def _exchange(turns: list[Turn]) -> SeedPair:
     asked = turns[first:end]
     answer, needs, n_used = _answer_of(turns[end:])
     rest = [one for one in turns[end + n_used :] if one.speaker != "system" and _says(one)]
+    early = [one for one in turns[:first] if one.speaker != "system" and _says(one)]
     left = [SYSTEM_TURNS] if system else []
+    left += [EARLIER_TURNS] if early else []
     left += [LATER_TURNS] if rest and not needs else []
     said = [f"{turn.text}{turn.extra}" for turn in turns if turn.speaker != "system"]
     return SeedPair(
@@ -228,7 +238,7 @@ def _exchange(turns: list[Turn]) -> SeedPair:
         answer.thoughts,
         tuple(left),
         next((turn.needs for turn in asked if turn.needs), needs),
-        tuple(said) if rest or needs else (),
+        tuple(said) if early or rest or needs else (),
         "\n".join(system),
     )
 
@@ -256,7 +266,7 @@ def _asks(turns: list[Turn]) -> bool:
 
 def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
     """Add what other fields of a row say of the pair."""
-    if _BESIDE.isdisjoint(row):
+    if _BESIDE.isdisjoint(row) and not any(isinstance(one, list) for one in row.values()):
         return pair
     left, needs, context = list(pair.left_out), pair.needs, [pair.context]
     if any(_is_media(row.get(name)) for name in MEDIA):
@@ -273,7 +283,7 @@ def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
         left[left.index(LATER_TURNS)] = HISTORY
     if row.get("rejected"):
         left.append(REJECTED)
-    if any(_is_several(row.get(name)) for name in (*PLURALS, "instances")):
+    if any(_is_several(row.get(name), name) for name in (*ANSWERS, "instances")):
         left.append(FURTHER)
     if bad := [name for name in LABELS if name in row and _is_bad(row[name])]:
         left.append(LABEL)
@@ -291,7 +301,9 @@ def _declared_tools(row: Fields) -> str:
 
 
 def _is_bad(value: object) -> bool:
-    return isinstance(value, str | int | float) and str(value)[:20].strip().lower() in BAD
+    if isinstance(value, int | float):
+        return not value
+    return isinstance(value, str) and value[:20].strip().lower() in BAD
 
 
 def _is_media(value: object) -> bool:
@@ -407,7 +419,8 @@ def _preference(row: Fields) -> list[Turn]:
 
 def _prompted(row: Fields, prompt: object, answer: object) -> list[Turn]:
     """Read a prompt and its answer: texts, or lists of turns; an answer may be the whole chat."""
-    asked, said = turns_of(prompt), turns_of(_answer_turns(answer))
+    asked = turns_in_field(prompt)
+    said = turns_of(_answer_turns(answer, is_asked=bool(asked or plain_text(prompt).strip())))
     if any(turn.speaker == "user" for turn in said):
         return said
     if not asked and isinstance(prompt, str):
@@ -417,14 +430,18 @@ def _prompted(row: Fields, prompt: object, answer: object) -> list[Turn]:
     return [*asked, *said]
 
 
-def _answer_turns(answer: object) -> list[object]:
-    """Return an answer, a text, a turn or a list of turns, as a list of turns."""
-    answer = parsed_list(answer) if turns_of(answer) else answer
-    if isinstance(answer, list | tuple):
-        return list(answer)
-    if isinstance(answer, Mapping):
-        return [answer]
-    text = plain_text(answer)
+def _answer_turns(answer: object, *, is_asked: bool = True) -> list[object]:
+    """Return an answer, a text, a turn or a list of turns, as a list of turns.
+
+    Texts in a list are turns only if nothing `is_asked` before: otherwise they are the answer.
+    """
+    if isinstance(answer, str):
+        answer = parsed_list(answer) if turns_in_field(answer) else answer
+    listed: list[object] = [answer] if isinstance(answer, Mapping) else _listed(answer)
+    is_named = all(isinstance(one, Mapping) for one in listed)
+    if (is_named or not is_asked) and turns_of(listed):
+        return listed
+    text = _one_answer(answer, "completion")
     return [{"role": "assistant", "content": text}] if text else []
 
 
@@ -448,43 +465,55 @@ def _answer(row: Fields, first: str = "") -> str:
     """Return the first response of a row, that of field `first` before others."""
     for name in dict.fromkeys(filter(None, (first, *ANSWERS))):
         value = row.get(name)
-        if isinstance(value, list) and name not in PLURALS:
-            value = _joined(value)
-        if text := _one_answer(parsed_list(value) if name in PLURALS else value):
+        if text := _one_answer(parsed_list(value) if name in PLURALS else value, name):
             return _fenced(text) if name in PROGRAMS else text
     return ""
 
 
 def _fenced(program: str) -> str:
     """Put a program into a fence, so that nobody takes its comments for prose."""
-    if "```" in program:
+    is_python = tree_of(program) is not None
+    if "```" in program and not is_python:
         return program
-    language = "python" if tree_of(program) is not None else ""
-    return f"```{language}\n{program}\n```"
+    fence = "````" if "```" in program else "```"  # a docstring may have fences
+    return f"{fence}{'python' if is_python else ''}\n{program}\n{fence}"
 
 
-def _one_answer(value: object) -> str:
-    """Return a response as text: the first of several, and numbers and lists as JSON."""
-    if isinstance(value, Mapping):
-        if "solution" in value:
-            return _contest_solution(value)
-        inner = next((value[key] for key in ("text", "content", "value") if key in value), None)
-        return plain_text(value) if inner is None else _one_answer(inner)
-    if isinstance(value, list) and value and all(isinstance(one, str | Mapping) for one in value):
-        return _one_answer(value[0])
+def _one_answer(value: object, name: str) -> str:
+    """Return the response of a field as text: the first of several, and other values as JSON."""
+    for _ in range(MAX_WRAPPERS):
+        if isinstance(value, Mapping):
+            if name in PLURALS and "solution" in value:
+                return _contest_solution(value)
+            is_wrapped = name in PLURALS or _WRAPPERS.issuperset(value)
+            keys = (key for key in ("text", "content", "value") if key in value)
+            key = next(keys, None) if is_wrapped else None
+            if key is None:
+                break
+            value = value[key]
+        elif isinstance(value, list) and value and _holds_several(value, name):
+            value = value[0]
+        else:
+            break
+    parts = _listed(value)
+    if parts and all(isinstance(one, Mapping) and _WRAPPERS.issuperset(one) for one in parts):
+        value = turns_of([{"role": "assistant", "content": parts}])[0].text or value
     return "" if value == [] else _trimmed(plain_text(value))
 
 
-def _joined(value: list[object]) -> object:
-    """Join the parts of one answer; a list that is the answer itself is read as JSON."""
-    if value and all(
-        isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in value
-    ):
-        return "\n".join(part["text"] for part in value if isinstance(part, Mapping))
-    return value[0] if len(value) == 1 and isinstance(value[0], str) else plain_text(value)
+def _holds_several(values: list[object], name: str) -> bool:
+    """Whether the values of a list are responses each, rather than data or parts of one."""
+    if name in PLURALS or name in PROGRAMS:
+        return all(isinstance(one, str | Mapping) for one in values)
+    if all(isinstance(one, str) for one in values):  # short ones are data
+        return len(values) == 1 or any("\n" in str(one) for one in values)
+    return False
 
 
-def _is_several(value: object) -> bool:
+def _is_several(value: object, name: str) -> bool:
+    if name not in PLURALS and name != "instances":
+        texts = [one for one in _listed(value) if isinstance(one, str)]
+        return len(_listed(value)) == len(texts) > 1 and _holds_several(_listed(value), name)
     several = parsed_list(value)
     if isinstance(several, Mapping):
         several = next((one for one in several.values() if isinstance(one, list)), None)
@@ -499,7 +528,8 @@ def _contest_solution(several: Fields) -> str:
     names = {1: "python", 2: "cpp", 3: "python", 4: "java"}
     numbers = languages if isinstance(languages, list) and len(languages) == len(codes) else []
     at = numbers.index(3) if 3 in numbers else 0
-    language = names.get(numbers[at], "") if numbers else ""
+    number = numbers[at] if numbers else None
+    language = names.get(number, "") if isinstance(number, int) else ""
     return f"```{language}\n{plain_text(codes[at]).strip()}\n```"
 
 

@@ -9,6 +9,7 @@ unpickled or executed.
 'line 1'
 """
 
+import codecs
 import csv
 import gzip
 import io
@@ -212,7 +213,7 @@ def _text_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
         if kind in {".csv", ".tsv"}:
             yield from _csv_rows(text, name, kind)
         elif kind == ".txt":
-            yield from _plain_rows(text)
+            yield from _plain_rows(text, name)
         else:
             yield from _json_rows(text, name)
     except input_files.NotJSONError as error:
@@ -227,9 +228,14 @@ def _csv_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
             head = text.readline(input_files.MAX_BLANK)
             marks = "\t" if kind == ".tsv" else ",;\t|"
             delimiter = max(marks, key=lambda mark: (head.count(mark), -marks.index(mark)))
-            lines = chain([head], text)
+            lines = _Lines(chain([head], text))
             rows = csv.DictReader(lines, delimiter=delimiter, restkey=MORE_FIELDS)
             for number, row in enumerate(rows, start=1):
+                if lines.at_end:  # the row goes on to the end of the file
+                    raise SeedsError(
+                        f"{name}: row {number} has a quote that is never closed; close it, or "
+                        f"double it if it is part of a text"
+                    )
                 named = {str(key).strip(): value for key, value in row.items()}
                 yield SourceRow(f"row {number}", named)
     except UnicodeDecodeError as error:
@@ -240,9 +246,28 @@ def _csv_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
         raise SeedsError(f"{name}: is not CSV: {error}") from error
 
 
-def _plain_rows(file: BinaryIO) -> Iterator[SourceRow]:
-    """Read one task a line; a file whose first line is a JSON object holds rows of JSON."""
-    lines = input_files.iter_lines(file)
+class _Lines(Iterator[str]):
+    """Lines that say whether their end was reached."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.at_end = False
+        self._lines = lines
+
+    def __next__(self) -> str:
+        try:
+            return next(self._lines)
+        except StopIteration:
+            self.at_end = True
+            raise
+
+
+def _plain_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
+    """Read one task a line; a file that begins with a JSON object or array holds rows of JSON."""
+    head = input_files.read_head(file)
+    if re.match(rb"\[\s*[\[{]", head.lstrip(codecs.BOM_UTF8 + b" \t\r\n")):
+        yield from _json_rows(input_files.begun(head, file), name)
+        return
+    lines = input_files.iter_lines(file, head)
     first = next(lines, None)
     every = chain([] if first is None else [first], lines)
     is_json = first is not None and first[1].lstrip().startswith(b"{")
@@ -316,9 +341,16 @@ def _inner_rows(place: str, value: object) -> Iterator[SourceRow]:
 
 
 def _listed_rows(value: Mapping[str, object]) -> list[object]:
-    """Return the rows in the one field that is a list of rows, or in `train`, or those by id."""
+    """Return the rows in the one field that is a list of rows, or in `train`, or those by id.
+
+    More than half of the list must be rows; the reader counts the others.
+    """
     lists = {name: one for name, one in value.items() if isinstance(one, list) and one}
-    rows = {name: one for name, one in lists.items() if all(map(format_of, one))}
+    rows = {
+        name: one
+        for name, one in lists.items()
+        if 2 * sum(format_of(row) is not None for row in one) > len(one)
+    }
     if "train" in rows or len(rows) == 1:
         return rows.get("train") or next(iter(rows.values()))
     every = list(value.values())
