@@ -109,13 +109,19 @@ class TransformersEngine:
             return torch.full((ids.shape[0],), over, device=ids.device)
 
         torch.manual_seed(request.seed)
-        with torch.inference_mode():
-            found = self._model.generate(
-                prompt,
-                attention_mask=torch.ones_like(prompt),
-                stopping_criteria=[is_over],
-                **_sampling(request, most - n_prompt),
-            )
+        try:
+            with torch.inference_mode():
+                found = self._model.generate(
+                    prompt,
+                    attention_mask=torch.ones_like(prompt),
+                    stopping_criteria=[is_over],
+                    **_sampling(request, most - n_prompt),
+                )
+        except (RuntimeError, IndexError) as error:  # no memory, weights that are no numbers
+            why = one_line(str(error), WHY_CHARS)
+            raise EngineError(
+                "cannot generate", asked=self.identity, got=why, retryable=False, rejected=True
+            ) from error
         ids = found[0, n_prompt:].tolist()
         if cancelled.is_set() or self._closing.is_set():
             raise EngineError("the answer was cut off", asked=self.identity, retryable=True)
