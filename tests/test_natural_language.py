@@ -73,6 +73,22 @@ def test_a_prompt_takes_the_likeliest_language():
     assert prompt_language("Fix it") == ""
 
 
+def test_short_words_and_letters_that_other_languages_have_do_not_make_a_text_theirs():
+    """`a` and `do` are words of Czech, and `y` of Spanish; a few words are no evidence."""
+    for text in ("Implement a stack in C++", "Do a quicksort", "Add two numbers x and y"):
+        assert prompt_language(text) in {"", "en"}, text
+    for addition in ("Add a flag, a cache, a timeout.", "Plot y, then y + 1: y > 1."):
+        assert changed_language(TASKS["en"], addition) == ""
+    assert prompt_language("Crea una classe Stack in Java") == "it"
+    assert prompt_language("Utwórz klasę Stack w Javie") == "pl"
+
+
+def test_a_name_in_code_ends_where_a_script_without_blanks_goes_on():
+    """Nothing separates it from the text of the language."""
+    assert prompt_language("Pythonのdefaultdictで単語を数えるcount_words関数を書く") == "ja"
+    assert changed_language(TASKS["zh"], "Python的my_func函数须跳过所有空值并且返回结果。") == ""
+
+
 @pytest.mark.parametrize(
     ("before", "addition", "joined"),
     [

@@ -223,11 +223,13 @@ def iter_values(file: IO[bytes]) -> Iterator[tuple[str, object]]:
             yield f"row {number}", value
         return
     lines = _split(file, head, MAX_MB << 20)
-    begun = b""
+    first, n_begun = [], 0
     for line in lines:
-        begun += line
-        if line.strip(b" \t\r\n" + codecs.BOM_UTF8) or len(begun) > MAX_BLANK:
+        first.append(line)
+        n_begun += len(line)
+        if line.strip(b" \t\r\n" + codecs.BOM_UTF8) or n_begun > MAX_BLANK:
             break
+    begun = b"".join(first)
     if _is_in_lines(begun):
         for number, line in iter_lines(file, begun, lines=lines):
             yield f"line {number}", parse_value(line, number)

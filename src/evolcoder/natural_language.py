@@ -65,8 +65,10 @@ _COMMON: dict[str, frozenset[str]] = {
     code: frozenset(listed.split())
     for code, listed in {
         "en": "the of and to that is which with from for are if must it by this be not should each"
+        " a i in do no an die care how"
         " write function create list number string return returns program given",
-        "de": "der die das und eine einer einen ein den dem des mit von für ist nicht auf zu wenn"
+        "de": "in der die das und eine einer einen ein den dem des mit von für ist nicht auf zu"
+        " wenn"
         " werden soll aus im zur sie auch sich oder wird dass nach bei alle keine"
         " schreibe schreiben erstelle funktion liste zahl zahlen zeichenkette gibt zurück"
         " zurückgibt programm als",
@@ -80,10 +82,11 @@ _COMMON: dict[str, frozenset[str]] = {
         "pt": "o os uma um e que em de para com do da dos das por se não ao como cada ou deve no"
         " na é são seu"
         " escreva crie função lista número números retorna retorne devolve cadeia programa",
-        "it": "il lo gli una un e che di per con del della dei delle se non deve ogni o nel nella"
+        "it": "in il lo gli una un e che di per con del della dei delle se non deve ogni o nel"
+        " nella"
         " è sono al alla"
         " scrivi crea funzione lista numero numeri restituisce stringa programma",
-        "nl": "de het een en van die dat met voor is niet op te als wordt moet uit zijn of naar"
+        "nl": "in de het een en van die dat met voor is niet op te als wordt moet uit zijn of naar"
         " elke door ook"
         " schrijf functie lijst getal getallen geeft programma",
         "pl": "i w z na do który która która się nie jest oraz dla od po lub jeśli przez każdy musi"
@@ -149,7 +152,8 @@ _QUOTED = re.compile(
     r"|「[^」\n]{0,200}」|『[^』\n]{0,200}』|„[^“”\n]{0,200}[“”]|(?<![\w'])'[^'\n]{0,200}'(?!\w)"
     r"|https?://\S+"
 )
-_NAME_IN_CODE = re.compile(r"\b[A-Za-z]\w*(?:[._(]\w*|[a-z][A-Z]\w*)+|\b[A-Z][A-Z0-9]+\b")
+_NAME_IN_CODE = re.compile(r"\b[A-Za-z]\w*(?:[._(]\w*|[a-z][A-Z]\w*)+|\b[A-Z][A-Z0-9]+\b", re.ASCII)
+"""In ASCII letters, since no blank ends a name in Chinese or Japanese text."""
 _NAMES_LANGUAGE = re.compile(
     r"\b(?:english|chinese|german|french|spanish|russian|japanese|korean|arabic|hindi|italian"
     r"|portuguese|hebrew|greek|thai|cyrillic|latin|unicode|translat\w*|transliterat\w*|pinyin"
@@ -306,9 +310,19 @@ def _changed_code(old: str, new: str) -> str:
 
 
 def _by_common_words(prose: str, *, min_hits: int = MIN_HITS, min_lead: float = MIN_LEAD) -> str:
-    """Return the language with most common words in a text, if it is clearly ahead."""
+    """Return the language with most common words in a text, if it is clearly ahead.
+
+    Single Latin letters may be names of variables: each counts once, and none by itself unless
+    other letters of the text have accents.
+    """
     hits: Counter[str] = Counter()
-    for word in words(prose):
-        hits.update(_CODES_OF.get(word, ()))
+    split = words(prose)
+    letters = {word for word in split if len(word) == 1 and word.isascii()}
+    for word in split:
+        if word not in letters:
+            hits.update(_CODES_OF.get(word, ()))
+    if hits or any(char.isalpha() and not char.isascii() for char in prose):
+        for word in letters:
+            hits.update(_CODES_OF.get(word, ()))
     (best, n), (_, next_n) = [*hits.most_common(2), ("", 0), ("", 0)][:2]
     return best if n >= min_hits and n >= min_lead * next_n else ""

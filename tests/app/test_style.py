@@ -8,7 +8,10 @@ import pytest
 
 import evolcoder as ec
 import toys
+from evolcoder.app.models import OpenedModels
+from evolcoder.app.style import style_of_model
 from evolcoder.cli.main import main
+from evolcoder.engine.prices import FREE, price_of
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError, RunFolderError, UserError
 from evolcoder.storage.run_store import STYLE_META, RunStore
@@ -124,6 +127,36 @@ def test_what_is_known_is_not_measured(model, style, more, style_said):
     assert (fact()["style"], fact()["probe"]) == (style, {})
     assert style_said in fact()["why"]
     assert toy.n == (0 if more.get("preset") else N_SEEDS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "identity", "is_rewriting"),
+    [
+        ("openai:gpt-4o", "https://api.openai.com/v1", True),
+        ("hf:models/gpt-4o", "hf:0123", None),
+        ("models/gpt-4o.gguf", "gguf:0123", None),
+        ("http://127.0.0.1:1/v1#gpt-4o", "http://127.0.0.1:1/v1", None),
+    ],
+)
+def test_only_a_servers_model_is_known_by_name_or_costs_money(spec, identity, is_rewriting):
+    """Folders and files in this process have any name; before they are opened too."""
+    name = spec.partition("#")[2] or spec.rpartition(":")[2].rpartition("/")[2]
+    opened = OpenedModels(ScriptedEngine(str, identity=identity), name)
+    for one in (opened, None):
+        choice = style_of_model(spec, one)
+        assert (choice and choice.style == "rewrite") is is_rewriting
+    is_free = identity.startswith(("hf:", "gguf:"))
+    assert (price_of("gpt-4o", identity, {}) == FREE) is is_free
+
+
+def test_seeds_that_are_too_long_to_be_asked_are_not_measured():
+    """They say nothing about a style, and are replaced."""
+    rows = [json.loads(line) for line in Path("seeds.jsonl").read_text().splitlines()]
+    rows[:4] = [{**row, "instruction": row["instruction"] + " a word" * 900} for row in rows[:4]]
+    Path("seeds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    run(Toy())
+    assert {count["measured"] for count in fact()["probe"].values()} == {N_SEEDS - 4}
+    assert {count["usable"] for count in fact()["probe"].values()} == {N_SEEDS - 4}
 
 
 def test_a_run_keeps_its_style_and_says_which():

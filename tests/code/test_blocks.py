@@ -1,5 +1,7 @@
 """Finding the program of a response, or the reason why there is none."""
 
+import time
+
 import pytest
 
 from evolcoder.code.blocks import MAX_CHARS, find_program
@@ -66,3 +68,18 @@ def test_a_translation_may_be_in_either_language():
     """If only the task names languages, all of them are candidates."""
     program = find_program("def f(x):\n    return x", ["cpp", "python"])
     assert (program.language, program.alternatives) == ("cpp", ("python",))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = 1\nA" + " bcd" * 20_000 + " ~\n",
+        "output " * 12_000 + "\nhello\n```\nx = 1\n```\n",
+    ],
+    ids=["a long sentence", "a line that says output often"],
+)
+def test_long_lines_are_searched_in_linear_time(text):
+    """Without a time that grows with the square of a line's length."""
+    start = time.process_time()
+    find_program(text, ["python"])
+    assert time.process_time() - start < 5

@@ -10,7 +10,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm
 from evolcoder.evolution.prompts import WHOLE_TASK_HINTS, build
-from evolcoder.evolution.rewriting import REWRITING
+from evolcoder.evolution.rewriting import REWRITING, split_distractor
 from evolcoder.evolution.styles import (
     Style,
     UsableShare,
@@ -105,6 +105,19 @@ def test_a_distractor_leaves_the_code_of_the_task_in_place():
     text = rewritten(f"{kept}\n\nA draft:\n{DRAFT}", REPAIR, heuristic="misdirect")
     assert text.startswith(f"{kept}\n\n")
     assert text.endswith(DRAFT)
+
+
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [
+        ("编写一个函数，对列表排序。须稳定。下面是草稿：", "编写一个函数，对列表排序。须稳定。"),
+        ("सूची क्रमबद्ध करें। एक मसौदा:", "सूची क्रमबद्ध करें।"),
+        ("Sort the numbers stably, beginning with this draft:",) * 2,
+    ],
+)
+def test_the_announcement_of_a_distractor_takes_no_other_sentence_along(before, kept):
+    """Sentences end as their script ends them, and one that says all stays."""
+    assert split_distractor(f"{before}\n{DRAFT}", SORT).prose == kept.rstrip(":")
 
 
 def test_a_distractor_is_no_demand():

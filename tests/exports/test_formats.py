@@ -168,3 +168,11 @@ def test_axolotl_is_pointed_at_fields_that_exist(child, name):
     user = body[format.axolotl["field_messages"]][0]
     assert user[keys["content"]] == child.task.instruction
     assert user[keys["role"]] in {"user", "human"}
+
+
+def test_lineage_that_no_file_can_hold_is_left_out(child):
+    """Of folders of earlier versions; each column keeps its own value then."""
+    came = {"id": "\ud800", "round": 1 << 70, "tests_strength": 10**400, "heuristic": "deepen"}
+    columns = FORMATS["trl"].columns(replace(child, lineage=came))
+    assert columns["heuristic"] == "deepen"
+    assert {**columns, "heuristic": child.task.heuristic} == FORMATS["trl"].columns(child)

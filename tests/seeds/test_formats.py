@@ -7,6 +7,7 @@ import pytest
 
 from evolcoder.config.load import SeedsConfig
 from evolcoder.seeds.formats import FORMATS, SeedPair, format_of, mapped, read
+from evolcoder.seeds.rows import lineage_of
 
 TASK, ANSWER = "Sort it.", "    done()"
 CHAT = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
@@ -88,6 +89,9 @@ SHAPES = [
     ("no instruction", {"instruction": None, "input": TASK, "output": ANSWER}, TASK, ANSWER),
     ("a number", {"instruction": TASK, "output": 8}, TASK, "8"),
     ("a list", {"instruction": TASK, "output": [1, 2]}, TASK, "[1, 2]"),
+    ("a list of texts", {"instruction": TASK, "output": ["a", "b"]}, TASK, '["a", "b"]'),
+    ("one text in a list", {"instruction": TASK, "output": ["a"]}, TASK, "a"),
+    ("parts", {"instruction": TASK, "output": [{"type": "text", "text": "a"}]}, TASK, "a"),
     ("a truth value", {"instruction": TASK, "output": False}, TASK, "false"),
     ("nothing", {"instruction": TASK, "output": float("nan")}, TASK, ""),
     ("a program of a benchmark", {"prompt": "def f():\n", "canonical_solution": "    return 1\n"},
@@ -290,3 +294,24 @@ def test_a_response_of_thinking_alone_is_none():
     """The task has no answer then."""
     pair = read({"instruction": TASK, "output": "<think>hm"}, "output")
     assert (pair.answer, pair.thoughts) == ("", "hm")
+
+
+OURS = {"id": "a", "root": "a", "parent": ""}
+
+
+@pytest.mark.parametrize(
+    ("row", "lineage"),
+    [
+        ({"id": 17, "parent": 3.5, "round": 2}, {"id": "17", "round": 2}),
+        ({"id": "\ud800", "round": False}, {"id": "\ufffd"}),
+        ({"id": 1 << 80, "round": -1, "heuristic": 5}, {}),
+        (
+            {**OURS, "round": 1 << 70, "tests_strength": 10**400, "pass_rate": float("nan")},
+            {"id": "a", "root": "a"},
+        ),
+        ({**OURS, "tests_strength": 1, "runs": 4}, {"id": "a", "root": "a", "tests_strength": 1}),
+    ],
+)
+def test_lineage_is_what_exports_can_hold(row, lineage):
+    """Numbers of rows are ids; values that no file can hold are none."""
+    assert lineage_of(row) == lineage

@@ -1,5 +1,6 @@
 """What a training needs is checked before its first step."""
 
+import json
 import shutil
 from types import SimpleNamespace
 
@@ -67,3 +68,22 @@ def test_weights_are_counted_from_headers(toy_base, tmp_path):
     (tmp_path / "model.safetensors").write_bytes(b"\xff" * 20)
     assert preflight.count_weights(str(tmp_path)) is None
     assert preflight.count_weights("nobody/none") is None
+
+
+def test_weights_in_two_layouts_are_counted_once(tmp_path):
+    """Some bases hold the files of their makers' loader beside those that are read."""
+    import torch
+    from safetensors.torch import save_file
+
+    tensors = {name: torch.zeros(10, 10) for name in ("a", "b")}
+    parts = {name: f"model-{name}.safetensors" for name in tensors}
+    for name, part in parts.items():
+        save_file({name: tensors[name]}, tmp_path / part)
+    save_file(tensors, tmp_path / "consolidated.safetensors")
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": parts}))
+    assert preflight.count_weights(str(tmp_path)) == 200
+    index.write_text("[]")
+    assert preflight.count_weights(str(tmp_path)) is None
+    save_file(tensors, tmp_path / "model.safetensors")
+    assert preflight.count_weights(str(tmp_path)) == 200

@@ -19,11 +19,13 @@ from evolcoder.app.models import OpenedModels
 from evolcoder.app.progress import SEPARATOR, Work, print_note, show_text
 from evolcoder.config.load import Config, EvolveConfig
 from evolcoder.engine import gguf_header
-from evolcoder.engine.base import Role
+from evolcoder.engine.base import IN_PROCESS, Role
 from evolcoder.engine.endpoint import is_loopback
 from evolcoder.errors import UnjudgedError, UserError
+from evolcoder.evolution.candidate import tokenize
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import Heuristic, choose
+from evolcoder.evolution.rules import find_hopeless
 from evolcoder.evolution.styles import (
     Style,
     StyleChoice,
@@ -115,14 +117,15 @@ def asks_for_style(config: EvolveConfig) -> bool:
 def style_of_model(spec: str, evolver: OpenedModels | None) -> StyleChoice | None:
     """Return the style for an evolver by what is known of it, None if nothing is.
 
-    A name of a hosted model counts only where it is not served from this machine, whose servers
-    answer to any name. Without an open evolver, its spec alone is read.
+    A name of a hosted model counts only where it is not served from this machine: files have any
+    name, and servers answer to any. Without an open evolver, its spec alone is read.
     """
     identity = evolver.engine.identity if evolver else spec
     if identity.startswith("scripted"):
         return StyleChoice(Style.APPEND, "prepared answers have no style of their own")
     name = evolver.model if evolver else spec.partition("#")[2] or spec.rpartition(":")[2]
-    hosted = not is_loopback(urlsplit(identity).hostname or "")
+    is_here = identity.startswith(IN_PROCESS) or spec.endswith(".gguf")
+    hosted = not is_here and not is_loopback(urlsplit(identity).hostname or "")
     return style_for(name, billions=_billions(evolver), hosted=hosted)
 
 
@@ -174,9 +177,13 @@ async def measure(
     `waits` says what the requests wait for, such as a batch. Raises BudgetReached, EngineError as a
     run does, and UserError if the server rejected or failed at every seed; then nothing is stored.
     """
-    tasks = store.sample_seeds(N_TRIED)
+    tasks = [
+        task
+        for task in store.sample_seeds(N_TRIED)
+        if find_hopeless(tokenize(task.instruction), config.eliminate) is None
+    ]
     if not tasks:
-        return StyleChoice(Style.APPEND, "there are no seeds")
+        return StyleChoice(Style.APPEND, "no seed is asked")
     shown = min(N_SEEDS, len(tasks))
     print_note(
         f"evolve.style: the size of {evolver.model} is not known, so both styles are measured on "

@@ -108,7 +108,8 @@ def check_loop_training(config: LoopConfig, folder: Path, *, recipe: Recipe, n_g
     student = config.student.path
     if (n_weights := preflight.count_weights(_base_path(student))) is None:
         return ""
-    need = preflight.disk_need(recipe, n_weights=n_weights, n_trained=n_weights, n_steps=MANY_STEPS)
+    n_trained = n_weights if recipe.method == "full" else 0  # an adapter is small
+    need = preflight.disk_need(recipe, n_weights=n_weights, n_trained=n_trained, n_steps=MANY_STEPS)
     n_models = _n_models(config)
     models = preflight.DiskNeed(n_models * need.model, need.checkpoint, 0)
     preflight.check_disk(folder, models, recipe, what=f"{n_models} models")

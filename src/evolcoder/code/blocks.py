@@ -65,8 +65,9 @@ _SIGNS: Mapping[str, re.Pattern[str]] = {
 }
 """What is in nearly every program of a language, and in few other texts."""
 _COMMENT = re.compile(r"\s*(?:#|//|/\*|\*|--|<!--|;;)")
-_PROSE = re.compile(r"\s*[A-Z][\w',]*(?: [\w'`,():-]+){4,}.*[.:!?]\s*$")
-_SHOWS_OUTPUT = re.compile(r"^[^\n`]*\boutput\b[^\n`]*:?[ \t]*\n\s*```[ \t]*\n", re.I | re.M)
+_PROSE = re.compile(r"\s*[A-Z][\w',]*(?: [\w'`,():-]+){3} [\w'`,():-].*[.:!?]\s*$")
+"""A sentence of five words; no part of it can match a long line in many ways."""
+_SHOWS_OUTPUT = re.compile(r"^(?=[^\n`]*\boutput\b)[^\n`]*\n\s*```[ \t]*\n", re.I | re.M)
 """Text before an untagged fence that announces a program's output."""
 _PROGRAM_STATEMENTS = (
     ast.FunctionDef,

@@ -169,6 +169,10 @@ class Completion:
         return f"only thought came: {len(self.reasoning)} characters, and no answer"
 
 
+IN_PROCESS = ("gguf:", "hf:")
+"""How the identities of engines begin whose models run in this process."""
+
+
 class Engine(Protocol):
     """Answers requests; safe for concurrent use by coroutines of one event loop."""
 

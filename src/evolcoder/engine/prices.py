@@ -18,10 +18,10 @@ from typing import Any
 
 from evolcoder.config.load import Config, Price
 from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
-from evolcoder.engine.base import Completion
+from evolcoder.engine.base import IN_PROCESS, Completion
 
 FREE = Price(input=0.0, output=0.0)
-_LOCAL = ("gguf:", "scripted")
+_LOCAL = (*IN_PROCESS, "scripted")
 MAX_COUNT = 2**31
 """Larger counts are no counts."""
 MAX_DIGITS = 10

@@ -18,7 +18,7 @@ import re
 from dataclasses import dataclass, replace
 
 from evolcoder.config.load import Config
-from evolcoder.engine.base import STOP, WHOLE_TRIES, Completion, Message, Role
+from evolcoder.engine.base import IN_PROCESS, STOP, WHOLE_TRIES, Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concatenate, tokenize
 from evolcoder.evolution.examples import with_similar_examples
@@ -180,7 +180,7 @@ def _described(violation: RuleViolation, max_chars: int) -> str:
 def is_small(evolver: Role) -> bool:
     """Return whether a model is too small to rewrite: by its name, or run in this process."""
     size = size_in_name(evolver.model)
-    return evolver.identity.startswith("gguf:") if size is None else size < REWRITES_FROM
+    return evolver.identity.startswith(IN_PROCESS) if size is None else size < REWRITES_FROM
 
 
 async def evolve(

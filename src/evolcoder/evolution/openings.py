@@ -33,6 +33,7 @@ class _Kind:
     """A kind of task with the openings for it."""
 
     like: frozenset[str]
+    needs: frozenset[str]
     nouns: tuple[str, ...]
     asks_for_words: bool
     by_heuristic: dict[str, tuple[str, ...]]
@@ -79,7 +80,12 @@ def _kind_of(text: str) -> _Kind:
     def likeness(kind: _Kind) -> float:
         return sum(weights[word] for word in kind.like & found)
 
-    fitting = [kind for kind in _kinds() if kind.asks_for_words == asks_for_words]
+    fitting = [
+        kind
+        for kind in _kinds()
+        if kind.asks_for_words == asks_for_words
+        and not (kind.needs and kind.needs.isdisjoint(found))
+    ]
     best = max(fitting, key=likeness)
     return best if likeness(best) or asks_for_words else fitting[-1]
 
@@ -90,6 +96,7 @@ def _kinds() -> tuple[_Kind, ...]:
     return tuple(
         _Kind(
             tokenize(kind["like"]).content_words,
+            tokenize(kind.get("needs", "")).content_words,
             tuple(kind.get("nouns", ())),
             kind.get("asks_for_words", False),
             {

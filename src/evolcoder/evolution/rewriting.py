@@ -22,6 +22,7 @@ from evolcoder.evolution.heuristics import (
     WorkedExample,
 )
 from evolcoder.evolution.prompts import HINTS, WHOLE_TASK_HINTS
+from evolcoder.natural_language import STOPS
 from evolcoder.records import Reason
 from evolcoder.text import CodeBlock, code_blocks, code_lines, without_code, words
 
@@ -169,8 +170,9 @@ def split_distractor(text: str, parent: str) -> SplitTask:
 
 
 def _without_last_sentence(text: str) -> str:
-    end = max(text.rfind(mark) + len(mark) for mark in (". ", "? ", "! ", ".\n", "\n"))
-    return text[:end].rstrip() if end > 1 else ""
+    """Remove the sentence that ends in a colon; only the colon if there is no other."""
+    end = max((found.end() for found in _SENTENCE_END.finditer(text)), default=0)
+    return text[:end].rstrip() or text.rstrip(" :：")
 
 
 def restore_code(text: str, parent: str, attached: str) -> str:
@@ -205,6 +207,7 @@ _HINT_RUNS = frozenset(
     if "time" not in (run := split[at : at + N_HINT_WORDS])
 )
 """Runs without those about bounds, which there are few ways to word."""
+_SENTENCE_END = re.compile(rf"[.?!;](?=\s)|[{''.join(c for c in STOPS if not c.isascii())}]|\n")
 _MEANS = re.compile(r",? by (?:simply |first )?\w{2,20}ing\b[^.\n]{0,60}", re.IGNORECASE)
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 
 from evolcoder.config.load import ExportFormat
 from evolcoder.records import Check, CheckResult, Response, Row, Task, Usage
+from evolcoder.text import clean
 
 Columns = dict[str, object]
 
@@ -132,9 +133,17 @@ def _brought(row: Row, own: Columns, checked: set[str]) -> Columns:
         name: float(value) if isinstance(own[name], float) and isinstance(value, int) else value
         for name, value in row.lineage.items()
         if name in own
+        and _is_storable(value)
         and _OF_CHECK.get(name, name) not in checked
         and not (name == "verified" and checked)
     }
+
+
+def _is_storable(value: object) -> bool:
+    """Whether a file can hold a value; folders of earlier versions may have others."""
+    if isinstance(value, str):
+        return clean(value) == value
+    return not isinstance(value, int) or abs(value) < 1 << 63
 
 
 _WHY_NOT_RUN = {

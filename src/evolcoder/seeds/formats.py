@@ -439,6 +439,8 @@ def _answer(row: Fields, first: str = "") -> str:
     """Return the first response of a row, that of field `first` before others."""
     for name in dict.fromkeys(filter(None, (first, *ANSWERS))):
         value = row.get(name)
+        if isinstance(value, list) and name not in PLURALS:
+            value = _joined(value)
         if text := _one_answer(parsed_list(value) if name in PLURALS else value):
             return _fenced(text) if name in PROGRAMS else text
     return ""
@@ -462,6 +464,15 @@ def _one_answer(value: object) -> str:
     if isinstance(value, list) and value and all(isinstance(one, str | Mapping) for one in value):
         return _one_answer(value[0])
     return "" if value == [] else _trimmed(plain_text(value))
+
+
+def _joined(value: list[object]) -> object:
+    """Join the parts of one answer; a list that is the answer itself is read as JSON."""
+    if value and all(
+        isinstance(part, Mapping) and isinstance(part.get("text"), str) for part in value
+    ):
+        return "\n".join(part["text"] for part in value if isinstance(part, Mapping))
+    return value[0] if len(value) == 1 and isinstance(value[0], str) else plain_text(value)
 
 
 def _is_several(value: object) -> bool:

@@ -30,7 +30,7 @@ from evolcoder.seeds.formats import (
     why_unread,
 )
 from evolcoder.seeds.sources import rows_of
-from evolcoder.text import one_line
+from evolcoder.text import clean, one_line
 
 LINEAGE = ("id", "root", "parent")
 """Columns that identify a row of our own exports."""
@@ -49,6 +49,8 @@ MIN_READ = 0.9
 """Minimum share of the rows of a file that must be read; blank rows do not count."""
 HOPELESS = 100
 """A file is given up after this many rows if none of them was read."""
+MAX_COUNT = 1 << 31
+"""Limit of counts in lineage columns."""
 _FIELDS_CHARS = 120
 _SUBSUMED = {"output": {"alpaca"}, "response": {"alpaca"}}
 """Formats that name the same rows as another one, which has further fields."""
@@ -246,12 +248,24 @@ def lineage_of(value: object) -> dict[str, str | int | float]:
         return {}
     is_ours = all(isinstance(value.get(key), str) for key in LINEAGE)
     kinds = LINEAGE_KINDS if is_ours else {name: LINEAGE_KINDS[name] for name in _NAMING}
-    found: dict[str, str | int | float] = {}
-    for name, kind in kinds.items():
-        one = value.get(name)
-        if isinstance(one, str | int | float) and isinstance(one, kind) and one is not True:
-            found[name] = one
-    return {name: one for name, one in found.items() if one != ""}
+    found = {name: _lineage_value(name, value.get(name)) for name in kinds}
+    return {name: one for name, one in found.items() if one is not None and one != ""}
+
+
+def _lineage_value(name: str, value: object) -> str | int | float | None:
+    """Return the value of a lineage column as every export can hold it; None if it cannot.
+
+    Texts can be encoded, counts have 31 bits, and the number of a row is an id too.
+    """
+    kind = LINEAGE_KINDS[name]
+    if isinstance(value, bool):
+        return None
+    if kind is str:
+        is_number = isinstance(value, int) and name in LINEAGE and abs(value) < 1 << 63
+        return clean(value) if isinstance(value, str) else str(value) if is_number else None
+    if isinstance(value, int):
+        return value if 0 <= value < MAX_COUNT else None
+    return value if isinstance(value, float) and kind is not int and 0 <= value <= 1 else None
 
 
 def describe_fields(value: object) -> str:

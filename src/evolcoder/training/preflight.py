@@ -108,7 +108,7 @@ def count_weights(spec: str) -> int | None:
     path = Path(os.path.expanduser(spec))  # noqa: PTH111 - pathlib's may raise
     try:
         if path.is_dir():
-            files = sorted(path.glob("*.safetensors"))
+            files = _weight_files(path)
             return sum(map(_weights_of, files)) if files else None
         return _weights_of_gguf(path) if spec.endswith(".gguf") and path.is_file() else None
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -172,6 +172,17 @@ def _size(folder: Path) -> int:
             except OSError:
                 continue
     return found
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """Return the files that a loader reads: some folders hold the same weights in two layouts."""
+    index, whole = folder / "model.safetensors.index.json", folder / "model.safetensors"
+    if whole.is_file():
+        return [whole]
+    if index.is_file():
+        named = json.loads(index.read_text("utf-8"))["weight_map"].values()
+        return [folder / name for name in sorted(set(named))]
+    return sorted(folder.glob("*.safetensors"))
 
 
 def _weights_of(path: Path) -> int:
