@@ -27,6 +27,9 @@ MAX_FOREIGN_LETTERS = 3
 """Distinct letters of scripts that the parent lacks which are still taken for symbols."""
 MIN_HITS, MIN_LEAD = 3, 2.0
 """Common words that a language needs at least, and how far ahead of the next one it must be."""
+CHARS_PER_HIT = 150
+"""A text that is plainly English has one of its commonest words in so many characters."""
+_QUOTES = ('"', "`", " '")
 _WEIGHTS = {"han": 3, "kana": 2, "hangul": 2}
 """How many Latin letters a letter of a script is worth."""
 _SCRIPTS = {
@@ -124,6 +127,10 @@ _COMMON: dict[str, frozenset[str]] = {
     }.items()
 }
 """Most common words of tasks by ISO 639-1 code."""
+_ENGLISH = tuple(
+    f" {word} " for word in "the and with from which that this are must should".split()
+)
+"""Words that are common in English and in no other language here."""
 _CODES_OF: dict[str, tuple[str, ...]] = {
     word: tuple(code for code, listed in _COMMON.items() if word in listed)
     for word in frozenset().union(*_COMMON.values())
@@ -176,6 +183,8 @@ class NaturalLanguage:
 
 def natural_language(text: str) -> NaturalLanguage:
     """Return the script and language of a text's prose."""
+    if _is_plainly_english(text):
+        return NaturalLanguage("latin", "en")
     prose = _prose(text)
     script = _main_script(_script_weights(prose))
     if script in _CODE_OF_SCRIPT:
@@ -199,6 +208,8 @@ def changed_language(before: str, after: str, *, slips: bool = True) -> str:
     Foreign letters are accepted in quotations and code, in tasks about languages, and as single
     symbols such as a Greek letter; without `slips`, wherever most of the text is in the language.
     """
+    if _is_plainly_english(before) and _is_plainly_english(after):
+        return ""
     if before.isascii() and after.isascii():
         return _changed_code(_prose(before), _prose(after))
     old, new = _prose(before), _prose(after)
@@ -244,6 +255,15 @@ def script_of(char: str) -> str:
         return ""
     first = unicodedata.name(char, "").lower().partition(" ")[0]
     return "" if first in _NO_SCRIPT else _SCRIPTS.get(first, first)
+
+
+def _is_plainly_english(text: str) -> bool:
+    """Whether a text in ASCII without quotations is English; costs a tenth of the whole search."""
+    if not text.isascii() or any(mark in text for mark in _QUOTES):
+        return False
+    lowered = text.lower()
+    n = sum(map(lowered.count, _ENGLISH))
+    return n >= MIN_HITS and n * CHARS_PER_HIT >= len(text)
 
 
 def _prose(text: str) -> str:

@@ -484,11 +484,12 @@ def _fences(text: str) -> Iterator[tuple[re.Match[str], re.Match[str] | None]]:
     docstring: examples in docstrings have fences too. If nothing else closes the block, they do,
     and so does a shorter fence than the opening one, which models write by mistake.
     """
-    fences = list(_FENCE.finditer(text))
+    fences = list(_FENCE.finditer(text)) if "```" in text or "~~~" in text else []
+    has_docstrings = '"""' in text or "'''" in text
     at = 0
     while at < len(fences):
         start = fences[at]
-        closing = _closing(text, fences, at)
+        closing = _closing(text if has_docstrings else "", fences, at)
         yield start, None if closing is None else fences[closing]
         if closing is None:
             return
@@ -496,7 +497,10 @@ def _fences(text: str) -> Iterator[tuple[re.Match[str], re.Match[str] | None]]:
 
 
 def _closing(text: str, fences: list[re.Match[str]], at: int) -> int | None:
-    """Return the place of the fence that closes the block which begins at the fence `at`."""
+    """Return the place of the fence that closes the block which begins at the fence `at`.
+
+    `text` is empty if it has no docstrings.
+    """
     start, fallback = fences[at], None
     quotes = _OpenDocstring()
     end = start.end()

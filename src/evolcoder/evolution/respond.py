@@ -165,10 +165,10 @@ def _is_in_another_language(task: Task, text: str) -> tuple[Reason, str] | None:
     if "```" not in text and has_code(text):
         return None
     prose = without_code(text)
-    if count_words(prose) < MIN_PROSE_WORDS or names_language(task.instruction):
-        return None
     changed = changed_language(task.instruction, prose, slips=False)
-    return (Reason.WRONG_LANGUAGE, f"the answer's prose: {changed}") if changed else None
+    if not changed or count_words(prose) < MIN_PROSE_WORDS or names_language(task.instruction):
+        return None
+    return Reason.WRONG_LANGUAGE, f"the answer's prose: {changed}"
 
 
 def _lacks_code(task: Task, text: str) -> tuple[Reason, str] | None:
