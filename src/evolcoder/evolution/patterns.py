@@ -343,7 +343,7 @@ DONE_BY: tuple[tuple[re.Pattern[str], re.Pattern[str]], ...] = tuple(
         ),
         (
             r"\bempty\b",
-            r"if not \w|len\(\w+\) ?(?:==|<|>) ?[01]|\.length ?===? ?0|isEmpty|if \(!\w",
+            r"if not \w|len\(\w+\) ?(?:==|<|>) ?[01]|\.length ?===? ?0|isEmpty|empty\(|if \(!\w",
         ),
         (r"\bnegative\b", r"< ?0|abs\(|<= ?0"),
         (r"\b(?:none|null)\b", r"\bNone\b|\bnull\b"),
