@@ -215,3 +215,23 @@ def test_hostile_rows_are_looked_at_like_any_other(tmp_path, text):
         for function in functions_of(one.response.text):
             assert function.source
             counted(function.source)
+
+
+def test_a_leak_is_no_leak_of_the_rows_that_share_its_id(tmp_path):
+    """Rows that are derived from one row have its id."""
+    rows = [
+        {"id": "x", "root": "x", "parent": "", "instruction": task, "output": "pass"}
+        for task in ("Sort a list.", "Plot a circle with three colours.")
+    ]
+    path, target = tmp_path / "x.jsonl", tmp_path / "out.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+    async def leaked(left):
+        found = {
+            row.task.id: [{"item": "Toy/1"}] for row in left if "circle" in row.task.instruction
+        }
+        return LeakCounts(found, ())
+
+    summary = asyncio.run(clean_file(str(path), CleanConfig(), seed=0, out=target, leaked=leaked))
+    assert summary.dropped == {"leak": 1}
+    assert [json.loads(line) for line in target.read_text().splitlines()] == rows[:1]

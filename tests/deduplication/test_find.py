@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deduplication.hashing import Hashing
-from evolcoder.deduplication.find import Document, Similarity, find_duplicates
+from evolcoder.deduplication.find import TURN_END, Document, Similarity, find_duplicates
 from evolcoder.deduplication.minhash import choose_bands, fold, jaccard, shingles
 
 LONG = [
@@ -45,6 +45,13 @@ def test_case_and_white_space_make_no_difference():
     """Texts that differ in case, white space or Unicode normalisation are exact duplicates."""
     found = drops([Document("a", "Café: sort  it"), Document("b", "cafe\u0301:\nSORT it")])
     assert found == {"b": ("a", "exact", 1.0)}
+
+
+def test_a_turn_ends_where_it_ends():
+    """Chats of the same words in other turns are no duplicates."""
+    chats = (["Sort it.", "x y", "z"], ["Sort it. x", "y", "z"])
+    documents = [Document(str(n), TURN_END.join(turns)) for n, turns in enumerate(chats)]
+    assert not list(find_duplicates(documents, Similarity(), seed=0))
 
 
 def test_a_near_duplicate_names_its_match_and_the_exact_similarity():

@@ -310,3 +310,13 @@ def test_no_room_for_digests_is_an_error_of_ours(monkeypatch):
         for row in range(10_000):
             seen.first(f"text {row}", row)
     seen.close()
+
+
+def test_a_system_turn_is_no_end_of_a_task(read, seeds_file):
+    """Rows of the same words in other turns are no duplicates."""
+    turns = [
+        {"role": "system", "content": "Use Python."},
+        {"role": "user", "content": "Sort it."},
+    ]
+    rows = [{"instruction": "Sort it. Use Python."}, {"messages": turns}]
+    assert read(seeds_file("s.jsonl", rows))[1].n_tasks == 2

@@ -151,11 +151,23 @@ async def _leaks_of(
     """Run leak detection on the remaining rows."""
     if leaked is None:
         return LeakCounts({})
-    return await leaked(
-        with_all_turns(placed.row)
-        for number, placed in enumerate(placed_rows(source))
-        if not is_dropped[number] and is_readable(placed.row)
-    )
+    rows = _left(source, is_dropped)
+    return await leaked(with_all_turns(row) for _, row in rows if is_readable(row))
+
+
+def _left(source: SeedsConfig, is_dropped: bytearray) -> Iterator[tuple[int, Row]]:
+    """Yield the rows that are left with their numbers, each with an id of its own.
+
+    Rows derived from one row share its id, and a leak among them is none of the others.
+    """
+    seen: set[str] = set()
+    for number, placed in enumerate(placed_rows(source)):
+        task = placed.row.task
+        if task.id in seen:
+            task = replace(task, id=f"{task.id}#{number}")
+        seen.add(task.id)
+        if not is_dropped[number]:
+            yield number, replace(placed.row, task=task)
 
 
 def with_all_turns(row: Row) -> Row:
@@ -174,9 +186,8 @@ def _leaks(
     why = leaks.evidence
     if not why:
         return
-    for number, placed in enumerate(placed_rows(source)):
-        id = placed.row.task.id
-        if not is_dropped[number] and id in why:
+    for number, row in _left(source, is_dropped):
+        if (id := row.task.id) in why:
             evidence = {"number": number, "id": id, "hits": why[id]}
             yield number, {"stage": "clean", "reason": "leak", **evidence}
 

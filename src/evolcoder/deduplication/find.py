@@ -135,7 +135,8 @@ class Corpus:
 
     def add(self, document: Document) -> str:
         """Add a document; return its folded text."""
-        folded, id = fold(document.text), clean(document.id)
+        id = clean(document.id)
+        folded = TURN_END.join(map(fold, document.text.split(TURN_END)))
         record = f"{id}\0{clean(document.text)}".encode()
         with temporary_file_errors():
             self._file.write(record)

@@ -31,6 +31,8 @@ from evolcoder.text import AUXILIARY, clean, code_blocks, named_language
 
 _OF_CHATS = "chat: "
 """Before the instructions of chats among the texts seen."""
+_PART_END = "\x1e"
+"""Between the parts of a row's identity, which are compared each for itself."""
 _NEEDS = {NEEDS_TOOLS: Reason.NEEDS_TOOLS, NEEDS_IMAGE: Reason.NEEDS_IMAGE}
 
 
@@ -193,7 +195,7 @@ def read_seeds(config: SeedsConfig, *, every: bool = False) -> Seeds:
 
 def _identity(pair: SeedPair) -> str:
     """Return the text by which a seed is the double of another one."""
-    return "\x1e".join((pair.instruction, *pair.turns, pair.context)).rstrip("\x1e")
+    return _PART_END.join((pair.instruction, *pair.turns, pair.context)).rstrip(_PART_END)
 
 
 class _SeenTexts:
@@ -226,7 +228,8 @@ class _SeenTexts:
 
 
 def _digest(text: str) -> bytes:
-    return hashlib.blake2b(" ".join(text.split()).encode(), digest_size=16).digest()
+    folded = _PART_END.join(" ".join(part.split()) for part in text.split(_PART_END))
+    return hashlib.blake2b(folded.encode(), digest_size=16).digest()
 
 
 def _language(pair: SeedPair) -> str | None:
