@@ -83,6 +83,23 @@ def test_short_words_and_letters_that_other_languages_have_do_not_make_a_text_th
     assert prompt_language("Utwórz klasę Stack w Javie") == "pl"
 
 
+@pytest.mark.parametrize(
+    ("code", "text"),
+    [
+        ("es", "Ordena la lista de productos por precio.\nproductos = [{'n': 'a', 'p': 3}]"),
+        ("es", "Explica cómo funciona quicksort"),
+        ("pt", "Calcule o fatorial de n"),
+        ("it", "Ordina la lista in ordine crescente"),
+        ("de", "Erkläre, wie Quicksort funktioniert"),
+        ("fr", "Calcule la factorielle de n"),
+        ("pl", "Oblicz silnię n"),
+    ],
+)
+def test_the_verb_of_a_short_task_tells_its_language(code, text):
+    """A task is mostly a request, and short ones have few other common words."""
+    assert prompt_language(text) == code
+
+
 def test_a_name_in_code_ends_where_a_script_without_blanks_goes_on():
     """Nothing separates it from the text of the language."""
     assert prompt_language("Pythonのdefaultdictで単語を数えるcount_words関数を書く") == "ja"

@@ -74,28 +74,36 @@ _COMMON: dict[str, frozenset[str]] = {
         " wenn"
         " werden soll aus im zur sie auch sich oder wird dass nach bei alle keine"
         " schreibe schreiben erstelle funktion liste zahl zahlen zeichenkette gibt zurück"
-        " zurückgibt programm als",
+        " zurückgibt programm als"
+        " sortiere berechne finde implementiere erkläre korrigiere gegeben wörter datei klasse",
         "fr": "le la les de des une un et qui dans pour est du que avec sur par ne pas au aux si ou"
         " doit ce cette sont donnée chaque"
         " crée écris écrivez écrire créez fonction nombre nombres renvoie retourne chaîne"
-        " programme",
+        " programme"
+        " calcule trouve implémente explique dictionnaire mots fichier",
         "es": "el la los las una un y que en de para con del por se es si no debe al como cada o"
         " su lo esta este son"
-        " escribe escriba crea función lista número números devuelva devuelve cadena programa",
+        " escribe escriba crea función lista número números devuelva devuelve cadena programa"
+        " ordena invierte calcula encuentra implementa explica corrige cómo dado palabras clase",
         "pt": "o os uma um e que em de para com do da dos das por se não ao como cada ou deve no"
         " na é são seu"
-        " escreva crie função lista número números retorna retorne devolve cadeia programa",
+        " escreva crie função lista número números retorna retorne devolve cadeia programa"
+        " ordene inverta calcule encontre implemente explique corrija como dado palavras classe",
         "it": "in il lo gli una un e che di per con del della dei delle se non deve ogni o nel"
         " nella"
         " è sono al alla"
-        " scrivi crea funzione lista numero numeri restituisce stringa programma",
+        " scrivi crea funzione lista numero numeri restituisce stringa programma"
+        " ordina inverti calcola trova implementa spiega correggi come parole classe",
         "nl": "in de het een en van die dat met voor is niet op te als wordt moet uit zijn of naar"
         " elke door ook"
-        " schrijf functie lijst getal getallen geeft programma",
+        " schrijf functie lijst getal getallen geeft programma"
+        " sorteer bereken vind implementeer maak woorden",
         "pl": "i w z na do który która która się nie jest oraz dla od po lub jeśli przez każdy musi"
-        " napisz funkcję listy liczb zwraca",
+        " napisz funkcję listy liczb zwraca"
+        " posortuj oblicz znajdź zaimplementuj wyjaśnij utwórz",
         "cs": "a v na se je do který která která pro není nebo pokud s z ze jako každý musí"
-        " napište funkci seznamu čísel vrátí",
+        " napište funkci seznamu čísel vrátí"
+        " seřaď vypočítej najdi implementuj vysvětli vytvoř",
         "sv": "och en ett som att i av för med är inte på om den det ska varje från eller till"
         " skriv funktion lista tal returnerar",
         "ro": "și în care cu de la pentru este nu o un din sau dacă trebuie fiecare să se"

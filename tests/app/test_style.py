@@ -188,9 +188,10 @@ def test_a_run_of_an_earlier_version_appends():
     assert (fact()["style"], fact()["probe"]) == ("append", {})
 
 
-def test_seeds_that_a_server_rejects_are_replaced():
+def test_seeds_that_a_server_rejects_are_replaced(capsys):
     """They say nothing about a style; if all are rejected, the user is asked and may answer."""
     run(Toy(rejects=["list 0.", "list 1."]))
+    assert "measuring both styles: 22/22 requests done" in capsys.readouterr().err
     assert fact()["probe"]["append"]["measured"] == 10
     Path("r").rename("other")
     with pytest.raises(UserError, match=r"set evolve\.style to append or rewrite"):

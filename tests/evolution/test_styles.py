@@ -33,6 +33,10 @@ FIX = "Fix this Python function, which is slow and fails for rows of text that h
 INDENTED = "\n".join(f"    {line}" for line in CODE.splitlines())
 CUT, MOVED = CODE.replace("    s = 0\n", ""), CODE.replace("        s", "    s")
 LONG = "```python\ndef f(x):\n    x = list(x)\n    x.sort(key=abs)\n    return x\n```"
+QUERY, TABLE = (
+    "Write a SQL query",
+    "CREATE TABLE t (id int);\nINSERT INTO t VALUES (1);\nINSERT INTO t VALUES (2);",
+)
 DRAFT = "```python\ndef sort_numbers(x):\n    return sorted(x)\n```"
 
 
@@ -73,6 +77,7 @@ def rewritten(answer, parent=SORT, *, heuristic="constrain"):
         (FIX, REPAIR, "constrain", f"{FIX}\n```python\n{CODE}\n```"),
         (f"{SORT[:-1]}, stably, and by magnitude without infinite ones.", f"{SORT}\n[3, 1]", "constrain", f"{SORT[:-1]}, stably, and by magnitude without infinite ones.\n[3, 1]"),
         (f"{SORT[:-1]} such as [3, 9], stably, by magnitude.", f"{SORT}\n[3, 1]", "constrain", f"{SORT[:-1]} such as [3, 9], stably, by magnitude."),
+        (f"{QUERY} that lists the ids of t without duplicates, largest first.", f"{QUERY}.\n{TABLE}", "constrain", f"{QUERY} that lists the ids of t without duplicates, largest first.\n\n{TABLE}"),
         (f"{FIX}\nAnd nested ones.", REPAIR, "deepen", f"{FIX}\nAnd nested ones.\n\n```python\n{CODE}\n```"),
     ],
 )  # fmt: skip

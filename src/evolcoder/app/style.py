@@ -62,8 +62,8 @@ class _Outcome:
 class _Progress:
     """Counts the requests of a measurement."""
 
-    def __init__(self, total: int) -> None:
-        self.done, self.total = 0, total
+    def __init__(self) -> None:
+        self.done = self.total = 0
 
     async def count(self, outcome: Awaitable[_Outcome | None]) -> _Outcome | None:
         found = await outcome
@@ -190,10 +190,11 @@ async def measure(
         f"{shown} seeds ({2 * shown} requests, half of them those of round 1)"
     )
     found: list[dict[Style, _Outcome]] = []
-    progress = _Progress(2 * shown)
+    progress = _Progress()
     async with show_text(lambda: progress.text(waits()), progress.work):
         while len(found) < N_SEEDS and tasks:
             n = N_SEEDS - len(found)
+            progress.total = progress.done + len(Style) * len(tasks[:n])
             outcomes = await _outcomes(tasks[:n], config, evolver, progress)
             found, tasks = (
                 [*found, *(both for both in outcomes if len(both) == len(Style))],

@@ -184,7 +184,8 @@ def restore_code(text: str, parent: str, attached: str) -> str:
     lines = _code(parent)
     if attached and text and "\n" not in text and _repeats_request(text, parent):
         new = set(words(text)) - set(words(_request(parent)))
-        return f"{text}\n{attached}" if new.isdisjoint(words(attached)) else text
+        if new.isdisjoint(words(attached)):
+            return f"{text}\n{attached}"
     if len(lines) <= MAX_DATA_LINES or not text or _code(text) or set(lines) & _lines(text):
         return text
     blocks = [f"```{b.language or ''}\n{b.code.rstrip()}\n```" for b in code_blocks(parent)]
