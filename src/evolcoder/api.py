@@ -227,8 +227,8 @@ async def verify_async(
     `tests` and `difficulty` need a `model`, which writes tests and further answers. `out` is a run
     folder; an existing one is resumed. `columns` are those of the rows, as in `read`. `workers` is
     the number of concurrent programs. `retry_rejected` checks rows again whose checks a model
-    server rejected or failed at. `max_usd`, `max_tokens`, `config` and `settings` are as in
-    `evolve`.
+    server, the sandbox or the check itself failed at, or that lacked the tools of a language.
+    `max_usd`, `max_tokens`, `config` and `settings` are as in `evolve`.
 
     Rows keep their lineage. Raises UserError, EngineError or SandboxError.
 

@@ -152,6 +152,11 @@ def test_a_failing_sandbox_or_machine_gives_not_run(store, error):
     rows = verify(store, Failing(error))
     assert {row.task.ordinal: row.verdicts[0].kind for row in rows}[3] == "not_run"
     assert [kind for _, kind, _ in store.db.read("SELECT * FROM events")] == ["sandbox"]
+    assert reopen_unverified(store) == 0  # no model server is at fault
+    assert reopen_unverified(store, unjudged=True) == 1
+    again = verify(store, Failing({}))
+    assert {row.verdicts[0].kind for row in again} == {"passed"}
+    assert len(again) == len(rows)
 
 
 def test_verdict_details_contain_no_lone_surrogates(store):

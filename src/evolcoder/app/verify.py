@@ -164,6 +164,15 @@ def resolve_languages(store: RunStore, config: Config, handle: SandboxHandle) ->
     return tuple(recorded["languages"])
 
 
+def _take_languages(store: RunStore, handle: SandboxHandle) -> None:
+    """Verify rows in the languages whose tools were installed since the first session, too."""
+    recorded = store.meta(VERIFY_META, VerifyFacts)
+    if recorded is not None and recorded["checks"]:
+        languages = list(dict.fromkeys((*recorded["languages"], *handle.languages)))
+        store.set_meta(VERIFY_META, {**recorded, "languages": languages})
+        store.db.flush()
+
+
 def _intersect_layers(store: RunStore, recorded: dict[str, Any], handle: SandboxHandle) -> None:
     """Reduce the run's stored layers to those active in every session."""
     layers = [layer for layer in recorded.get("layers", ()) if layer in handle.layers]
@@ -248,9 +257,9 @@ async def verify_rows(
     """Verify every row of the config's data set; return the budget limit that stopped it, if any.
 
     `folder` is created as a run folder, or resumed if it holds one. `engines` are open models by
-    their spec in the config; they stay open. With `retry_rejected`, or if the server, the model or
-    its parameters changed, rows are checked again whose checks a model server rejected or failed
-    at.
+    their spec in the config; they stay open. If the server, the model or its parameters changed,
+    rows are checked again whose checks a model server rejected or failed at; with `retry_rejected`
+    also those at which the sandbox or a check failed, or that lacked the tools of a language.
     """
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds, every=True)
     if needs_model(config.verify):
@@ -261,6 +270,8 @@ async def verify_rows(
         store = stack.enter_context(RunStore.create(folder, config))
         models.note_replaced(store)
         config = with_known_checks(store, config)
+        if retry_rejected:
+            _take_languages(store, handle)
         languages = resolve_languages(store, config, handle)
         provenance.note_changed_seeds(store, config)
         if store.meta(SEEDS_META) is None:
@@ -305,9 +316,11 @@ async def verify_run(
         checks = config.verify.checks
         own = own.model_copy(update={"verify": own.verify.model_copy(update={"checks": checks})})
         store = stack.enter_context(RunStore.create(folder, own))
+        if retry_rejected:
+            _take_languages(store, handle)
         languages = _resolve_in_place(store, config, handle)
         if retry_rejected:
-            pending.forget_unanswered(store)
+            pending.forget_unjudged(store)
         verifier_models = _verifier_models(config, store, opened, stack)
         made = make_checks(config, handle, languages, verifier_models)
         rows = _row_verifier(store, config, made, workers, has_models=verifier_models is not None)
@@ -461,7 +474,11 @@ def _verifier_models(
 
 
 def _reopen(store: RunStore, config: Config, roles: VerifierModels | None, *, always: bool) -> None:
-    """Reopen the rows that a model server did not judge, if another one is asked now."""
+    """Reopen the rows that a model server did not judge, if another one is asked now.
+
+    `always` reopens all that were not judged, for whatever reason.
+    """
+    unjudged = always
     if roles is not None:
         tester = config.verify.tester or config.evolver.model
         asked = [
@@ -471,10 +488,11 @@ def _reopen(store: RunStore, config: Config, roles: VerifierModels | None, *, al
         known = store.meta(ASKED_META)
         always = always or known is None or known.get(Stage.VERIFY.value) != asked
         store.set_meta(ASKED_META, {Stage.VERIFY.value: asked})
-    n = pending.reopen_unverified(store) if always else 0
+    n = pending.reopen_unverified(store, unjudged=unjudged) if always else 0
     if n:
-        store.add_event("reopened", f"{n} rows that a model server did not judge")
-        print_note(f"checking {n} rows again that a model server rejected or failed at")
+        store.add_event("reopened", f"{n} rows that were not judged")
+        why = "could not be judged" if unjudged else "a model server rejected or failed at"
+        print_note(f"checking {n} rows again that {why}")
 
 
 def _work(progress: VerifyProgress) -> Work:

@@ -63,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE",
         help="set a config key (repeatable)")  # fmt: skip
     add("--retry-rejected", action="store_true",
-        help="check rows again whose checks a model server rejected or failed at")  # fmt: skip
+        help="check rows again whose checks a model server rejected or failed at, at which the "
+        "sandbox or a check failed, or that lacked the tools of a language")  # fmt: skip
     add("--json", action="store_true", help="print the result as JSON")
 
 

@@ -72,10 +72,10 @@ _REOPENED = f"""
         AND l.stage IN {OUTCOMES} AND l.reason NOT IN {_NOT_FINAL_SQL}
     ))
 """
-_UNVERIFIED_VERDICTS = """
-    FROM verdicts WHERE round = 0 AND kind = 'not_run'
-    AND (detail LIKE '%"why": "rejected"%' OR detail LIKE '%"why": "failed"%')
-"""
+_UNANSWERED_CHECKS = ("rejected", "failed")
+"""`why` of the verdict of a check that a model server did not answer."""
+_UNJUDGED_CHECKS = (*_UNANSWERED_CHECKS, "sandbox", "unjudged", "language")
+"""Also of one at which the sandbox or the check failed, or that lacked the tools of a language."""
 NO_LIMIT = 1 << 40
 """Used for `max_failures` when there is no limit."""
 
@@ -119,9 +119,15 @@ def n_unverified_seeds(store: RunStore) -> int:
     return store.db.number(_N_UNVERIFIED)
 
 
-def forget_unanswered(store: RunStore) -> None:
-    """Delete the verdicts of checks that a model server did not answer, of all rounds."""
-    store.db.write_all([(f"DELETE {_UNVERIFIED_VERDICTS.replace('round = 0 AND ', '')}", ())])
+def forget_unjudged(store: RunStore) -> None:
+    """Delete the verdicts of all rounds that say nothing of the row: see `reopen_unverified`."""
+    store.db.write_all([(f"DELETE {_verdicts_with(_UNJUDGED_CHECKS)}", ())])
+
+
+def _verdicts_with(reasons: Sequence[str]) -> str:
+    """Return the SQL for the verdicts with one of these reasons."""
+    whys = " OR ".join(f"""detail LIKE '%"why": "{why}"%'""" for why in reasons)
+    return f"FROM verdicts WHERE kind IN ('not_run', 'error') AND ({whys})"
 
 
 def unchecked(
@@ -172,19 +178,22 @@ def reopen_asked(store: RunStore, stage: Stage, *, unless_made_by: str | None) -
     return int(str(found[0][0]))
 
 
-def reopen_unverified(store: RunStore) -> int:
+def reopen_unverified(store: RunStore, *, unjudged: bool = False) -> int:
     """Delete the outcomes of rows of round 0 with a check that a model server did not answer.
 
-    Returns the number of rows; their other checks are run again too.
+    `unjudged`: also of a check at which the sandbox or the check itself failed, or that lacked the
+    tools of the program's language. Returns the number of rows; other verdicts stay.
     """
-    rows = f"(SELECT ordinal {_UNVERIFIED_VERDICTS})"
-    n = store.db.number(f"SELECT COUNT(DISTINCT ordinal) {_UNVERIFIED_VERDICTS}")
+    found = _verdicts_with(_UNJUDGED_CHECKS if unjudged else _UNANSWERED_CHECKS)
+    found = f"{found} AND round = 0"
+    rows = f"(SELECT ordinal {found})"
+    n = store.db.number(f"SELECT COUNT(DISTINCT ordinal) {found}")
     store.db.write_all(
         (query, ())
         for query in (
             f"DELETE FROM kept WHERE round = 0 AND ordinal IN {rows}",
             f"DELETE FROM drops WHERE round = 0 AND stage = 'verify' AND ordinal IN {rows}",
-            f"DELETE {_UNVERIFIED_VERDICTS}",
+            f"DELETE {found}",
         )
     )
     return n
