@@ -14,7 +14,7 @@ from evolcoder.engine.base import RAW, Completion, Message, Request, Sampling
 from evolcoder.engine.batch.anthropic import AnthropicBatches, anthropic_endpoint
 from evolcoder.engine.batch.engine import TRIES, BatchEngine
 from evolcoder.engine.batch.ledger import BatchLedger
-from evolcoder.engine.batch.openai import OpenAIBatches
+from evolcoder.engine.batch.openai import NO_REASON, OpenAIBatches, _refusal
 from evolcoder.engine.batch.service import BatchHttp
 from evolcoder.engine.endpoint import Endpoint
 from evolcoder.engine.transport import MAX_BYTES
@@ -219,6 +219,16 @@ async def test_the_seed_has_the_name_of_the_dialect(tmp_path, flavour, name):
         await ask(engine, "a")
     (line,) = server.jobs["batch_0"].lines
     assert {key: value for key, value in line["body"].items() if "seed" in key} == {name: 1}
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [["boom"], "boom", {"message": "boom"}, {"data": [{"message": "boom"}]}, [{"message": "boom"}]],
+)
+def test_the_words_of_a_failed_batch_are_found_wherever_they_stand(errors):
+    """Servers that imitate the API put them into lists, objects or plain texts."""
+    assert _refusal({"errors": errors}) == ("boom", False)
+    assert _refusal({"errors": {"data": None}, "error": ""})[0] == NO_REASON
 
 
 @pytest.mark.parametrize(

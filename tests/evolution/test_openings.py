@@ -10,7 +10,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import BUILT_IN
 from evolcoder.evolution.openings import complete, openings_for
-from evolcoder.records import Task
+from evolcoder.records import Drop, Reason, Task
 
 BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
 SORT = Task.seed("Write a Python function that sorts a list.", ordinal=0, language="python")
@@ -43,6 +43,23 @@ def test_the_model_completes_an_opening():
     assert made.instruction == (
         f"{SORT.instruction} {opening} raise a ValueError that names its position."
     )
+
+
+@pytest.mark.parametrize(
+    "answer", ["", " ", ".", "...", " the", "\n\nThe list is sorted.", "```python\nx = 1\n```"]
+)
+@pytest.mark.parametrize("heuristic", ["constrain", "deepen"])
+def test_an_opening_that_is_not_completed_is_no_task(heuristic, answer):
+    """Half a sentence demands nothing, whatever words the opening has."""
+    made, _ = evolved(answer, heuristic)
+    assert isinstance(made, Drop)
+    assert made.reason is Reason.EMPTY
+
+
+def test_a_sentence_does_not_end_at_an_abbreviation():
+    """Nor is what stands in code, or a number, nothing."""
+    assert complete("Skip", " blanks, e.g. Tab. It helps.") == "Skip blanks, e.g. Tab."
+    assert complete("Then return", " `0`.") == "Then return `0`."
 
 
 def test_a_distractor_is_written_before_its_demand_is_begun():

@@ -30,6 +30,7 @@ HARDER = "Write a Python function that sorts a list of numbers by magnitude, ski
 CODE = "def total(rows):\n    s = 0\n    for r in rows:\n        s += r\n    return s"
 REPAIR = f"Fix this Python function, which is slow.\n```python\n{CODE}\n```"
 FIX = "Fix this Python function, which is slow and fails for rows of text that hold no number:"
+UNNAMED = "Fix the bug of this total, which is slow and fails for rows of text that hold no number:"
 INDENTED = "\n".join(f"    {line}" for line in CODE.splitlines())
 CUT, MOVED = CODE.replace("    s = 0\n", ""), CODE.replace("        s", "    s")
 LONG = "```python\ndef f(x):\n    x = list(x)\n    x.sort(key=abs)\n    return x\n```"
@@ -71,6 +72,7 @@ def rewritten(answer, parent=SORT, *, heuristic="constrain"):
         (HARDER, SORT, "misdirect", Reason.NO_BAIT),
         # The code of the task stays whole, whatever is asked for around it.
         (f"{FIX}\n```python\n{CODE}\n```", REPAIR, "constrain", f"{FIX}\n```python\n{CODE}\n```"),
+        (f"{UNNAMED}\n```\n{CODE}\n```", f"{UNNAMED[:25]}.\n```python\n{CODE}\n```", "constrain", f"{UNNAMED}\n```\n{CODE}\n```"),
         (f"{FIX}\n\n{INDENTED}", REPAIR, "constrain", f"{FIX}\n\n{INDENTED}"),
         (f"{FIX}\n```python\n{CUT}\n```", REPAIR, "constrain", Reason.MISSING_INPUT),
         (f"{FIX}\n```python\n{MOVED}\n```", REPAIR, "constrain", Reason.MISSING_INPUT),

@@ -24,7 +24,8 @@ from evolcoder.records import Task
 from evolcoder.text import WantedOutput, wanted_output, words
 
 _ASKS_HOW = re.compile(r"\s*(?:how|can you|could you)\b", re.IGNORECASE)
-_NEXT_SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z])")
+_NEXT_SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z])")
+_LITERAL = re.compile(r"\[|\{|\"|`|\d")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
 
 
@@ -61,11 +62,15 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
 def complete(opening: str, continuation: str) -> str:
     """Join an opening with what a model wrote after it, up to the end of the sentence.
 
-    Further sentences of small models explain how.
+    Further sentences of small models explain how. Empty if the model wrote nothing that completes
+    the sentence: punctuation or filler words alone, another paragraph, or a code block.
     """
-    text = continuation.rstrip().partition("\n")[0] if continuation.strip() else ""
-    text = _NEXT_SENTENCE.split(text, maxsplit=1)[0]
-    if text.lower().lstrip().startswith(opening.lower()):
+    text = _NEXT_SENTENCE.split(continuation.partition("\n")[0].rstrip(), maxsplit=1)[0]
+    is_repeated = text.lower().lstrip().startswith(opening.lower())
+    said = text.lstrip()[len(opening) :] if is_repeated else text
+    if "```" in said or not (tokenize(said).content_words or _LITERAL.search(said)):
+        return ""
+    if is_repeated:
         return text.lstrip()
     return f"{opening}{'' if _CONTINUES.match(text) else ' '}{text}"
 

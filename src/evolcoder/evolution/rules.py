@@ -400,6 +400,9 @@ def _changes_the_language(candidate: CandidateTask) -> RuleViolation | None:
         return None
     if not named and not candidate.is_english:
         return None  # the name may be written in the letters of the task's language
+    shown = [block.code.strip() for block in code_blocks(candidate.before.text)]
+    if not named and shown and all(code in candidate.after.text for code in shown):
+        return None  # the code is the same, and only the tag of its fence is missing
     if not named and language not in named_languages(candidate.before.text, candidate.before.words):
         return None
     seen = ", ".join(sorted(named)) or "no language"

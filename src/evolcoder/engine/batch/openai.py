@@ -52,6 +52,7 @@ _LIMITS = ("token_limit_exceeded", "enqueued", "rate_limit")
 _STATUSES = {"invalid": 400, "content": 400, "context_length": 400, "rate_limit": 429}
 """Parts of error codes -> HTTP status; other codes, such as `batch_expired`, have none."""
 _NO_RESPONSE = 0
+NO_REASON = "the batch failed without a reason"
 
 
 class OpenAIBatches:
@@ -253,10 +254,11 @@ def _parsed(answer: HttpAnswer) -> object:
 def _refusal(found: dict[str, Any]) -> tuple[str, bool]:
     """Return the server's words about a failed batch, and whether a limit is the reason."""
     errors, error = found.get("errors"), found.get("error")
-    rows = objects(errors.get("data") if isinstance(errors, dict) else errors)
-    rows += objects([{"message": error} if isinstance(error, str) and error else error])
+    given = errors.get("data", [errors]) if isinstance(errors, dict) else errors
+    listed = given if isinstance(given, list) else [given]
+    rows = objects([{"message": one} if isinstance(one, str) else one for one in (*listed, error)])
     words = [text(row.get("message")) or text(row.get("code")) for row in rows[:3]]
-    said = "; ".join(filter(None, words)) or "the batch failed without a reason"
+    said = "; ".join(filter(None, words)) or NO_REASON
     codes = " ".join(f"{row.get('code')} {row.get('message')}" for row in rows).lower()
     return said, any(limit in codes for limit in _LIMITS)
 
