@@ -53,6 +53,13 @@ def test_a_fence_within_a_program_does_not_end_it():
         assert text.without_code(answer).split() == ["One.", "Two.", "Three."]
 
 
+def test_programs_with_an_odd_quote_each_stay_apart():
+    """A fence with a tag begins a block, also where a docstring seems to be open."""
+    codes = ['s = \'"""\'', 'let q = `"""`']
+    answer = "One.\n```python\n{}\n```\nTwo.\n```js\n{}\n```\nThree.".format(*codes)
+    assert [block.code for block in text.code_blocks(answer)] == codes
+
+
 def test_prose_is_what_stands_around_fences():
     """Code is removed; an unclosed fence removes the rest of the text."""
     assert text.without_code("one\n```\nx\n```\ntwo").split() == ["one", "two"]

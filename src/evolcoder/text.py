@@ -501,15 +501,17 @@ def _closing(text: str, fences: list[re.Match[str]], at: int) -> int | None:
 
     `text` is empty if it has no docstrings.
     """
-    start, fallback = fences[at], None
+    start, fallback, n_inner = fences[at], None, 0
     quotes = _OpenDocstring()
     end = start.end()
     for place in range(at + 1, min(len(fences), at + 1 + MAX_INNER_FENCES)):
         fence = fences[place]
         quotes.read(text[end : fence.start()])
         end = fence.end()
-        if fence[2] and not (fallback is None or quotes.is_open):
-            return fallback  # another block begins
+        begins = fallback is not None and not (quotes.is_open and n_inner % 2 == 0)
+        if fence[2] and begins:
+            return fallback  # another block begins; a tagged fence closes none in a docstring
+        n_inner += fence[1][0] == start[1][0]
         if fence[2] or fence[1][0] != start[1][0]:
             continue
         is_long = len(fence[1]) >= len(start[1])
