@@ -52,6 +52,13 @@ def test_a_warm_up_does_not_fill_a_training(n_steps, warmup):
     assert not note or "15 rows make" in note
 
 
+def test_a_number_of_steps_is_not_said_to_grow_with_smaller_batches():
+    """Where the recipe has it, the rows and the batch do not make it."""
+    note = preflight.warmup_note(recipe_of("small", {"steps": 5}), n_rows=1000, n_steps=5)
+    assert note.startswith("steps=5 is no more than the warm-up of 10, which is shortened to 0")
+    assert "batch_rows" not in note
+
+
 @pytest.mark.parametrize(("n", "said"), [(0, "at least 1"), (4096, "--gpus 4096: torch finds")])
 def test_gpus_that_are_not_there_are_refused(n, said):
     """Before any process is started."""

@@ -146,15 +146,13 @@ def warmup_note(recipe: Recipe, *, n_rows: int, n_steps: int) -> str:
     shorter = warmup_steps(recipe, n_steps)
     if shorter == recipe.warmup_steps:
         return ""
+    end = f"no more than the warm-up of {recipe.warmup_steps}, which is shortened to {shorter}"
+    if recipe.steps is not None:
+        return f"steps={n_steps} is {end}; a larger number trains longer"
     steps = "1 step" if n_steps == 1 else f"{n_steps} steps"
-    batch = max(1, math.ceil(n_steps * recipe.batch_rows / FEW_STEPS))
-    if recipe.steps is None:
-        batch = max(1, math.floor(n_rows * recipe.epochs / FEW_STEPS))
+    batch = max(1, math.floor(n_rows * recipe.epochs / FEW_STEPS))
     more = f"; --set batch_rows={batch} makes more steps" if batch < recipe.batch_rows else ""
-    return (
-        f"{n_rows} rows make {steps} of {recipe.batch_rows} rows, no more than the warm-up of "
-        f"{recipe.warmup_steps}, which is shortened to {shorter}{more}"
-    )
+    return f"{n_rows} rows make {steps} of {recipe.batch_rows} rows, {end}{more}"
 
 
 def gigabytes(n_bytes: int) -> str:
