@@ -55,7 +55,7 @@ def earlier(folder):
     """Make a run of the first version, whose kept rows were told by nothing."""
     ended(folder)
     with closing(sqlite3.connect(folder / "run.db", isolation_level=None)) as db:
-        for table in ("verdicts", "kept", "call_details", "possible_calls", "answered"):
+        for table in ("verdicts", "kept", "call_details", "possible_calls", "answered", "origins"):
             db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version=1")
 

@@ -20,6 +20,8 @@ SPLIT = {"cpp": 154, "go": 154, "java": 152, "js": 156, "rust": 155}
 """Minimum number of the 164 tests that are split."""
 WANTING = r"js-md5|\bRegex\b|\bmd5\b|\bMD5|\bRtnType\b"
 """Imports that programs need and the data set's rows lack."""
+UNSTABLE = {"Go/95"}
+"""Rows whose reference gives another answer now and then: it reads a map in Go's random order."""
 N_PARTS = 16
 """Number of test cases per language, so that each ends in time."""
 STRIDES = {"cpp": 5, "go": 5, "java": 5, "js": 1, "rust": 3}
@@ -196,6 +198,8 @@ def test_right_programs_pass_and_wrong_ones_do_not(polyglot, shared, name, part)
         prompt, right, wrong = programs(name, row)
         is_split = HARNESSES[language].split(row["test"]) is not None
         if not is_split or re.search(WANTING, row["canonical_solution"] + row["test"]):
+            continue
+        if row["task_id"] in UNSTABLE:
             continue
         graded = [
             polyglot.grade_called(language, one, row["test"], prompt=prompt, limits=ROOMY)
