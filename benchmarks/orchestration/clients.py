@@ -83,8 +83,17 @@ def _evolcoder(job: Job) -> list[str]:
         *("--model", f"{job.base_url}#bench", "--out", str(out / "run")),
         *("--cache", str(out / "completions.db")),
         *("--set", f"traffic.concurrency={job.in_flight}"),
-        # The others neither run answers nor look for doubles.
-        *("--set", "verify.when=never", "--set", "clean.near=null", "--set", "clean.exact=false"),
+        # The others neither run answers nor look for doubles, nor measure a style before.
+        *(
+            "--style",
+            "append",
+            "--set",
+            "verify.when=never",
+            "--set",
+            "clean.near=null",
+            "--set",
+            "clean.exact=false",
+        ),
     ]
 
 
