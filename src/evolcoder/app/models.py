@@ -232,7 +232,7 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
 
 
 def note_replaced(store: "RunStore | EvalStore") -> None:
-    """Say that a folder goes on with other models, if it does."""
+    """Print a note if a folder continues with other models."""
     if store.replaced:
         keys = ", ".join(store.replaced)
         print_note(f"{store.folder}: no answer was accepted with the former {keys}; going on")

@@ -5,6 +5,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
@@ -41,14 +42,9 @@ def train_model(  # noqa: PLR0913 - all of it decides
     Raises TrainError for invalid rows, base or recipe.
     """
     progress = _TrainingProgress()
-    job = TrainingJob(
-        base=_base_path(base),
-        out=out,
-        recipe=recipe,
-        rows=progress.counted(_rows(data, columns)),
-        data=tuple(data),
+    job = replace(
+        _job(data, base, out, recipe, progress.counted(_rows(data, columns))),
         notes=notes or CardNotes(),
-        versions=_versions(),
         trust=trust or TrustSettings(),
         on_step=progress.take,
         on_note=print_note,
@@ -73,18 +69,25 @@ def check_training(  # noqa: PLR0913 - all of it decides
     need_packages()
     preflight.check_gpus(n_gpus)
     progress = _TrainingProgress()
-    job = TrainingJob(
+    rows = progress.counted(read_placed_rows(data, columns))
+    job = replace(_job(data, base, out, recipe, rows), trust=trust)
+    with shown(progress.text):
+        prepare(job, n_gpus)
+
+
+def _job(
+    data: Sequence[str], base: str, out: Path, recipe: Recipe, rows: Iterable[PlacedRow]
+) -> TrainingJob:
+    return TrainingJob(
         base=_base_path(base),
         out=out,
         recipe=recipe,
-        rows=progress.counted(read_placed_rows(data, columns)),
+        rows=rows,
         data=tuple(data),
         notes=CardNotes(),
         versions=_versions(),
-        trust=trust,
+        trust=TrustSettings(),
     )
-    with shown(progress.text):
-        prepare(job, n_gpus)
 
 
 def _rows(data: Sequence[str], columns: Mapping[ColumnName, str] | None) -> Iterator[PlacedRow]:

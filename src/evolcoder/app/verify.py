@@ -338,7 +338,7 @@ def with_known_checks(store: RunStore, config: Config) -> Config:
 def _resolve_in_place(store: RunStore, config: Config, handle: SandboxHandle) -> Sequence[str]:
     """Return the languages in which a run's rows are verified; store that all of them are.
 
-    A run that does not verify its rows goes on without, so its own facts stay as they are.
+    A run that does not verify its rows continues without, so its own facts stay as they are.
     """
     recorded = store.meta(VERIFY_META, VerifyFacts)
     is_own = recorded is not None and bool(recorded["checks"])

@@ -471,7 +471,7 @@ def _answer(row: Fields, first: str = "") -> str:
 
 
 def _fenced(program: str) -> str:
-    """Put a program into a fence, so that nobody takes its comments for prose."""
+    """Put a program into a fence, so that its comments are not read as prose."""
     is_python = tree_of(program) is not None
     if "```" in program and not is_python:
         return program
