@@ -94,6 +94,10 @@ def test_every_defect_has_its_reason(answer, wanted):
         ("Create an HTML page with a button.", "```css\nbutton { color: red; }\n```"),
         ("Write a C program.", "```cpp\nint main() {}\n```"),
         ("How do I sort in Python?", "```\nsorted(x)\n```"),
+        ("Convert this SQL query to Java:\nSELECT name FROM t", "```java\nclass A {}\n```"),
+        ("Port the JavaScript below to Go.\n```js\nf()\n```", "```go\npackage main\n```"),
+        ("Count the words in the paragraphs of raw HTML.", CODE),
+        ("Which selectors of this CSS are never used? Write a checker.", CODE),
     ],
 )
 def test_acceptable_answers_are_kept(instruction, answer):

@@ -25,6 +25,7 @@ from evolcoder.text import (
     count_words,
     has_code,
     longest_repeat,
+    named_languages,
     one_line,
     wanted_output,
     without_code,
@@ -61,6 +62,8 @@ _ACCEPTED_LANGUAGES: dict[str, frozenset[str]] = {
 """Other languages accepted for a task that names the key."""
 _AUXILIARY_LANGUAGES = frozenset({"bash", "sql", "css", "html"})
 """Languages of shell commands, queries and pages that accompany a program; ignored."""
+_DATA_LANGUAGES = frozenset({"css", "html"})
+"""Languages that a task may name only because its program reads or writes them."""
 
 
 async def respond(task: Task, *, responder: Role, config: Config) -> Response | Drop:
@@ -178,6 +181,8 @@ def _lacks_code(task: Task, text: str) -> tuple[Reason, str] | None:
     named = {block.language for block in code_blocks(text)}
     if task.language is None or None in named or task.language in named:
         return None
+    if task.language in _DATA_LANGUAGES or not named.isdisjoint(named_languages(task.instruction)):
+        return None  # "count the words of this HTML", "convert this query to Java"
     accepted = _ACCEPTED_LANGUAGES.get(task.language, frozenset())
     wrong = named - accepted - _AUXILIARY_LANGUAGES
     if not wrong or len(wrong) < len(named - _AUXILIARY_LANGUAGES):
