@@ -39,7 +39,8 @@ ALLOWED = {
     "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation experiment",
     "results": "errors records storage bench deduplication decontamination evaluation",
     "api": "ids errors records results config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app",
-    "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app",
+    "report": "errors text records config storage engine bench evaluation verification",
+    "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report",
 }
 """Package -> the packages and modules of the root that it may import."""
 CHOSEN = (

@@ -1,0 +1,152 @@
+"""Draws the figures of reports as SVG, with matplotlib.
+
+Guarantees: the same figure gives the same bytes; parts differ by hatching or marker besides colour;
+text and lines take the colour of the page, in light and dark; the SVG has no script and no address.
+matplotlib is imported late: it is heavy and optional.
+
+>>> svg(Chart("lines", ("0", "1"), (Series("tokens", (20, 31)),), "tokens"))   # doctest: +SKIP
+'<svg ...'
+"""
+
+import io
+import re
+from typing import TYPE_CHECKING, Any
+
+from evolcoder.errors import ConfigError
+from evolcoder.report.content import Chart, Series
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK = "#010203"
+"""Colour that stands for the page's text colour; replaced in the SVG."""
+COLORS = ("#4c8dc9", "#d98a3d", "#4aa37a", "#b7679f", "#8a8a8a", "#c2b23a")
+"""Colours that people with colour blindness tell apart, readable on white and on dark grey."""
+HATCHES = ("", "////", "....", "xxxx", "----", "oo")
+MARKERS = ("o", "s", "^", "D", "v", "P")
+WIDTH = 7.2
+"""Width in inches of 72 points; the page scales it."""
+PAGE_COLORS = (
+    "<style>svg{color:#1c1c1c}@media (prefers-color-scheme:dark){svg{color:#e6e6e6}}</style>"
+)
+"""Text colours by the reader's colour scheme; the SVG is shown as an image, apart from the page."""
+SETTINGS: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "evolcoder",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "hatch.linewidth": 0.6,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+}
+
+
+def svg(chart: Chart) -> str:
+    """Draw a figure; ConfigError if matplotlib is missing."""
+    try:
+        import matplotlib as mpl  # noqa: PLC0415 - heavy and optional
+        from matplotlib.figure import Figure  # noqa: PLC0415
+    except ImportError as error:
+        raise ConfigError(
+            "figures need matplotlib, which is not installed; run: pip install "
+            "'evolcoder[report]', or use --markdown or --json, which need nothing more"
+        ) from error
+    n = len(chart.categories)
+    height = 3.0 if chart.kind == "lines" else 0.9 + 0.34 * max(2, n)
+    with mpl.rc_context(SETTINGS):
+        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+        axes = figure.subplots()
+        {"stacked": _stacked, "lines": _lines, "points": _points}[chart.kind](axes, chart)
+        if len(chart.series) > 1:
+            above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 4}
+            axes.legend(frameon=False, fontsize=9, **above)
+        out = io.StringIO()
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return _for_page(out.getvalue())
+
+
+def _stacked(axes: "Axes", chart: Chart) -> None:
+    """Draw horizontal bars, the first category on top, with the total at the end."""
+    places = range(len(chart.categories))
+    left = [0.0 for _ in places]
+    for at, series in enumerate(chart.series):
+        values = [value or 0.0 for value in series.values]
+        axes.barh(
+            places, values, left=left, height=0.7, label=series.name, edgecolor=INK, linewidth=0.4,
+            color=COLORS[at % len(COLORS)], hatch=HATCHES[at % len(HATCHES)],
+        )  # fmt: skip
+        left = [one + more for one, more in zip(left, values, strict=True)]
+    for place, total in zip(places, left, strict=True):
+        _write(axes, f"{total:,.6g}", total, place)
+    _label_rows(axes, chart)
+
+
+def _lines(axes: "Axes", chart: Chart) -> None:
+    """Draw values over ordered categories, with their ranges as bands."""
+    for at, series in enumerate(chart.series):
+        places = [n for n, value in enumerate(series.values) if value is not None]
+        color = COLORS[at % len(COLORS)]
+        values = [series.values[n] for n in places]
+        axes.plot(places, values, marker=MARKERS[at % 6], color=color, label=series.name)  # type: ignore[arg-type]
+        if series.low and places:
+            low, high = ([ends[n] for n in places] for ends in (series.low, series.high))
+            axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)  # type: ignore[arg-type]
+        if places:
+            value = series.values[places[-1]]
+            _write(axes, f"{value:,.4g}", places[-1], value or 0.0)
+    axes.set_xticks(range(len(chart.categories)), chart.categories)
+    axes.set_ylim(bottom=0)
+    axes.set_ylabel(chart.axis)
+
+
+def _points(axes: "Axes", chart: Chart) -> None:
+    """Draw one row for each category: a marker, and its range as a line."""
+    for at, series in enumerate(chart.series):
+        offset = 0.16 * (at - (len(chart.series) - 1) / 2)
+        for place, value in enumerate(series.values):
+            if value is None:
+                continue
+            low, high = _ends(series, place, value)
+            axes.errorbar(
+                value, place + offset, xerr=[[value - low], [high - value]], capsize=3,
+                marker=MARKERS[at % 6], color=COLORS[at % len(COLORS)], linestyle="none",
+                label=series.name if place == 0 else None,
+            )  # fmt: skip
+            _write(axes, f"{value:.3g}", high, place + offset)
+    _label_rows(axes, chart)
+    axes.set_ylim(len(chart.categories) - 0.5, -0.5)
+
+
+def _write(axes: "Axes", text: str, x: float, y: float) -> None:
+    """Write a number right of a place."""
+    axes.annotate(
+        text, (x, y), xytext=(6, 0), textcoords="offset points", va="center", fontsize=9,
+        annotation_clip=False,
+    )  # fmt: skip
+
+
+def _ends(series: Series, place: int, value: float) -> tuple[float, float]:
+    low = series.low[place] if series.low else None
+    high = series.high[place] if series.high else None
+    return value if low is None else low, value if high is None else high
+
+
+def _label_rows(axes: "Axes", chart: Chart) -> None:
+    axes.set_yticks(range(len(chart.categories)), chart.categories)
+    axes.invert_yaxis()
+    axes.set_xlabel(chart.axis)
+    axes.margins(x=0.12)
+    axes.set_xlim(left=0)
+
+
+def _for_page(drawn: str) -> str:
+    """Leave out what stands before the SVG, and let ink take the page's colour."""
+    found = drawn[drawn.index("<svg") :].replace(INK, "currentColor")
+    found = re.sub(r"<metadata>.*?</metadata>", "", found, flags=re.DOTALL)
+    head, rest = found.split(">", 1)
+    return f"{head}>{PAGE_COLORS}{rest}"

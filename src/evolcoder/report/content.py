@@ -1,0 +1,246 @@
+"""What a report contains, as plain data: sections of figures, tables, records and notes.
+
+The three forms of a report (HTML, Markdown, JSON) are renderings of the same `Report`, so they say
+the same. A figure is a description of what is drawn; its numbers are the section's table. No I/O.
+
+>>> Table(("reason", "rows"), (("too_long", 3),)).as_plain()
+[{'reason': 'too_long', 'rows': 3}]
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Cell = str | int | float | None
+"""A value of a table; None is shown as an empty cell."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Columns and rows."""
+
+    columns: tuple[str, ...]
+    """Names of the columns."""
+    rows: tuple[tuple[Cell, ...], ...]
+    """Values, one tuple for each row, as long as `columns`."""
+
+    def as_plain(self) -> list[dict[str, Cell]]:
+        """Return the rows as objects."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """Values of one kind over the categories of a figure."""
+
+    name: str
+    """Label of the series."""
+    values: tuple[float | None, ...]
+    """One value for each category; None where nothing was measured."""
+    low: tuple[float | None, ...] = ()
+    """Lower ends of ranges; empty if there are none."""
+    high: tuple[float | None, ...] = ()
+    """Upper ends of ranges."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A figure to be drawn."""
+
+    kind: Literal["stacked", "lines", "points"]
+    """`stacked`: horizontal bars of parts; `lines`: values over ordered categories; `points`:
+    values with ranges, one row for each category."""
+    categories: tuple[str, ...]
+    """Labels of the bars, positions or rows."""
+    series: tuple[Series, ...]
+    """What is drawn."""
+    axis: str
+    """What the values count, with the unit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text of a record."""
+
+    title: str
+    """What the text is."""
+    body: str
+    """The text, shortened if `n_left_out` is not 0."""
+    before: str | None = None
+    """The text that it came from, to mark what changed; None: nothing is marked."""
+    is_answer: bool = False
+    """Whether code in fences is highlighted."""
+    n_left_out: int = 0
+    """Characters left out at the end."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A record with its texts."""
+
+    id: str
+    """Id, which `evolcoder inspect` takes."""
+    facts: tuple[tuple[str, str], ...]
+    """Name and value of what records are filtered by: round, heuristic, language, outcome."""
+    texts: tuple[Text, ...]
+    """Its texts in the order of its life."""
+    notes: tuple[str, ...] = ()
+    """Verdicts and drops, one line each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """One subject of a report."""
+
+    name: str
+    """Short name: the anchor in HTML and the key in JSON."""
+    title: str
+    """Heading."""
+    caption: str
+    """One sentence that says what is seen."""
+    table: Table | None = None
+    """The numbers."""
+    chart: Chart | None = None
+    """The numbers as a figure."""
+    records: tuple[Record, ...] = ()
+    """Examples."""
+    notes: tuple[str, ...] = ()
+    """Further lines."""
+    is_open: bool = False
+    """Whether the table is shown without a click."""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report."""
+
+    title: str
+    """What it is about."""
+    summary: str
+    """The result in a sentence or two."""
+    facts: tuple[tuple[str, str], ...]
+    """Command, models, versions: name and value."""
+    sections: tuple[Section, ...]
+    """The subjects in order."""
+
+    def as_plain(self) -> dict[str, Any]:
+        """Return the report as plain data for JSON."""
+        return {
+            "title": self.title,
+            "summary": self.summary,
+            "facts": dict(self.facts),
+            "sections": {section.name: _plain_section(section) for section in self.sections},
+        }
+
+
+def _plain_section(section: Section) -> dict[str, Any]:
+    return {
+        "title": section.title,
+        "caption": section.caption,
+        "rows": section.table.as_plain() if section.table else [],
+        "notes": list(section.notes),
+        "records": [
+            {
+                "id": one.id,
+                **dict(one.facts),
+                "texts": {text.title: text.body for text in one.texts},
+                "notes": list(one.notes),
+            }
+            for one in section.records
+        ],
+    }
+
+
+def shortened(title: str, body: str, most: int, **more: Any) -> Text:  # noqa: ANN401 - of Text
+    """Make a text of at most `most` characters."""
+    return Text(title, body[:most], n_left_out=max(0, len(body) - most), **more)
+
+
+def share(part: float, whole: float) -> float | None:
+    """Return a share rounded to four digits; None of nothing."""
+    return round(part / whole, 4) if whole else None
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return lower quartile, median and upper quartile of at least one value."""
+    ordered = sorted(values)
+    at = [q * (len(ordered) - 1) for q in (0.25, 0.5, 0.75)]
+    low, middle, high = (
+        ordered[int(x)] + (ordered[min(int(x) + 1, len(ordered) - 1)] - ordered[int(x)]) * (x % 1)
+        for x in at
+    )
+    return round(low, 2), round(middle, 2), round(high, 2)
+
+
+def compared(reports: Sequence[Report]) -> Report:
+    """Put reports side by side: each number once for each report, named A, B and so on.
+
+    Rows belong together where their texts and rounds are equal; texts that are evidence or
+    examples, and records, are left out. A curve by round becomes one line for each report.
+    """
+    letters = tuple(chr(ord("A") + at) for at in range(len(reports)))
+    names = dict.fromkeys(section.name for report in reports for section in report.sections)
+    sections = []
+    for name in names:
+        found = [
+            next((one for one in report.sections if one.name == name), None) for report in reports
+        ]
+        first = next(one for one in found if one is not None)
+        tables = [one.table if one else None for one in found]
+        if first.table is None or not any(table and table.rows for table in tables):
+            continue
+        chart = _one_chart(letters, [one.chart if one else None for one in found])
+        table = _one_table(letters, tables)
+        sections.append(Section(name, first.title, first.caption, table, chart, is_open=True))
+    titles = [f"{letter}: {one.title}" for letter, one in zip(letters, reports, strict=True)]
+    summaries = [f"{letter}: {one.summary}" for letter, one in zip(letters, reports, strict=True)]
+    facts = tuple(
+        (f"{letter}, {name}", value)
+        for letter, report in zip(letters, reports, strict=True)
+        for name, value in report.facts
+    )
+    return Report("; ".join(titles), " ".join(summaries), facts, tuple(sections))
+
+
+KEYS = frozenset({"round", "stage", "reason", "model", "heuristic", "check", "finding",
+                  "benchmark"})  # fmt: skip
+"""Columns that say what a row is about; other texts are evidence."""
+
+
+def _one_table(letters: Sequence[str], tables: Sequence[Table | None]) -> Table:
+    """Join tables by their keys."""
+    every = dict.fromkeys(name for table in tables if table for name in table.columns)
+    keys = tuple(name for name in every if name in KEYS)
+    values: dict[tuple[Cell, ...], dict[tuple[str, str], Cell]] = {}
+    measured: dict[str, None] = {}
+    for letter, table in zip(letters, tables, strict=True):
+        for row in table.as_plain() if table else ():
+            mine = values.setdefault(tuple(row.get(name) for name in keys), {})
+            for name, value in row.items():
+                if name not in KEYS and isinstance(value, int | float):
+                    mine[name, letter] = value
+                    measured[name] = None
+    pairs = [(name, letter) for name in measured for letter in letters]
+    columns = (*keys, *(f"{name} {letter}" for name, letter in pairs))
+    rows = tuple((*key, *(mine.get(pair) for pair in pairs)) for key, mine in values.items())
+    return Table(columns, rows)
+
+
+def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart | None:
+    """Draw the first series of charts with lines or points together; None for bars of parts."""
+    known = [chart for chart in charts if chart is not None]
+    if not known or known[0].kind == "stacked":
+        return None
+    places = tuple(dict.fromkeys(name for chart in known for name in chart.categories))
+    series = []
+    for letter, chart in zip(letters, charts, strict=True):
+        if chart is None:
+            continue
+        one = chart.series[0]
+        ends = (one.values, one.low, one.high)
+        value, low, high = (
+            dict(zip(chart.categories, part, strict=False)) if part else {} for part in ends
+        )
+        parts = (tuple(part.get(name) for name in places) for part in (value, low, high))
+        series.append(Series(f"{letter}: {one.name}", *parts))
+    return Chart(known[0].kind, places, tuple(series), known[0].axis)

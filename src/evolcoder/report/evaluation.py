@@ -1,0 +1,133 @@
+"""Collects the report of an evaluation: scores with intervals, findings, samples by problem.
+
+Everything comes from the stored verdicts; nothing is graded again. Scores cover the problems that
+have verdicts, whatever of the benchmark that is, and the caption says so.
+
+>>> with EvalStore.read(folder) as store:   # doctest: +SKIP
+...     report = report_of(store)
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from evolcoder.bench.scores import by_problem, score
+from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.report.content import (
+    Cell,
+    Chart,
+    Record,
+    Report,
+    Section,
+    Series,
+    Table,
+    shortened,
+)
+from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
+from evolcoder.text import one_line, without_logins
+
+RECORDS = 20
+"""Most samples of a benchmark that are shown: those that did not pass first."""
+TEXT_CHARS, NOTE_CHARS = 4_000, 300
+CUT = "length"
+"""Finish reason of an answer that the token limit cut off."""
+
+
+def report_of(store: EvalStore) -> Report:
+    """Collect the report of an evaluation that may still be going on."""
+    judged = {bench: list(store.verdicts(bench)) for bench in store.benches()}
+    settings = store.meta("settings", FolderFacts) or {}
+    source = f"model {settings['model']}" if settings.get("model") else "samples of a file"
+    n = sum(map(len, judged.values()))
+    origin = store.meta(PROVENANCE_META, FolderFacts) or {}
+    versions = origin.get("versions", {})
+    facts = (
+        ("evaluated", source),
+        ("command", without_logins(str(origin.get("command", "")))),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("platform", str(origin.get("platform", ""))),
+    )
+    return Report(
+        title=f"Evaluation {store.folder.name}",
+        summary=f"{n:,} samples of {len(judged)} benchmarks have verdicts ({source}).",
+        facts=facts,
+        sections=(
+            _scores_section(judged),
+            _findings_section(judged, store),
+            *(_samples_section(store, bench, found) for bench, found in judged.items()),
+        ),
+    )
+
+
+def _scores_section(judged: dict[str, list[StoredVerdict]]) -> Section:
+    rows: list[tuple[Cell, ...]] = []
+    for bench, found in judged.items():
+        one = score(by_problem(found), bench=bench, k=1)
+        low, high = (round(100 * end, 1) for end in (one.interval.low, one.interval.high))
+        rows.append((bench, one.n_problems, one.n_samples, round(100 * one.value, 1), low, high))
+    points = Series(
+        "pass@1",
+        tuple(float(row[3] or 0) for row in rows),
+        tuple(float(row[4] or 0) for row in rows),
+        tuple(float(row[5] or 0) for row in rows),
+    )
+    return Section(
+        "scores",
+        "Scores",
+        "pass@1 in per cent with its 95 % interval, over the problems that have verdicts here.",
+        Table(("benchmark", "problems", "samples", "pass@1", "from", "to"), tuple(rows)),
+        Chart("points", tuple(judged), (points,), "pass@1, %") if rows else None,
+        is_open=True,
+    )
+
+
+def _findings_section(judged: dict[str, list[StoredVerdict]], store: EvalStore) -> Section:
+    counts = {
+        bench: Counter("passed" if one.passed else str(one.facts["kind"]) for one in found)
+        for bench, found in judged.items()
+    }
+    kinds = [kind for kind, _ in sum(counts.values(), Counter[str]()).most_common()]
+    rows = tuple((bench, kind, counts[bench][kind]) for bench in counts for kind in kinds)
+    notes = []
+    for bench in judged:
+        if n_cut := store.finishes(bench).get(CUT, 0):
+            notes.append(f"{bench}: {n_cut:,} answers were cut off by the token limit")
+        if failures := store.failures(bench):
+            notes.append(f"{bench}: {len(failures):,} samples could not be judged")
+    series = tuple(
+        Series(kind, tuple(float(counts[bench][kind]) for bench in counts)) for kind in kinds[:6]
+    )
+    return Section(
+        "findings",
+        "Findings",
+        "What became of the samples of each benchmark.",
+        Table(("benchmark", "finding", "samples"), tuple(row for row in rows if row[2])),
+        Chart("stacked", tuple(counts), series, "samples") if counts else None,
+        notes=tuple(notes),
+    )
+
+
+def _samples_section(store: EvalStore, bench: str, found: Sequence[StoredVerdict]) -> Section:
+    shown = sorted(found, key=lambda one: (one.passed, one.problem, one.number))[:RECORDS]
+    return Section(
+        f"samples-{bench}",
+        f"Samples of {bench}",
+        f"{len(shown):,} of {len(found):,} samples, those that did not pass first.",
+        records=tuple(_records(store, bench, shown)),
+        notes=(f"evolcoder inspect {store.folder} PROBLEM shows all samples of a problem",),
+    )
+
+
+def _records(store: EvalStore, bench: str, shown: Sequence[StoredVerdict]) -> Iterator[Record]:
+    for one in shown:
+        sample = store.samples(bench, one.problem).get(one.number)
+        text = "" if sample is None else sample.text
+        outcome = "passed" if one.passed else str(one.facts["kind"])
+        facts = (("sample", str(one.number)), ("outcome", outcome), ("program", one.found))
+        told = {
+            name: value
+            for name, value in one.facts.items()
+            if value and name not in {"layers", "missing", "kind"}
+        }
+        notes = tuple(f"{name}: {one_line(str(value), NOTE_CHARS)}" for name, value in told.items())
+        answer = shortened("answer", text, TEXT_CHARS, is_answer=True)
+        yield Record(one.problem, facts, (answer,), notes)

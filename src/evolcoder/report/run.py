@@ -1,0 +1,478 @@
+"""Collects the report of a run: funnel, drops, costs, heuristics, measures by round, records.
+
+Counts come from the whole database by SQL. Measures of texts come from at most `MEASURED` rows,
+spread evenly over the ids; captions say how many. Nothing is computed by a model or executed.
+
+>>> with RunStore.read(folder) as store:   # doctest: +SKIP
+...     report = report_of(store, config)
+"""
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from evolcoder.config.load import Config
+from evolcoder.engine.prices import price_of, usd
+from evolcoder.records import Check, CheckResult, Drop, Reason, Row, Stage
+from evolcoder.report.content import (
+    Cell,
+    Chart,
+    Record,
+    Report,
+    Section,
+    Series,
+    Table,
+    quartiles,
+    share,
+    shortened,
+)
+from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
+from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts, lineage
+from evolcoder.storage.stats import (
+    CLEAN_META,
+    SECONDS_META,
+    CleanFacts,
+    FunnelLine,
+    SecondsFacts,
+    checks_of,
+    funnel,
+    protections,
+    why_empty,
+)
+from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
+from evolcoder.text import one_line, without_logins
+from evolcoder.verification.metrics import cyclomatic_complexity, n_tokens, python_program
+
+MEASURED = 4_000
+"""Most rows whose texts are measured."""
+RECORDS, DROPPED_RECORDS = 40, 20
+"""Most kept and dropped records that are shown."""
+TEXT_CHARS = 4_000
+"""Most characters of a text that is shown."""
+EXAMPLE_CHARS = 160
+SEED = "seed"
+"""Name of the group of seeds where rows are grouped by heuristic."""
+_BY_HEURISTIC = Columns(heuristic=MAYBE_TEXT, n=COUNT, tokens=COUNT)
+_TASKS = """
+    SELECT heuristic, COUNT(*),
+        COALESCE(SUM(COALESCE(prompt_tokens, 0) + COALESCE(completion_tokens, 0)), 0)
+    FROM tasks WHERE round > 0 GROUP BY heuristic"""
+_EVOLUTIONS_DROPPED = """
+    SELECT heuristic, COUNT(*),
+        COALESCE(SUM(COALESCE(prompt_tokens, 0) + COALESCE(completion_tokens, 0)), 0)
+    FROM drops WHERE stage = 'evolve' GROUP BY heuristic"""
+_ANSWERED = """
+    SELECT t.heuristic, COUNT(*), COALESCE(SUM(
+        COALESCE(r.prompt_tokens, 0) + COALESCE(r.completion_tokens, 0)), 0)
+    FROM responses r JOIN tasks t ON t.id = r.task WHERE r.round > 0 GROUP BY t.heuristic"""
+_KEPT = """
+    SELECT t.heuristic, COUNT(*), 0 FROM kept k JOIN tasks t USING (round, ordinal)
+    WHERE k.round > 0 AND NOT EXISTS (SELECT 1 FROM drops d WHERE d.stage = 'clean'
+        AND d.round = k.round AND d.ordinal = k.ordinal) GROUP BY t.heuristic"""
+_PASSED = """
+    SELECT t.heuristic, COUNT(*), 0 FROM verdicts v JOIN tasks t USING (round, ordinal)
+    WHERE v.check_name = 'runs' AND v.kind = 'passed' AND v.round > 0 GROUP BY t.heuristic"""
+_VERDICTS = "SELECT check_name, kind, COUNT(*) FROM verdicts GROUP BY check_name, kind"
+_KINDS = Columns(check=TEXT, kind=TEXT, n=COUNT)
+_EXAMPLE = Columns(subject=TEXT, detail=TEXT)
+_IDS = Columns(id=TEXT)
+_KEPT_IDS = """
+    SELECT t.id FROM kept k JOIN tasks t USING (round, ordinal) ORDER BY t.round = 0, t.id LIMIT ?
+"""
+_DROPPED_IDS = """
+    SELECT DISTINCT t.id FROM drops d JOIN tasks t ON t.id = d.subject
+    WHERE d.stage <> 'evolve' ORDER BY t.id LIMIT ?
+"""
+
+
+def report_of(store: RunStore, config: Config) -> Report:
+    """Collect the report of a run that may still be going on."""
+    lines = funnel(store)
+    measured = list(_measured_rows(store))
+    sections = [
+        _funnel_section(lines),
+        _drops_section(store),
+        _costs_section(store, config),
+        _speed_section(store, lines),
+        _heuristics_section(store, measured),
+        *_rounds_sections(measured, store),
+        *_verdicts_section(store),
+        *_cleaning_sections(store),
+        _records_section(store),
+    ]
+    return Report(
+        title=f"Run {store.folder.name}",
+        summary=_summary(store, lines),
+        facts=tuple(_facts(store)),
+        sections=tuple(sections),
+    )
+
+
+def _summary(store: RunStore, lines: Sequence[FunnelLine]) -> str:
+    if nothing := why_empty(store):
+        return f"{nothing[0].upper()}{nothing[1:]}."
+    seeds = lines[0].kept
+    n_evolved = sum(line.kept for line in lines if _is_last(line, lines) and line.round)
+    waiting = sum(line.waiting for line in lines)
+    rounds = max(line.round for line in lines)
+    found = f"{seeds:,} seeds gave {n_evolved:,} evolved rows in {rounds} rounds."
+    if not rounds:
+        found = f"{store.n_kept():,} of {seeds:,} seeds have an answer that was kept."
+    return f"{found} {waiting:,} records wait for an outcome." if waiting else found
+
+
+def _is_last(line: FunnelLine, lines: Sequence[FunnelLine]) -> bool:
+    """Whether a line is of the last stage that the rows of its round passed."""
+    return line is [one for one in lines if one.round == line.round][-1]
+
+
+def _facts(store: RunStore) -> Iterator[tuple[str, str]]:
+    origin = store.meta(PROVENANCE_META, FolderFacts) or {}
+    yield "command", without_logins(str(origin.get("command", "")))
+    for model in origin.get("models", ()):
+        yield str(model.get("role")), str(model.get("identity"))
+    if (style := store.meta(STYLE_META, StyleFacts)) is not None:
+        yield "style", f"{style['style']}: {style['why']}"
+    for asked, model, n in store.answers_by_model():
+        if asked != model:
+            yield "answered by another model", f"{asked} by {model}: {n:,} records"
+    for stage, layers in protections(store).items():
+        yield f"sandbox, {stage}", ", ".join(layers)
+    versions = origin.get("versions", {})
+    yield "versions", ", ".join(f"{name} {version}" for name, version in versions.items())
+    yield "platform", str(origin.get("platform", ""))
+
+
+def _funnel_section(lines: Sequence[FunnelLine]) -> Section:
+    rows = tuple(
+        (line.round, line.stage.value, line.entered, line.kept, line.n_dropped, line.waiting,
+         ", ".join(f"{reason} {n:,}" for reason, n in line.dropped.items()))
+        for line in lines
+    )  # fmt: skip
+    names = tuple(f"{line.round} {line.stage.value}" for line in lines)
+    parts = {
+        "kept": [line.kept for line in lines],
+        "dropped": [line.n_dropped for line in lines],
+        "waiting": [line.waiting for line in lines],
+    }
+    return Section(
+        "funnel",
+        "Funnel",
+        "Records that entered each stage of each round, and what became of them; "
+        "in = kept + dropped + waiting.",
+        Table(("round", "stage", "in", "kept", "dropped", "waiting", "why dropped"), rows),
+        Chart("stacked", names, _series(parts), "records"),
+        is_open=True,
+    )
+
+
+def _series(parts: dict[str, list[int]]) -> tuple[Series, ...]:
+    """Make a series of each part that is not empty."""
+    return tuple(
+        Series(name, tuple(float(value) for value in values))
+        for name, values in parts.items()
+        if any(values)
+    )
+
+
+def _drops_section(store: RunStore) -> Section:
+    counts: Counter[tuple[str, str]] = Counter()
+    for line in funnel(store):
+        for reason, n in line.dropped.items():
+            counts[line.stage.value, reason] += n
+    rows = tuple(
+        (stage, reason, n, *_example(store, stage, reason))
+        for (stage, reason), n in counts.most_common()
+    )
+    names = tuple(f"{stage}: {reason}" for (stage, reason), _ in counts.most_common(15))
+    values = tuple(float(n) for _, n in counts.most_common(15))
+    return Section(
+        "drops",
+        "Drops by reason",
+        "Why records left, the most frequent reason first, with an example of each; a task whose "
+        "evolution was dropped is tried again in the next round.",
+        Table(("stage", "reason", "records", "example", "evidence"), rows),
+        Chart("stacked", names, (Series("records", values),), "records") if rows else None,
+    )
+
+
+def _example(store: RunStore, stage: str, reason: str) -> tuple[str, str]:
+    query = "SELECT subject, detail FROM drops WHERE stage=? AND reason=? ORDER BY round, ordinal"
+    for subject, detail in store.db.each(_EXAMPLE.validate, query, (stage, reason)):
+        return str(subject), one_line(str(detail), EXAMPLE_CHARS)
+    return "", ""
+
+
+def _costs_section(store: RunStore, config: Config) -> Section:
+    details = store.call_details_by_model()
+    rows: list[tuple[Cell, ...]] = []
+    for model, (n, sent, received) in store.calls_by_model().items():
+        cached, writes, reasoning = details.get(model, (0, 0, 0))
+        price = price_of(model.rsplit("#", 1)[-1], model, config.prices)
+        cost = None
+        if price is not None:
+            own = {"cached": cached, "cache_writes": writes, "reasoning": min(reasoning, received)}
+            cost = round(usd(price, sent, received, **own), 6)
+        rows.append((model, n, sent, cached, received, reasoning, cost))
+    notes = [
+        f"{model}: {n:,} requests were sent and not answered, and may have been billed: at most "
+        f"{sent:,} tokens sent and {received:,} received"
+        for model, (n, sent, received) in store.possible_calls_by_model().items()
+    ]
+    if any(row[-1] is None for row in rows):
+        notes.append("a model without a price costs what its server costs; `prices` sets one")
+    columns = ("model", "requests", "sent", "of these cached", "received", "reasoning", "USD")
+    caption = "Requests that were answered, their tokens as the servers counted them, and their "
+    caption += "price; what came from the cache is not in it."
+    return Section(
+        "costs", "Tokens and money", caption, Table(columns, tuple(rows)), notes=tuple(notes)
+    )
+
+
+def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> Section:
+    seconds = store.meta(SECONDS_META, SecondsFacts) or {}
+    by_stage = {(str(line.round), line.stage.value): line for line in lines}
+    rows: list[tuple[Cell, ...]] = []
+    for round, stages in sorted(seconds.items(), key=lambda one: int(one[0])):
+        for stage, spent in stages.items():
+            line = by_stage.get((round, stage))
+            done = line.kept + line.n_dropped if line else 0
+            rate = round_to(done / spent, 3) if spent else None
+            rows.append((int(round), stage, round_to(spent, 1), done, rate))
+    return Section(
+        "speed",
+        "Time",
+        "Seconds during which at least one record was in a stage, over all sessions; stages run "
+        "at the same time, so they do not add up.",
+        Table(("round", "stage", "seconds", "records", "records/s"), tuple(rows)),
+    )
+
+
+def round_to(value: float, digits: int) -> float:
+    """Round, under a name that rounds of evolution do not hide."""
+    return round(value, digits)
+
+
+def _heuristics_section(store: RunStore, measured: Sequence["_Measured"]) -> Section:
+    made, tried, answered, kept, passed = (
+        {name or SEED: (n, tokens) for name, n, tokens in store.db.each(_BY_HEURISTIC.validate, q)}
+        for q in (_TASKS, _EVOLUTIONS_DROPPED, _ANSWERED, _KEPT, _PASSED)
+    )
+    growth: defaultdict[str, list[float]] = defaultdict(list)
+    for one in measured:
+        if one.parent_tokens:
+            growth[one.group].append(one.task_tokens / one.parent_tokens)
+    rows: list[tuple[Cell, ...]] = []
+    for name in sorted({*made, *tried}):
+        n_made, n_kept = made.get(name, (0, 0))[0], kept.get(name, (0, 0))[0]
+        n_tried = n_made + tried.get(name, (0, 0))[0]
+        tokens = sum(part.get(name, (0, 0))[1] for part in (made, tried, answered))
+        ratio = quartiles(growth[name])[1] if growth[name] else None
+        rows.append((name, n_tried, n_made, n_kept, share(n_kept, n_tried),
+                     share(passed.get(name, (0, 0))[0], n_made), ratio,
+                     round(tokens / n_kept) if n_kept else None))  # fmt: skip
+    parts = {
+        "kept": [int(row[3] or 0) for row in rows],
+        "evolved, not kept": [int(row[2] or 0) - int(row[3] or 0) for row in rows],
+        "evolution dropped": [int(row[1] or 0) - int(row[2] or 0) for row in rows],
+    }
+    columns = ("heuristic", "tried", "evolved", "kept", "share kept", "share that ran",
+               "median growth", "tokens for each kept row")  # fmt: skip
+    return Section(
+        "heuristics",
+        "Heuristics",
+        "How many evolutions of each heuristic were tried and kept, how much longer the median "
+        "kept task is than its parent (1.3: by 30 %), and what a kept row cost.",
+        Table(columns, tuple(rows)),
+        Chart("stacked", tuple(str(row[0]) for row in rows), _series(parts), "evolutions")
+        if rows
+        else None,
+    )
+
+
+class _Measured:
+    """Measures of a kept row."""
+
+    __slots__ = ("answer_tokens", "complexity", "group", "parent_tokens", "pass_rate", "round",
+                 "task_tokens")  # fmt: skip
+
+    def __init__(self, row: Row) -> None:
+        self.group, self.round = row.task.heuristic or SEED, row.task.round
+        self.task_tokens = n_tokens(row.task.instruction)
+        self.answer_tokens = n_tokens(row.response.text)
+        parent = row.parent_instruction
+        self.parent_tokens = n_tokens(parent) if parent else 0
+        program = python_program(row.response.text)
+        self.complexity = cyclomatic_complexity(program) if program else None
+        rates = [one.score for one in row.verdicts if one.check is Check.DIFFICULTY]
+        self.pass_rate = next((rate for rate in rates if rate is not None), None)
+
+
+def _measured_rows(store: RunStore) -> Iterator[_Measured]:
+    """Measure kept rows, spread evenly over the run."""
+    every = max(1, -(-store.n_kept() // MEASURED))
+    for at, row in enumerate(store.rows()):
+        if at % every == 0:
+            yield _Measured(row)
+
+
+MEASURES = (
+    ("task_tokens", "Length of tasks", "tokens of the task"),
+    ("answer_tokens", "Length of answers", "tokens of the answer"),
+    ("complexity", "Complexity of Python answers", "cyclomatic complexity"),
+    ("pass_rate", "Pass rate of the model", "share of samples that pass"),
+)
+"""Attribute, heading and unit of the measures by round."""
+
+
+def _rounds_sections(measured: Sequence[_Measured], store: RunStore) -> Iterator[Section]:
+    rounds = sorted({one.round for one in measured})
+    for name, title, unit in MEASURES:
+        by_round = {
+            round: [getattr(one, name) for one in measured if one.round == round]
+            for round in rounds
+        }
+        found = {
+            round: [float(value) for value in values if value is not None]
+            for round, values in by_round.items()
+        }
+        filled = [round for round in rounds if found[round]]
+        if not filled:
+            continue
+        ends = [quartiles(found[round]) for round in filled]
+        rows = tuple(
+            (round, len(found[round]), *end) for round, end in zip(filled, ends, strict=True)
+        )
+        low, middle, high = (tuple(part) for part in zip(*ends, strict=True))
+        names = tuple("seeds" if round == 0 else f"round {round}" for round in filled)
+        yield Section(
+            name,
+            title,
+            f"Median and quartiles by round, of {len(measured):,} of {store.n_kept():,} kept rows.",
+            Table(("round", "rows", "lower quartile", "median", "upper quartile"), rows),
+            Chart("lines", names, (Series("median", middle, low, high),), unit)
+            if len(names) > 1
+            else None,
+        )
+
+
+def _verdicts_section(store: RunStore) -> Iterator[Section]:
+    """Count verdicts by check; without checks, name the command that makes them."""
+    checks = checks_of(store)
+    if not checks:
+        yield Section("verdicts", "Verification", "The answers of this run were not executed.",
+                      notes=(f"evolcoder verify {store.folder} runs them",))  # fmt: skip
+        return
+    rows = tuple(
+        sorted(store.db.each(_KINDS.validate, _VERDICTS), key=lambda one: (one[0], -one[2]))
+    )
+    names = tuple(f"{check}: {kind}" for check, kind, _ in rows)
+    values = tuple(float(n) for _, _, n in rows)
+    yield Section(
+        "verdicts",
+        "Verification",
+        f"What the checks ({', '.join(checks)}) found about answers; only findings "
+        "in `verify.drop` drop a row.",
+        Table(("check", "finding", "answers"), rows),
+        Chart("stacked", names, (Series("answers", values),), "answers") if rows else None,
+    )
+
+
+def _cleaning_sections(store: RunStore) -> Iterator[Section]:
+    facts = store.meta(CLEAN_META, CleanFacts)
+    command = f"evolcoder clean {store.folder} --against humaneval,mbpp"
+    if facts is None:
+        caption = "This run was not cleaned."
+        notes = (f"{command} finds duplicates and problems of benchmarks",)
+        yield Section("cleaning", "Duplicates and leaks", caption, notes=notes)
+        return
+    against = facts.get("config", {}).get("against") or ()
+    looked = f"compared with {', '.join(against)}" if against else "not compared with benchmarks"
+    yield Section(
+        "cleaning",
+        "Duplicates and leaks",
+        f"Rows that cleaning dropped of {facts['n_rows']:,}; {looked}.",
+        Table(("reason", "rows"), tuple(facts["dropped"].items())),
+        notes=() if against else (f"{command} looks for problems of these benchmarks",),
+    )
+    if leaks := list(_leaks(store)):
+        columns = ("row", "benchmark", "problem", "detector", "where", "evidence")
+        yield Section(
+            "leaks",
+            "Leaks",
+            "Rows that contain a problem of a benchmark, each finding with the words or the test "
+            "that it rests on; the row itself is under Records.",
+            Table(columns, tuple(leaks)),
+        )
+
+
+def _leaks(store: RunStore) -> Iterator[tuple[Cell, ...]]:
+    for drop in store.drops():
+        if drop.reason is not Reason.LEAK:
+            continue
+        for hit in _hits(drop):
+            yield (drop.subject, *(_plain(hit.get(name)) for name in
+                   ("benchmark", "item", "detector", "field", "excerpt")))  # fmt: skip
+
+
+def _hits(drop: Drop) -> list[dict[str, Any]]:
+    """Return the findings that a leak's drop stores."""
+    try:
+        found = json.loads(drop.detail)
+    except ValueError:
+        return []
+    listed = found if isinstance(found, list) else [found]
+    return [hit for hit in listed if isinstance(hit, dict)]
+
+
+def _plain(value: object) -> Cell:
+    is_cell = isinstance(value, str | int | float)
+    return one_line(str(value), EXAMPLE_CHARS) if is_cell else None
+
+
+def _records_section(store: RunStore) -> Section:
+    kept = [id for (id,) in store.db.each(_IDS.validate, _KEPT_IDS, (RECORDS,))]
+    dropped = [id for (id,) in store.db.each(_IDS.validate, _DROPPED_IDS, (DROPPED_RECORDS,))]
+    found = [_record(store, id) for id in dict.fromkeys([*kept, *dropped])]
+    n = store.db.number("SELECT COUNT(*) FROM tasks")
+    return Section(
+        "records",
+        "Records",
+        f"{len(found):,} of {n:,} records, drawn by their ids: the parent's words beside the "
+        "task's, the answer, what checks found, and why a record left.",
+        records=tuple(found),
+        notes=(f"evolcoder inspect {store.folder} ID shows the whole lineage",),
+    )
+
+
+def _record(store: RunStore, id: str) -> Record:
+    step = next(one for one in lineage(store, id) if one.task.id == id)
+    task, answer = step.task, step.response
+    parent = store.task(task.parent) if task.parent else None
+    texts = [shortened("task", task.instruction, TEXT_CHARS,
+                       before=parent.instruction[:TEXT_CHARS] if parent else None)]  # fmt: skip
+    if answer is not None:
+        texts.append(shortened("answer", answer.text, TEXT_CHARS, is_answer=True))
+    left = [one for one in step.drops if one.stage is not Stage.EVOLVE]
+    outcome = f"{left[-1].stage.value}: {left[-1].reason.value}" if left else "kept"
+    facts = (
+        ("round", str(task.round)),
+        ("heuristic", task.heuristic or SEED),
+        ("language", task.language or "none named"),
+        ("outcome", outcome),
+    )
+    notes = [*map(_verdict_text, step.verdicts), *map(_drop_text, step.drops)]
+    return Record(task.id, facts, tuple(texts), tuple(notes))
+
+
+def _verdict_text(verdict: CheckResult) -> str:
+    score = "" if verdict.score is None else f" {verdict.score:.2f}"
+    detail = ", ".join(f"{name}: {value}" for name, value in verdict.detail.items() if value)
+    more = f" ({one_line(detail, EXAMPLE_CHARS)})" if detail else ""
+    return f"{verdict.check.value}: {verdict.kind}{score}{more}"
+
+
+def _drop_text(drop: Drop) -> str:
+    said = one_line(drop.detail, EXAMPLE_CHARS)
+    return f"dropped in round {drop.round}, {drop.stage.value}: {drop.reason.value}: {said}"

@@ -1,0 +1,215 @@
+"""The report of a run or an evaluation: its numbers, its forms, and texts that attack the page."""
+
+import json
+import re
+import sys
+from html.parser import HTMLParser
+
+import pytest
+
+import small_run
+from evolcoder.cli.main import main
+from evolcoder.config.load import validate
+from evolcoder.records import Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.report import render
+from evolcoder.report.content import Record, Report, Section, Table, Text, compared
+from evolcoder.report.run import report_of
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import funnel
+
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</pre></article><img src=x onerror=alert(1)>",
+    "\u202edrow\u202c and \x1b[31mred\x00",
+    '"><svg/onload=alert(1)>',
+    "{{ 7*7 }} {% raw %}",
+    "</script><script>alert(2)</script>",
+    "```python\nprint('<b>')\n```\n~~~\nx",
+    "\ud800 lone",
+)
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page and the addresses that it asks for."""
+
+    def __init__(self):
+        super().__init__()
+        self.names, self.addresses = [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.addresses += [
+            value for name, value in attrs if name in {"src", "href", "action", "srcset", "data"}
+        ]
+        self.addresses += [name for name, _ in attrs if name.startswith("on")]
+
+
+def tags(page):
+    found = Tags()
+    found.feed(page)
+    return found
+
+
+@pytest.fixture
+def store(tmp_path):
+    with RunStore.create(tmp_path / "run", validate({}, where="test")) as made:
+        small_run.fill(made)
+        made.db.flush()
+        yield made
+
+
+def plain(report, name):
+    return report.as_plain()["sections"][name]["rows"]
+
+
+def test_the_funnel_is_that_of_the_database(store):
+    """The report counts what `funnel` counts, and every line adds up."""
+    rows = plain(report_of(store, validate({}, where="test")), "funnel")
+    assert [(row["round"], row["stage"], row["in"], row["kept"]) for row in rows] == [
+        (line.round, line.stage.value, line.entered, line.kept) for line in funnel(store)
+    ]
+    assert all(row["in"] == row["kept"] + row["dropped"] + row["waiting"] for row in rows)
+
+
+def test_a_heuristic_counts_what_was_tried_and_kept(store):
+    """One child was made and kept, and an evolution of another heuristic was dropped."""
+    rows = {row["heuristic"]: row for row in plain(report_of(store, validate({}, where="t")),
+                                                   "heuristics")}  # fmt: skip
+    assert (rows["deepen"]["tried"], rows["deepen"]["kept"]) == (1, 1)
+    assert (rows["constrain"]["tried"], rows["constrain"]["kept"]) == (1, 0)
+    assert rows["deepen"]["tokens for each kept row"] == 60  # 30 for the task, 30 for the answer
+
+
+def test_sections_that_are_missing_name_their_command(tmp_path):
+    """A run without verification or cleaning says what makes them."""
+    with RunStore.create(tmp_path / "run", validate({}, where="test")) as made:
+        made.add_seeds([small_run.SEED])
+        made.open_round(0, 1)
+        made.set_meta("seeds", small_run.FACTS["seeds"])
+        made.db.flush()
+        found = report_of(made, validate({}, where="test")).as_plain()["sections"]
+    assert "evolcoder verify" in found["verdicts"]["notes"][0]
+    assert "evolcoder clean" in found["cleaning"]["notes"][0]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_texts_of_models_are_data(text):
+    """Whatever a text holds, the page has the tags of the template alone."""
+    usual = _page_of("harmless")
+    page = _page_of(text)
+    assert tags(page).names.count("script") == 1
+    known = {"del", "ins", "span", "code"}
+    assert set(tags(page).names) <= set(tags(usual).names) | known
+    assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\u202a-\u202e]", page)
+
+
+def _page_of(text):
+    """Make a page with a text in every place that takes one."""
+    texts = (Text("task", text, before="old words"), Text("answer", text, is_answer=True))
+    record = Record(text, (("round", "1"), ("outcome", text)), texts, (text,))
+    other = Record("b", (("round", "2"), ("outcome", "kept")), ())
+    table = Table(("reason", "rows"), ((text, 3), (None, 0.5)))
+    section = Section("one", "One", text, table, records=(record, other), notes=(text,))
+    return render.html(Report(text, text, (("command", text),), (section,)))
+
+
+def test_a_page_asks_for_nothing(store):
+    """No address leads out of the page, and no attribute is a script."""
+    page = render.html(report_of(store, validate({}, where="test")))
+    assert {re.sub(r"[,#].*", "", one, flags=re.DOTALL) for one in tags(page).addresses} <= {
+        "", "data:image/svg+xml;base64"
+    }  # fmt: skip
+    assert "default-src 'none'" in page
+
+
+def test_the_same_run_gives_the_same_page(store):
+    """Reports are reproducible, figures included."""
+    config = validate({}, where="test")
+    assert render.html(report_of(store, config)) == render.html(report_of(store, config))
+
+
+def test_a_page_stays_small(tmp_path):
+    """Records of a megabyte each give a page below five."""
+    made_by = Usage("scripted#toy", 1, 1, 1)
+    with RunStore.create(tmp_path / "run", validate({}, where="test")) as made:
+        seeds = [Task.seed(f"{n} " + "say <b> & " * 100_000, ordinal=n, language=None)
+                 for n in range(60)]  # fmt: skip
+        made.add_seeds(seeds)
+        for seed in seeds[:50]:
+            made.add(Response.to(seed, "```python\n" + "x = '<'\n" * 100_000 + "```", made=made_by))
+        for seed in seeds[50:]:
+            made.add(
+                Drop(Stage.RESPOND, Reason.EMPTY, seed.id, 0, seed.ordinal, None, "", "", None)
+            )
+        made.open_round(0, 60)
+        made.set_meta("seeds", {"source": "x", "format": "alpaca", "n_rows": 60})
+        made.db.flush()
+        page = render.html(report_of(made, validate({}, where="test")))
+    assert len(page.encode()) < 5_000_000
+    assert "more characters are left out" in page
+
+
+def test_changes_are_marked_by_words():
+    """Added words are marked, and those that are gone."""
+    text = Text("task", "Sort dates fast.", before="Sort words fast.")
+    page = render.html(Report("r", "s", (), (Section("a", "A", "c", records=(
+        Record("x", (("round", "1"),), (text,)),)),)))  # fmt: skip
+    assert "Sort <del>words</del><ins>dates</ins> fast." in page
+
+
+def test_a_comparison_joins_rows_by_what_they_are_about():
+    """Rows stand beside each other by their keys; a row that one report lacks is empty there."""
+    one, other = (
+        Report(name, "s", (), (Section("drops", "Drops", "c", Table(("reason", "rows", "evidence"),
+               rows)),))
+        for name, rows in (("x", (("empty", 1, "e"),)), ("y", (("empty", 2, "f"), ("short", 3, "g"))))
+    )  # fmt: skip
+    assert plain(compared([one, other]), "drops") == [
+        {"reason": "empty", "rows A": 1, "rows B": 2},
+        {"reason": "short", "rows A": None, "rows B": 3},
+    ]
+
+
+def test_markdown_has_one_line_for_each_row():
+    """Bars, line breaks and marks in a text do not break a table."""
+    table = Table(("reason", "rows"), (("a|b\n# c `d`", 1),))
+    found = render.markdown(Report("r", "s", (), (Section("a", "A", "c", table),)))
+    assert r"| a\|b \# c \`d\` | 1 |" in found.splitlines()
+
+
+def test_the_verb_writes_a_page_and_prints_the_other_forms(store, capsys):
+    """The page is written into the folder; JSON and Markdown go to standard output."""
+    folder = str(store.folder)
+    store.close()
+    assert main(["report", folder]) == 0
+    path = capsys.readouterr().out.strip()
+    assert path == f"{folder}/report.html"
+    assert main(["report", folder, "--json"]) == 0
+    assert "funnel" in json.loads(capsys.readouterr().out)["sections"]
+    assert main(["report", folder, "--markdown"]) == 0
+    assert capsys.readouterr().out.startswith("# Run run")
+    assert main(["report", folder, "--compare", folder, "--markdown"]) == 0
+    assert "kept B" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("module", ["jinja2", "matplotlib"])
+def test_a_missing_library_is_one_line(store, capsys, monkeypatch, module):
+    """Without the extra, the message names it and the forms that need nothing."""
+    folder = str(store.folder)
+    store.close()
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["report", folder]) == 2
+    said = capsys.readouterr().err
+    assert "evolcoder[report]" in said
+    assert "--markdown" in said
+    assert said.count("\n") == 1
+    assert main(["report", folder, "--json"]) == 0
+
+
+@pytest.mark.parametrize("flag", ["--json", "--markdown"])
+def test_out_is_for_the_page(store, capsys, flag):
+    """`--out` with another form is refused."""
+    folder = str(store.folder)
+    store.close()
+    assert main(["report", folder, "--out", "x.html", flag]) == 2
+    assert "redirect" in capsys.readouterr().err
