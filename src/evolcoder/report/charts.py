@@ -30,7 +30,7 @@ PAGE_COLORS = (
     "<style>svg{color:#1c1c1c}@media (prefers-color-scheme:dark){svg{color:#e6e6e6}}</style>"
 )
 """Text colours by the reader's colour scheme; the SVG is shown as an image, apart from the page."""
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {  # keys of matplotlib, whose type lists them all
     "svg.fonttype": "none",
     "svg.hashsalt": "evolcoder",
     "font.family": "sans-serif",
@@ -63,8 +63,9 @@ def svg(chart: Chart) -> str:
         axes = figure.subplots()
         {"stacked": _stacked, "lines": _lines, "points": _points}[chart.kind](axes, chart)
         if len(chart.series) > 1:
-            above = {"loc": "lower left", "bbox_to_anchor": (0.0, 1.0), "ncols": 4}
-            axes.legend(frameon=False, fontsize=9, **above)
+            axes.legend(
+                frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4
+            )
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(out.getvalue())

@@ -364,9 +364,8 @@ def _verdicts_section(store: RunStore) -> Iterator[Section]:
         yield Section("verdicts", "Verification", "The answers of this run were not executed.",
                       notes=(f"evolcoder verify {store.folder} runs them",))  # fmt: skip
         return
-    rows = tuple(
-        sorted(store.db.each(_KINDS.validate, _VERDICTS), key=lambda one: (one[0], -one[2]))
-    )
+    counted = store.db.each(_KINDS.validate, _VERDICTS)
+    rows = tuple(map(tuple, sorted(counted, key=lambda one: (one[0], -one[2]))))
     names = tuple(f"{check}: {kind}" for check, kind, _ in rows)
     values = tuple(float(n) for _, _, n in rows)
     yield Section(
