@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 9 --dist
 # What takes long, by the marks of pyproject.toml, which say why each is left out of `make test`.
 GROUPS := attacks or e2e or gpu or levels or published or toolchains or train
 
-.PHONY: run test test-all check fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 clean help
+.PHONY: run test test-all check docs fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -41,11 +41,17 @@ test-all: $(READY) ## run all tests
 	@$(BIN)/python -m compileall -qq src # as above
 	$(PYTEST)
 
-check: $(READY) ## lint, format, types, layers
+check: $(READY) ## lint, format, types, layers, documentation
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_layers.py tests/test_public_names.py
+	$(BIN)/python docs/reference.py --check
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+docs: $(READY) ## write the reference pages from the code, and build the site into site/
+	$(BIN)/python docs/reference.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 fix: $(READY) ## mend what ruff can mend
 	$(BIN)/ruff check --fix .
@@ -84,4 +90,4 @@ ds1000: .ds1000/.ready ## install the libraries that DS-1000's harnesses import 
 	@touch $@
 
 clean: ## remove what the other targets made here
-	rm -rf $(VENV) .bench .ds1000 .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site .bench .ds1000 .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,52 @@
+"""Hooks of the documentation site: links out of `docs`, plain Markdown of every page, `llms.txt`.
+
+The address of the repository is not part of the site, so links to its other files become their
+names. Every page is also written as Markdown beside its HTML, and `llms.txt` lists the pages with
+their first sentence, for programs that read documentation.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+_LINK = re.compile(r"\[([^\]\n]+)\]\((\.\./[^)\s]+)\)")
+_PAGES: dict[str, tuple[str, str]] = {}
+"""Path of a page -> its title and Markdown."""
+
+
+def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:  # noqa: ANN401
+    """Turn links to files outside of the documentation into their names."""
+    docs = Path(config["docs_dir"]).resolve()
+    here = (docs / page.file.src_uri).parent
+
+    def plain(found: re.Match[str]) -> str:
+        target = (here / found[2].partition("#")[0]).resolve()
+        return found[0] if target.is_relative_to(docs) else f"`{target.relative_to(docs.parent)}`"
+
+    text = _LINK.sub(plain, markdown)
+    _PAGES[page.file.src_uri] = (page.title or page.file.name, text)
+    return text
+
+
+def on_post_build(*, config: Any, **_: Any) -> None:  # noqa: ANN401
+    """Write the Markdown of every page, and `llms.txt`."""
+    site = Path(config["site_dir"])
+    lines = [f"# {config['site_name']}", "", f"> {config['site_description']}", "", "## Pages", ""]
+    for uri, (title, text) in _PAGES.items():
+        path = site / uri
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+        lines.append(f"- [{title}]({uri}): {first_sentence(text)}")
+    (site / "llms.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    _PAGES.clear()
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a page's prose."""
+    plain = re.sub(r"<!--.*?-->|```.*?```", "", text, flags=re.DOTALL)
+    prose = [
+        part for part in plain.split("\n\n") if part.strip() and part.lstrip()[0] not in "#|-!"
+    ]
+    found = " ".join(prose[0].split()) if prose else ""
+    found = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", found)
+    return re.split(r"(?<=[.:])\s", found, maxsplit=1)[0]

@@ -1,0 +1,86 @@
+"""Documentation that can be checked: reference pages, commands, config keys, links and the site."""
+
+import argparse
+import importlib
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from evolcoder.cli.main import VERBS
+from evolcoder.config.load import load
+from evolcoder.records import Reason
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+_FENCE = re.compile(r"```bash\n(.*?)```", re.DOTALL)
+
+
+def commands():
+    """Yield page and words of every evolcoder command in the documentation."""
+    for path in PAGES:
+        for block in _FENCE.findall(path.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                plain = re.split(r"\s#\s", line)[0].strip().removesuffix("&").strip()
+                if plain.startswith("evolcoder "):
+                    yield pytest.param(plain, id=f"{path.name}: {plain[:60]}")
+
+
+class RefusedError(Exception):
+    """A parser's error."""
+
+
+class Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise RefusedError(message)
+
+
+@pytest.mark.parametrize("command", list(commands()))
+def test_every_command_that_is_shown_is_understood(command):
+    """Verbs, flags and choices exist; keys of `--set` are those of the config."""
+    words = shlex.split(command)
+    verb, arguments = words[1], words[2:]
+    if verb in {"--help", "--version"}:
+        return
+    assert verb in VERBS
+    parser = Parser(allow_abbrev=False)
+    importlib.import_module(f"evolcoder.cli.{verb}").add_arguments(parser)
+    parsed = parser.parse_args(arguments)
+    if verb in {"run", "verify"}:
+        load(None, [one for one in parsed.set if "$" not in one])
+
+
+def test_the_reference_is_what_the_code_says():
+    """Pages that are generated are those of this code."""
+    pages = runpy.run_path(str(ROOT / "docs/reference.py"))
+    for name, make in pages["PAGES"].items():
+        path = ROOT / "docs/reference" / name
+        assert path.read_text(encoding="utf-8") == pages["NOTE"] + make(), f"{name}: run: make docs"
+
+
+def test_every_key_and_reason_has_a_text():
+    """No key of the config, and no reason, is named without being explained."""
+    for name in ("configuration.md", "drops.md", "cli.md"):
+        page = (ROOT / "docs/reference" / name).read_text(encoding="utf-8")
+        assert [line for line in page.splitlines() if line.endswith("|  |")] == []
+    drops = (ROOT / "docs/reference/drops.md").read_text(encoding="utf-8")
+    assert all(f"`{reason.value}`" in drops for reason in Reason)
+
+
+def test_the_site_is_built_without_a_warning(tmp_path):
+    """Links and anchors lead somewhere, every page is in the navigation or is an experiment."""
+    built = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", tmp_path / "s"],
+        cwd=ROOT, capture_output=True, text=True, check=False, env={"NO_MKDOCS_2_WARNING": "1", "PATH": ""},
+    )  # fmt: skip
+    assert built.returncode == 0, built.stderr
+    listed = (tmp_path / "s/llms.txt").read_text(encoding="utf-8")
+    for page in re.findall(r"\]\(([^)]+)\)", listed):
+        assert (tmp_path / "s" / page).read_text(encoding="utf-8").strip()
+    html = (tmp_path / "s/index.html").read_text(encoding="utf-8")
+    asked = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=\"(https?:[^\"]+)\"", html)
+    assert asked == []
