@@ -221,7 +221,7 @@ def _prints(node: ast.AST) -> bool:
 
 
 def _returns(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    results = ast.Return | ast.Yield
+    results = ast.Return | ast.Yield | ast.YieldFrom
     return any(isinstance(part, results) and part.value is not None for part in ast.walk(node))
 
 

@@ -11,11 +11,12 @@ minimum Bayes risk decoding (MBR-EXEC, arXiv 2204.11454). A test is sound if at 
 pass it. Ties go to the larger cluster, then to that of the earliest answer, and the earliest answer
 of a cluster is chosen; so the choice does not depend on the order of completion.
 
-An input counts if at least half of the answers accept it, since nobody else says what is valid. Two
-answers that agree on no input with a result show nothing. Programs in other languages are compared
-by what they print as a whole. Where nothing can be compared, or fewer answers than wanted agree,
-the choice is `unverified` and `why` says so, and the first usable answer is taken. A failure of the
-sandbox is such a reason, and never a verdict on an answer.
+An input counts if at least half of the answers accept it, or refuse it with a `raise` of their own,
+since nobody else says what is valid. Two answers that agree on no input with a result show nothing.
+Programs in other languages are compared by what they print as a whole. Where nothing can be
+compared, or fewer answers than wanted agree, the choice is `unverified` and `why` says so, and the
+first usable answer is taken. A failure of the sandbox is such a reason, and never a verdict on an
+answer.
 
 Agreement is no proof: answers of one model may share a mistake.
 
@@ -100,7 +101,7 @@ class Observation:
     """What one answer did on one input."""
 
     kind: str
-    """`value`, `failed`, `raise`, `output`, `timeout`, `memory`, `died` or `forged`."""
+    """`value`, `failed`, `refuse`, `raise`, `output`, `timeout`, `memory`, `died` or `forged`."""
     value: Any = None
     """What it returned, printed or compared; the exception."""
     changed: Any = None
@@ -109,6 +110,11 @@ class Observation:
     """What it printed."""
     is_stable: bool = True
     """Whether it did the same a second time."""
+
+    @property
+    def is_decided(self) -> bool:
+        """Whether it accepted the input, or refused it with an exception of its own."""
+        return self.is_result or self.kind == "refuse"
 
     @property
     def is_result(self) -> bool:
@@ -352,9 +358,9 @@ def _observer_source() -> str:
 def _observer(subject: CallableSubject) -> str:
     """Return the observer with a candidate's program, compiled once."""
     return (
-        f"{_observer_source()}\n_CODE = compile({subject.source!r}, 'program.py', 'exec')\n"
-        "def observe_candidate(probe):\n"
-        f"    return observe(_CODE, {subject.entry_point!r}, probe)\n"
+        f"{_observer_source()}\n_SOURCE = {subject.source!r}\n"
+        "_CODE = compile(_SOURCE, 'program.py', 'exec')\ndef observe_candidate(probe):\n"
+        f"    return observe(_SOURCE, _CODE, {subject.entry_point!r}, probe)\n"
     )
 
 
@@ -415,7 +421,8 @@ def is_same(first: Observation, second: Observation) -> bool:
             both = first.kind == second.kind and same_text(first.printed, second.printed)
             return both and same_value(first.changed, second.changed)
         return same_value(first.value, second.value) and same_value(first.changed, second.changed)
-    return (first.kind, first.value) == (second.kind, second.value)
+    kinds = {first.kind, second.kind}
+    return first.value == second.value and (len(kinds) == 1 or kinds == {"raise", "refuse"})
 
 
 def same_value(first: Any, second: Any) -> bool:  # noqa: ANN401 - plain data
@@ -473,11 +480,11 @@ def _same_word(first: str, second: str) -> bool:
 
 
 def counted(comparison: Comparison) -> list[int]:
-    """Return the indices of the inputs that count: at least half of the answers accept them."""
+    """Return the indices of the inputs that count: half of the answers accept or refuse them."""
     found = []
     for number in range(len(comparison.probes)):
         column = [one.observed[number] for one in comparison.candidates]
-        if 2 * sum(one.is_result for one in column) >= len(column):
+        if 2 * sum(one.is_decided for one in column) >= len(column):
             found.append(number)
     return found
 

@@ -317,7 +317,7 @@ def _random(
     made: list[tuple[Any, ...]] = []
     if not given:
         given = made = list(itertools.islice(_typed(subject), 2 * N_RANDOM))
-    if given and given[0]:
+    if given and given[0] and subject.form is not CallableKind.PROGRAM:
         examples = [ProblemExample(one, None, exact=False) for one in given]
         like, drawn = inputs_like(examples, seed=seed), inputs_drawn(examples, seed=seed)
         made = [*made, *like[:N_RANDOM], *drawn[:N_RANDOM]]
@@ -337,7 +337,7 @@ _FLOATS: tuple[Any, ...] = (2.5, 0.0, -1.5, 10.0)
 _FLAGS: tuple[Any, ...] = (True, False)
 _TYPED_INPUT: tuple[Any, ...] = (
     "5\n", "3 4\n", "3\n4\n", "hello world\n", "5\n1 2 3 4 5\n", "10\n3\n2\n", "1 2 3 4 5\n",
-    "2\n7\n", "racecar\n", "0\n",
+    "2\n7\n", "racecar\n", "0\n", "-3\n8\n", "4\n4\n", "12 5\n", "1\n2\n3\n", "100\n",
 )  # fmt: skip
 _BY_ANNOTATION: tuple[tuple[re.Pattern[str], tuple[Any, ...]], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), values)

@@ -9,8 +9,9 @@ statements that use it. Each is run twice, in namespaces of its own, so that sta
 behind does not count and results that change from run to run are recognised. An observation is
 plain data `[KIND, VALUE, CHANGED, PRINTED, IS_STABLE]`:
 
-- kind `value`, `failed` for a script whose test did not hold, `raise` with the nearest built-in
-  class of the exception, or `output` for more than `MAX_PRINTED` characters
+- kind `value`, `failed` for a script whose test did not hold, `refuse` for an exception that the
+  candidate itself raises, `raise` for another, both with the nearest built-in class of the
+  exception, or `output` for more than `MAX_PRINTED` characters
 - what was returned, or for a script the values that its tests compare
 - the arguments after the call, if it changed one; what was printed
 - whether both runs were the same
@@ -24,6 +25,7 @@ import contextlib
 import copy
 import hashlib
 import itertools
+import re
 import types
 from collections import deque
 from collections.abc import Callable
@@ -64,14 +66,15 @@ _flooded: list[list[Any]] = []
 """Observations of inputs on which the candidate printed too much."""
 
 
-def observe(code: types.CodeType, name: str, probe: list[Any]) -> list[Any]:
+def observe(source: str, code: types.CodeType, name: str, probe: list[Any]) -> list[Any]:
     """Run a probe twice; return the first observation and whether the second was the same.
 
     A candidate that printed too much on `MAX_FLOODS` inputs counts as doing so on all others.
     """
     if len(_flooded) == MAX_FLOODS:
         return _flooded[0]
-    first, second = (_observed(code, name, copy.deepcopy(probe)) for _ in range(2))
+    lines = source.splitlines()
+    first, second = (_observed(lines, code, name, copy.deepcopy(probe)) for _ in range(2))
     if first[0] == "output":
         _flooded.append([*first, True])
     shown = [_flat(first), _flat(second)]
@@ -81,12 +84,12 @@ def observe(code: types.CodeType, name: str, probe: list[Any]) -> list[Any]:
     return [*first, shown[0] == shown[1]]
 
 
-def _observed(code: types.CodeType, name: str, probe: list[Any]) -> list[Any]:
+def _observed(lines: list[str], code: types.CodeType, name: str, probe: list[Any]) -> list[Any]:
     out, seen = Printed(), _Seen()
     kind, value, changed = "value", None, None
     try:
         with contextlib.redirect_stdout(out):
-            space: dict[str, Any] = {"__name__": "candidate", "_seen_": seen}
+            space: dict[str, Any] = {"__name__": "candidate", "_seen_": seen, "_lines_": lines}
             exec(code, space)  # noqa: S102 - the candidate, in the sandbox
             if probe[0] == "call":
                 value, changed = _call(space[name], probe[1])
@@ -96,9 +99,9 @@ def _observed(code: types.CodeType, name: str, probe: list[Any]) -> list[Any]:
     except TooMuchError:
         return ["output", None, None, ""]
     except BaseException as error:  # noqa: BLE001 - a candidate may raise anything
-        kind, value, changed = "raise", _base_name(error), None
+        kind, value, changed = _raised(error), _base_name(error), None
     printed = "".join(out.parts)
-    if kind == "raise" and probe[0] == "call":
+    if kind in {"raise", "refuse"} and probe[0] == "call":
         printed = ""  # how far a call came before it failed does not matter
     return [kind, value, changed, printed]
 
@@ -127,6 +130,20 @@ class _Seen:
     def __call__(self, value: object) -> object:
         self.values.append(copy.deepcopy(value) if isinstance(value, list | dict | set) else value)
         return value
+
+
+def _raised(error: BaseException) -> str:
+    """Tell an exception that a `raise` of the candidate made from one that befell it."""
+    if isinstance(error, EOFError):  # of the input that the program is given
+        return "raise"
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    if place is None or place.tb_frame.f_code.co_filename != "program.py":
+        return "raise"
+    lines = place.tb_frame.f_globals.get("_lines_", ())
+    line = lines[place.tb_lineno - 1] if place.tb_lineno <= len(lines) else ""
+    return "refuse" if re.search(r"\braise\b", line) else "raise"
 
 
 def _base_name(error: BaseException) -> str:
