@@ -82,6 +82,8 @@ CALL_S = 1.0
 """CPU seconds of one input, both runs together."""
 MAX_STUCK = 2
 """Inputs that may end a candidate's process before it counts as stuck on all further ones."""
+MAX_INTERFACES = 3
+"""Most interfaces that the answers are tried with."""
 MAX_LINE = 1 << 15
 """Longest observation that is decoded here."""
 MAX_STORED_CHARS = 8000
@@ -227,11 +229,12 @@ class AnswerChooser:
             return "library"
         tests = await self._tests(task, first)
         shared = self._probes(task, first, runnable, tests)
-        runs = [self._observe(subject, shared) for _, subject in runnable]
-        observed = await asyncio.gather(*runs)
+        distinct = {subject.source: subject for _, subject in runnable}
+        runs = [self._observe(subject, shared) for subject in distinct.values()]
+        observed = dict(zip(distinct, await asyncio.gather(*runs), strict=True))
         found = [
-            Candidate(answer, subject.body, seen)
-            for (answer, subject), seen in zip(runnable, observed, strict=True)
+            Candidate(answer, subject.body, observed[subject.source])
+            for answer, subject in runnable
         ]
         name = "" if first.form in {CallableKind.PROGRAM, CallableKind.PRINTER} else first.name
         return Comparison(tuple(shared), tuple(found), first.entry_point if name else "")
@@ -388,21 +391,28 @@ def shared_interface(texts: Sequence[str], instruction: str) -> list[CallableSub
     Functions that return come first, then those that change their arguments, programs that read
     input, and programs that only print.
     """
-    best: list[CallableSubject | None] = [None] * len(texts)
+    distinct = list(dict.fromkeys(texts))
+    best: dict[str, CallableSubject | None] = {}
     for in_place in (False, True):
-        own = [subject_of(text, instruction, in_place=in_place) for text in texts]
-        wanted = {(one.form, one.entry_point, one.n_params): one for one in own if one is not None}
-        for one in wanted.values():
-            found = [find_compatible(text, one, in_place=in_place) for text in texts]
-            if _n(found) > _n(best):
+        own = {text: subject_of(text, instruction, in_place=in_place) for text in distinct}
+        common = Counter(one and (one.form, one.entry_point) for one in map(own.get, texts))
+        wanted = {(one.form, one.entry_point): one for one in own.values() if one is not None}
+        for key in sorted(wanted, key=lambda key: -common[key])[:MAX_INTERFACES]:
+            found = {
+                text: subject
+                if subject and (subject.form, subject.entry_point) == key
+                else find_compatible(text, wanted[key], in_place=in_place)
+                for text, subject in own.items()
+            }
+            if _n(found, texts) > _n(best, texts):
                 best = found
-        if _n(best) >= 2:
-            return best
+        if _n(best, texts) >= 2:
+            return [best[text] for text in texts]
     return [_constant(text) for text in texts]
 
 
-def _n(found: Sequence[CallableSubject | None]) -> int:
-    return sum(one is not None for one in found)
+def _n(found: Mapping[str, CallableSubject | None], texts: Sequence[str]) -> int:
+    return sum(found.get(text) is not None for text in texts)
 
 
 def _constant(text: str) -> CallableSubject | None:

@@ -102,7 +102,8 @@ def probes(
     else:
         calls = [(Origin.TASK, one.arguments) for one in own]
         calls += [(Origin.TESTS, one) for test in tests for one in _calls_in(test, name)]
-        calls += [(Origin.ANSWERS, one) for text, used in texts for one in _shown_calls(text, used)]
+        distinct = dict.fromkeys(texts)
+        calls += [(Origin.ANSWERS, one) for two in distinct for one in _shown_calls(*two)]
         calls = [one for one in calls if _may_take(subject, one[1])]
         found += [Probe(origin, arguments) for origin, arguments in calls]
         found += _random(subject, [arguments for _, arguments in calls], seed)
