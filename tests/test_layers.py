@@ -30,7 +30,7 @@ ALLOWED = {
     "grading": "ids errors text safe_codec safe_repr sample_errors storage sandbox bench",
     "deduplication": "ids errors text records config storage engine seeds",
     "decontamination": "ids errors text safe_codec records sample_errors engine sandbox code bench grading deduplication",
-    "verification": "ids errors text records sample_errors config storage engine sandbox code bench",
+    "verification": "ids errors text safe_repr records sample_errors config storage engine sandbox code bench grading decontamination",
     "exports": "ids errors text records sample_errors config storage sandbox code verification",
     "training": "ids errors text input_files config storage engine seeds bench",
     "pipeline": "errors records sample_errors config storage engine evolution verification",

@@ -137,7 +137,8 @@ async def evolve_async(
     judge: str | Engine | None = None,
     rounds: int | None = None,
     style: Literal["auto", "append", "rewrite"] | None = None,
-    preset: Literal["wizardcoder"] | None = None,
+    preset: Literal["wizardcoder", "strong"] | None = None,
+    candidates: int | None = None,
     out: str | os.PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
     limit: int | None = None,
@@ -159,7 +160,9 @@ async def evolve_async(
     `model`, `responder` (default: `model`) and `judge` are model specs (a known name, `FILE.gguf`,
     `openai:NAME`, `http://HOST/v1#NAME`) or your own `Engine`. `style` says whether the evolver
     writes sentences to `append` or is to `rewrite` the whole task (default: `auto`, by the model's
-    size or measured). `preset="wizardcoder"` takes the paper's methods, template and sampling.
+    size or measured). `preset="wizardcoder"` takes the paper's methods, template and sampling,
+    and `preset="strong"` verifies more. `candidates` is the number of answers to each task, of
+    which the one that agrees with most others when run is kept.
     `out` is the run folder; an existing one is resumed. `columns` are those of the seeds, as in
     `read`. `limit` uses only the first N seeds; `target` stops at N evolved rows. `max_usd`
     (dollars), `max_tokens` and `max_hours` are budget limits. `sandbox` is the minimum isolation.
@@ -179,6 +182,7 @@ async def evolve_async(
     engines = _Engines()
     overrides = {
         "preset": preset,
+        "respond.candidates": candidates,
         "evolve.style": style,
         "evolver.model": engines.spec(model),
         "responder.model": engines.spec(responder),

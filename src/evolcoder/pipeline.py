@@ -17,19 +17,23 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, UnjudgedError
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import Heuristic, choose
-from evolcoder.evolution.respond import respond
-from evolcoder.records import Drop, Reason, Response, Stage, Task
+from evolcoder.evolution.respond import answer_several, drop_of, respond, response_of
+from evolcoder.records import Answer, Check, CheckResult, Drop, Reason, Response, Stage, Task
 from evolcoder.sample_errors import judging
 from evolcoder.storage import pending as pool
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
-from evolcoder.verification.pipeline import RowCheck, Verifier
+from evolcoder.verification.pipeline import RowCheck, Verifier, dropping
+
+if TYPE_CHECKING:
+    from evolcoder.verification.agreement.choose import AnswerChooser
 
 MAX_ROUNDS = 100
 """Most rounds of a run with a target."""
@@ -76,7 +80,7 @@ class RoundCounts:
 class Pipeline:
     """Runs all rounds of a run, or stops at a limit."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a run is made of
         self,
         store: RunStore,
         config: Config,
@@ -85,6 +89,7 @@ class Pipeline:
         heuristics: tuple[Heuristic, ...],
         in_flight: int,
         checks: Sequence[RowCheck] = (),
+        chooser: "AnswerChooser | None" = None,
     ) -> None:
         self.tally = RoundCounts()
         self._timer = StageTimer()
@@ -93,7 +98,8 @@ class Pipeline:
         self._models = models
         self._heuristics = heuristics
         self._in_flight = in_flight
-        self._verifier = Verifier(store, checks, config.verify.drop)
+        self._verifier = Verifier(store, checks, dropping(config))
+        self._chooser = chooser
         self._limit: BudgetReached | None = None
 
     async def run(self) -> None:
@@ -208,12 +214,15 @@ class Pipeline:
                 return
             child = evolved
         response: Response | Drop | None = lineage.response
-        if response is None:
+        agreement: CheckResult | None = None
+        if response is None and self._chooser is not None:
+            response, agreement = await self._respond_several(child, self._chooser)
+        elif response is None:
             with self._during(Stage.RESPOND):
                 response = await self._respond(child)
             self._save(response)
         if isinstance(response, Response):
-            await self._verify(child, response)
+            await self._verify(child, response, agreement)
 
     @contextmanager
     def _during(self, stage: Stage) -> Iterator[None]:
@@ -249,10 +258,44 @@ class Pipeline:
             head = (Stage.RESPOND, Reason.UNJUDGED, task.id, task.round, task.ordinal)
             return Drop(*head, task.heuristic, "", str(error), None)
 
-    async def _verify(self, task: Task, response: Response) -> None:
+    async def _respond_several(
+        self, task: Task, chooser: "AnswerChooser"
+    ) -> tuple[Response | Drop, CheckResult | None]:
+        """Ask for several answers, each stored when it comes, and store the one that is chosen."""
+        with self._during(Stage.RESPOND):
+            answers = await self._answers(task)
+        if isinstance(answers, Drop) or all(answer.defect for answer in answers):
+            drop = answers if isinstance(answers, Drop) else drop_of(answers, task)
+            self._save(drop)
+            return drop, None
+        with self._during(Stage.VERIFY):
+            choice = await chooser(task, answers)
+        response = response_of(answers, choice.chosen, task)
+        kind, score, detail = choice.kind, choice.score, choice.detail
+        found = CheckResult.of(response, Check.AGREEMENT, kind, score=score, detail=detail)
+        self._store.choose(choice.answers, found, response)
+        return response, found
+
+    async def _answers(self, task: Task) -> list[Answer] | Drop:
+        try:
+            with judging():
+                return await answer_several(
+                    task,
+                    self._store.answers(task),
+                    responder=self._models.responder,
+                    config=self._config,
+                    save=self._store.add,
+                )
+        except UnjudgedError as error:
+            head = (Stage.RESPOND, Reason.UNJUDGED, task.id, task.round, task.ordinal)
+            return Drop(*head, task.heuristic, "", str(error), None)
+
+    async def _verify(
+        self, task: Task, response: Response, agreement: CheckResult | None = None
+    ) -> None:
         """Keep a response as a row, or drop it with its task."""
         with self._during(Stage.VERIFY):
-            drop = await self._verifier.verify(task, response)
+            drop = await self._verifier.verify(task, response, agreement)
         if drop is None:
             self.tally.kept += 1
         else:

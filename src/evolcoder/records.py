@@ -33,6 +33,12 @@ class Check(StrEnum):
     BOUND = "bound"
     DIFFICULTY = "difficulty"
     SHAPE = "shape"
+    AGREEMENT = "agreement"
+    """How several answers to the task agreed; made where `respond.candidates` is above 1."""
+
+
+CONFIGURED_CHECKS = tuple(check for check in Check if check is not Check.AGREEMENT)
+"""The checks that `verify.checks` may name."""
 
 
 class Reason(StrEnum):
@@ -116,6 +122,8 @@ class Reason(StrEnum):
     """The answer is the wrong code of `misdirect`."""
     BOUND_MISSED = "bound_missed"
     """The program takes more operations than the task allows."""
+    UNVERIFIED = "unverified"
+    """Several answers were asked for, and no two of them were seen to agree."""
     DUPLICATE_EXACT = "duplicate_exact"
     """Another kept row is equal."""
     DUPLICATE_NEAR = "duplicate_near"
@@ -228,6 +236,40 @@ class Response:
         """Make the response to a task."""
         new = content_id("response", [task.id, text, made.model if made else None])
         return cls(new, task.id, task.round, task.ordinal, text, reasoning, made)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """One of several answers to a task, of which agreement chooses the response."""
+
+    task: str
+    """Id of the task."""
+    round: int
+    """Round of the task."""
+    ordinal: int
+    """Ordinal of the task."""
+    number: int
+    """Its number among the answers to the task; 0 is the one that a single answer would be."""
+    text: str
+    """The answer, without reasoning."""
+    reasoning: str
+    """A thinking model's reasoning; empty if there was none."""
+    defect: str
+    """Reason for which it cannot be a response; empty if there is none."""
+    detail: str
+    """Evidence of the defect."""
+    temperature: float
+    """Sampling temperature that it was asked with."""
+    seed: int
+    """Sampling seed of its first request."""
+    made: Usage
+    """Cost of this answer alone."""
+    cluster: int | None = None
+    """Number of its cluster of equal behaviour; None if it was not compared."""
+    tests_passed: int | None = None
+    """Sound tests that it passes; None if it was not compared."""
+    is_chosen: bool = False
+    """Whether it became the response."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,10 @@ measurements (`docs/experiments`); `TokenRates.source` names which. No model is 
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 from evolcoder.app.style import N_SEEDS
-from evolcoder.config.load import Config
+from evolcoder.config.load import Config, preset_values, validate
 from evolcoder.engine.batch.budget import batch_price
 from evolcoder.engine.prices import price_of, usd
 from evolcoder.evolution.heuristics import Heuristic, choose
@@ -111,7 +112,11 @@ def estimate(
             config,
             "responder",
             responder,
-            (answers, task_tokens + rates.evolve_tokens, rates.respond_tokens),
+            (
+                answers * config.respond.candidates,
+                task_tokens + rates.evolve_tokens,
+                rates.respond_tokens,
+            ),
         ),
     ]
     rows = round(evolutions * rates.kept * rates.callable_share)
@@ -121,6 +126,26 @@ def estimate(
         spec = config.verify.tester or responder
         lines.append(_cost_line(config, "tester", spec, (rows * calls, prompt_tokens, received)))
     return lines
+
+
+def levels_of_verification(config: Config) -> dict[str, Config]:
+    """Return the config with the quick default of verification, and with that of `strong`."""
+    given, strong = config.model_dump(mode="json"), preset_values("strong")
+    plain: dict[str, dict[str, Any]] = {"respond": {}, "verify": {}}
+    quick = Config().model_dump(mode="json")
+    for section in plain:
+        plain[section] = {key: quick[section].get(key) for key in strong[section]}
+    plain["respond"] = {"candidates": 1}
+    return {
+        name: validate(
+            {
+                **given,
+                **{key: {**given[key], **values[key]} for key in ("respond", "verify")},
+            },
+            where="config",
+        )
+        for name, values in (("quick", plain), ("strong", strong))
+    }
 
 
 def _verification_requests(config: Config, rates: TokenRates) -> tuple[int, float]:
@@ -203,7 +228,7 @@ def measured_rates(folder: Path) -> TokenRates:
         return TokenRates()
     with RunStore.read(folder) as store:
         query = """SELECT COUNT(*), AVG(t.completion_tokens * 1.0 / t.attempts),
-            AVG(r.completion_tokens), AVG(t.attempts)
+            AVG(r.completion_tokens * 1.0 / r.attempts), AVG(t.attempts)
             FROM tasks t JOIN responses r ON r.task = t.id WHERE t.round > 0"""
         ((n_rows, evolve, respond, attempts),) = store.db.each(_MEANS.validate, query)
         dropped = store.db.number("SELECT COUNT(*) FROM drops WHERE stage = 'evolve'")

@@ -8,6 +8,7 @@ resumes from its folder.
 
 from contextlib import AsyncExitStack
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from evolcoder.app.models import Engines
 from evolcoder.app.progress import print_note, show_progress
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.errors import BudgetReached, EngineError, Fault, RunFolderError, UserError
+from evolcoder.evolution.respond import first_answer
 from evolcoder.evolution.styles import heuristics_of
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Response, Stage
@@ -92,9 +94,10 @@ async def _evolve_run(
         provenance.record(store, config, style.heuristics_before(config, chosen), roles)
         _reopen(store, config, roles, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
-        checks = verify.make_checks(
-            config, sandbox, languages, _verifier_models(config, opened, factory)
-        )
+        bound = (config, sandbox, languages, _verifier_models(config, opened, factory))
+        checks, chooser = verify.make_checks(*bound), verify.make_chooser(*bound)
+        if chooser is not None:
+            _reopen_answers(store, config, unjudged=retry_rejected)
         asked = [one.engine for one in opened.all()]
         waits = batches.progress(asked)
         limit: BudgetReached | None = None
@@ -103,7 +106,7 @@ async def _evolve_run(
             in_flight = models.max_in_flight(config, opened)
             pipeline = Pipeline(
                 store, own, roles, heuristics=heuristics_of(own.evolve), checks=checks,
-                in_flight=in_flight,
+                in_flight=in_flight, chooser=chooser,
             )  # fmt: skip
             async with show_progress(pipeline.tally, budget, asked, waits):
                 await verify.check_added(store, config, checks, in_flight=in_flight)
@@ -159,6 +162,15 @@ def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool)
         store.add_event("reopened", f"{n} drops by model servers")
         print_note(f"asking again for {n} rows that a model server rejected or failed at")
     store.set_meta(ASKED_META, asked)
+
+
+def _reopen_answers(store: RunStore, config: Config, *, unjudged: bool) -> None:
+    """Reopen the rows for which fewer answers were asked than the config now says."""
+    wanted = config.respond.candidates
+    first = partial(first_answer, config=config)
+    if n := pending.reopen_answers(store, wanted, first, unjudged=unjudged):
+        store.add_event("reopened", f"{n} rows with fewer than {wanted} answers")
+        print_note(f"asking for further answers to {n} tasks, up to {wanted} each")
 
 
 def _embedder(config: CleanConfig) -> "Embedder | None":

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -48,7 +48,11 @@ from evolcoder.verification.pipeline import (
     Verifier,
     VerifyProgress,
     drop_unanswered,
+    dropping,
 )
+
+if TYPE_CHECKING:
+    from evolcoder.verification.agreement.choose import AnswerChooser
 
 VERDICTS = "verdicts.jsonl"
 """Name of the file with all verdicts, in the folder of a verified data set."""
@@ -227,6 +231,31 @@ def make_checks(
     return tuple(checks[check] for check in Check if check in settings.checks and check in checks)
 
 
+def make_chooser(
+    config: Config,
+    handle: SandboxHandle,
+    languages: Sequence[str],
+    verifier_models: VerifierModels | None,
+) -> "AnswerChooser | None":
+    """Create what chooses among several answers to a task; None where one is asked for.
+
+    Raises ConfigError if several are, and they could not be run.
+    """
+    if config.respond.candidates == 1:
+        return None
+    if handle.sandbox is None or not languages:
+        why = handle.why_not or "this run does not verify its rows"
+        raise ConfigError(
+            f"respond.candidates={config.respond.candidates}: answers are compared by running "
+            f"them, and here they cannot be run: {why}"
+        )
+    from evolcoder.verification.agreement.choose import AnswerChooser  # noqa: PLC0415 - as above
+
+    tests = Check.TESTS in config.verify.checks or config.verify.tester is not None
+    writer = verifier_models.writer if verifier_models and tests else None
+    return AnswerChooser(handle.sandbox, config, languages, writer)
+
+
 def _toolchain_probe(sandbox: Sandbox) -> Callable[[str], Awaitable[bool]]:
     """Return a function that checks whether a language's programs run, and notes a failure once.
 
@@ -375,7 +404,7 @@ async def check_added(
     if not checks:
         return
     recorded = store.meta(VERIFY_META, VerifyFacts) or {}
-    rows = RowVerifier(store, Verifier(store, checks, config.verify.drop), in_flight=in_flight)
+    rows = RowVerifier(store, Verifier(store, checks, dropping(config)), in_flight=in_flight)
     await rows.run_added(seeds=bool(recorded.get("seeds", False)))
 
 

@@ -18,7 +18,7 @@ from evolcoder.cli import output, show
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.evaluation.store import DB_NAME as EVAL_DB
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
-from evolcoder.records import Check, CheckResult, Drop, Row, Usage
+from evolcoder.records import Answer, Check, CheckResult, Drop, Row, Usage
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
@@ -138,7 +138,9 @@ def _show_run(store: RunStore, page: Page, *, as_json: bool) -> None:
         output.print_json({**show.summary(store), "n_records": n, "records": found}, indent=2)
         return
     print(show.funnel_table(funnel(store)))
-    for line in (*show.style_lines(store), *show.billing_lines(store)):
+    for line in (
+        *show.style_lines(store), *show.agreement_lines(store), *show.billing_lines(store)
+    ):  # fmt: skip
         print(line)
     print(f"\n{'id':<{ID_CHARS}}{'round':>6}{'seed':>6}  {'heuristic':<12}{'outcome':<21}task")
     for id, round, ordinal, heuristic, instruction, fate in records:
@@ -263,9 +265,19 @@ def _step_text(step: LineageStep) -> str:
     if answer is not None:
         who = f"answer by {_maker(answer.made)}" if answer.made else "answer from the seed data"
         parts += [f"-- {who}  [{answer.id}]", answer.text]
+    parts += [_answer_text(one) for one in step.answers if not one.is_chosen]
     parts += [_verdict_text(verdict) for verdict in step.verdicts]
     parts += [_drop_text(asdict(drop)) for drop in step.drops]
     return "\n".join(parts) + "\n"
+
+
+def _answer_text(answer: Answer) -> str:
+    """Describe one of several answers that was not chosen."""
+    cluster = "not compared" if answer.cluster is None else f"cluster {answer.cluster}"
+    tests = f", passes {answer.tests_passed} sound tests" if answer.tests_passed else ""
+    found = f"{answer.defect}: {answer.detail}" if answer.defect else f"{cluster}{tests}"
+    head = f"-- answer {answer.number}, temperature {answer.temperature:g}: {found}"
+    return f"{head}\n{answer.text}" if answer.text else head
 
 
 def _maker(made: Usage) -> str:
@@ -276,7 +288,9 @@ def _maker(made: Usage) -> str:
 
 def _verdict_text(verdict: CheckResult) -> str:
     score = "" if verdict.score is None else f" {verdict.score:.2f}"
-    detail = ", ".join(f"{name} {value}" for name, value in verdict.detail.items())
+    hidden = ("worse", "fault") if verdict.check is Check.AGREEMENT else ()
+    shown = {name: value for name, value in verdict.detail.items() if name not in hidden}
+    detail = ", ".join(f"{name} {value}" for name, value in shown.items())
     return f"-- {verdict.check}: {verdict.kind}{score}{f' ({detail})' if detail else ''}"
 
 

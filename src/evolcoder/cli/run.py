@@ -44,6 +44,7 @@ FLAGS = {
     "batch": "traffic.batch",
     "cache": "cache",
     "sandbox": "verify.sandbox",
+    "candidates": "respond.candidates",
 }
 """Flag -> the config key that it sets."""
 LEVELS = get_args(SandboxLevel)
@@ -62,7 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--style", choices=STYLES, help="what the evolver writes: sentences to append, or the "
         "rewritten task (default: auto, by the model's size or measured)")  # fmt: skip
     add("--preset", choices=configs.PRESETS,
-        help="settings of a published method, which flags and config files override")  # fmt: skip
+        help="settings of a published method, or `strong` verification; flags and config files "
+        "override them")  # fmt: skip
+    add("--candidates", type=int, metavar="N",
+        help="answers to each task, of which agreement when run chooses one")  # fmt: skip
     add("--rounds", type=int, metavar="N", help="rounds of evolution")
     add("--limit", type=int, metavar="N", help="use only the first N usable seeds")
     add("--target", type=int, metavar="N", help="stop at exactly N accepted evolved rows")
@@ -96,7 +100,11 @@ def main(args: argparse.Namespace) -> int:
         heuristics = heuristics_of(config.evolve, known.style if known else Style.REWRITE)
         asks = known is None and asks_for_style(config.evolve)
         lines = estimate.estimate(config, heuristics, rates, measures_style=asks)
-        _show_estimate(lines, rates, price_dates(config), as_json=args.json)
+        levels = {
+            name: estimate.total(estimate.estimate(one, heuristics, rates, measures_style=asks))
+            for name, one in estimate.levels_of_verification(config).items()
+        }
+        _show_estimate(lines, levels, rates, price_dates(config), as_json=args.json)
         return 0
     _reduce_garbage_collection()
     again = args.retry_rejected
@@ -146,7 +154,12 @@ def _reduce_garbage_collection() -> None:
 
 
 def _show_estimate(
-    parts: "list[CostLine]", rates: "TokenRates", prices_text: str, *, as_json: bool
+    parts: "list[CostLine]",
+    levels: "dict[str, CostLine]",
+    rates: "TokenRates",
+    prices_text: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Print the estimated cost of a run."""
     from evolcoder.app.estimate import CHARS_PER_TOKEN, SAMPLE, total  # noqa: PLC0415 - as above
@@ -154,6 +167,7 @@ def _show_estimate(
     if as_json:
         plain = {
             "parts": [asdict(p) for p in parts],
+            "levels": {name: asdict(line) for name, line in levels.items()},
             "habits": asdict(rates),
             "prices": prices_text,
         }
@@ -164,15 +178,21 @@ def _show_estimate(
         f"{'batch price':>13}{'hours':>8}"
     )
     for part in [*parts, total(parts)]:
-        prices = [
-            f"${usd:,.2f}" if usd is not None else "unknown" for usd in (part.usd, part.batch_usd)
-        ]
-        print(
-            f"{part.role:<10}{part.calls:>10,}{part.prompt_tokens:>14,}"
-            f"{part.completion_tokens:>12,}{prices[0]:>12}{prices[1]:>13}"
-            f"{part.hours:>8.1f}"
-        )
+        print(_estimate_line(part.role, part))
+    print("the same run with the quick default of verification, and with --preset strong:")
+    for name, part in levels.items():
+        print(_estimate_line(name, part))
     print(f"prompts: from up to {SAMPLE} seeds, at {CHARS_PER_TOKEN} characters per token")
     print(f"answers: {rates.source}")
     print(f"prices: {prices_text}")
     print("batch price: with --batch, where a batch may take up to 24 hours")
+
+
+def _estimate_line(name: str, part: "CostLine") -> str:
+    prices = [
+        f"${usd:,.2f}" if usd is not None else "unknown" for usd in (part.usd, part.batch_usd)
+    ]
+    return (
+        f"{name:<10}{part.calls:>10,}{part.prompt_tokens:>14,}{part.completion_tokens:>12,}"
+        f"{prices[0]:>12}{prices[1]:>13}{part.hours:>8.1f}"
+    )

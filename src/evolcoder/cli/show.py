@@ -12,7 +12,13 @@ from evolcoder.cli import output
 from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
-from evolcoder.storage.stats import FunnelLine, funnel, protections, why_empty
+from evolcoder.storage.stats import (
+    FunnelLine,
+    agreement_counts,
+    funnel,
+    protections,
+    why_empty,
+)
 from evolcoder.storage.workdir import Paid, Workdir
 from evolcoder.text import padded, visible, wrapped
 
@@ -38,7 +44,8 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
         print()
         print(_pair(row))
     print()
-    for line in (*style_lines(store), *billing_lines(store), *sandbox_lines(store)):
+    lines = (*style_lines(store), *agreement_lines(store), *billing_lines(store))
+    for line in (*lines, *sandbox_lines(store)):
         print(line)
     print(f"run     {store.folder}")
     for path in paths:
@@ -106,6 +113,18 @@ def style_lines(store: RunStore) -> list[str]:
     return [] if fact is None else [f"style   {fact['style']}: {fact['why']}"]
 
 
+def agreement_lines(store: RunStore) -> list[str]:
+    """Describe how several answers to each task agreed; empty where one was asked for."""
+    found = agreement_counts(store)
+    if found is None:
+        return []
+    why = ", ".join(f"{reason} {n}" for reason, n in found.unverified.items())
+    n_unverified = sum(found.unverified.values())
+    rest = f"{n_unverified} unverified{f' ({why})' if why else ''}"
+    counts = f"{found.asked:,} to {found.tasks:,} tasks, in {found.clusters:,} clusters"
+    return [f"answers {counts}: {found.agreed:,} tasks agreed, {rest}"]
+
+
 def shortfall(lines: Iterable[FunnelLine], target: int | None) -> str | None:
     """Describe how far cleaning left the run below its target; None if the target is met."""
     cleaned = [line for line in lines if line.stage is Stage.CLEAN and line.round > 0]
@@ -125,6 +144,7 @@ def summary(store: RunStore, paths: Sequence[Path] = ()) -> dict[str, Any]:
         "run": str(store.folder),
         "funnel": [as_plain(line) for line in funnel(store)],
         "style": store.meta(STYLE_META, StyleFacts),
+        "agreement": None if (found := agreement_counts(store)) is None else asdict(found),
         "paid": paid(store),
         "possibly_billed": possibly_billed(store),
         "answered": [

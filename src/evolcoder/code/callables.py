@@ -107,33 +107,35 @@ class CallableSubject:
 
 
 def subject_of(
-    text: str, instruction: str, entry_point: str | None = None
+    text: str, instruction: str, entry_point: str | None = None, *, in_place: bool = False
 ) -> CallableSubject | None:
     """Find the callable to test in a response: `entry_point` if it is defined, else by heuristics.
 
     The first block with a callable is used; code that the task shows comes last. Of several
     callables it is the one that the task names, else the last one that no other uses. Without a
     callable it is the first program that reads input. Functions that only modify their arguments do
-    not count, since tests run in another process and pass copies.
+    not count unless `in_place`: tests run in another process and pass copies.
     """
     programs = _programs(text)
     shown = " ".join(instruction.split())
     programs.sort(key=lambda code: " ".join(code.split()) in shown)
     trees = [tree for tree in map(parse, programs) if tree is not None]
     for tree in trees:
-        if (node := _chosen(tree, instruction, entry_point)) is not None:
+        if (node := _chosen(tree, instruction, entry_point, in_place=in_place)) is not None:
             return _subject(tree, node)
     return _main_program(trees)
 
 
-def find_compatible(text: str, wanted: CallableSubject) -> CallableSubject | None:
+def find_compatible(
+    text: str, wanted: CallableSubject, *, in_place: bool = False
+) -> CallableSubject | None:
     """Find the callable in another response that can be called like `wanted`.
 
     A function with another name is compatible if it has as many required parameters.
     """
     if wanted.form is CallableKind.PROGRAM:
         return _main_program(filter(None, map(parse, _programs(text))))
-    found = subject_of(text, "", wanted.entry_point)
+    found = subject_of(text, "", wanted.entry_point, in_place=in_place)
     if found is None or found.form is not wanted.form:
         return None
     same = found.name == wanted.entry_point or found.n_params == wanted.n_params
@@ -169,8 +171,14 @@ def _programs(text: str) -> list[str]:
     return codes if codes or "```" in text else [text]
 
 
-def _chosen(tree: ast.Module, instruction: str, wanted: str | None) -> Definition | None:
-    defined = {name: node for name, node in definitions(tree).items() if _is_testable(node)}
+def _chosen(
+    tree: ast.Module, instruction: str, wanted: str | None, *, in_place: bool
+) -> Definition | None:
+    defined = {
+        name: node
+        for name, node in definitions(tree).items()
+        if _is_testable(node) or (in_place and _may_modify(node))
+    }
     if wanted in defined:
         return defined[wanted]
     if not defined:
@@ -202,12 +210,18 @@ def _is_testable(node: Definition) -> bool:
     return _returns(node) or (_prints(node) and bool(node.args.args or node.args.vararg))
 
 
+def _may_modify(node: Definition) -> bool:
+    """Whether a function takes something that it could change."""
+    is_named = _NOT_TESTED.match(node.name) is None
+    return is_named and isinstance(node, ast.FunctionDef) and bool(node.args.args)
+
+
 def _prints(node: ast.AST) -> bool:
     return any(isinstance(part, ast.Name) and part.id == "print" for part in ast.walk(node))
 
 
 def _returns(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
-    results = ast.Return | ast.Yield
+    results = ast.Return | ast.Yield | ast.YieldFrom
     return any(isinstance(part, results) and part.value is not None for part in ast.walk(node))
 
 
@@ -228,7 +242,8 @@ def _subject(tree: ast.Module, node: Definition) -> CallableSubject:
 def _form(node: Definition) -> CallableKind:
     if isinstance(node, ast.ClassDef):
         return CallableKind.CLASS
-    return CallableKind.FUNCTION if _returns(node) else CallableKind.PRINTER
+    is_printer = _prints(node) and not _returns(node)
+    return CallableKind.PRINTER if is_printer else CallableKind.FUNCTION
 
 
 def _main_program(trees: Iterable[ast.Module]) -> CallableSubject | None:

@@ -94,7 +94,7 @@ FREE_TO_CHANGE = (
 )  # fmt: skip
 """Sections that may differ on resume: they do not determine the rows. If `clean` differs, all rows
 are cleaned again. The values that a preset stands for are compared, not its name."""
-PRESETS = ("wizardcoder",)
+PRESETS = ("wizardcoder", "strong")
 """Names of the files in `data/presets`."""
 
 NAMED_SECTIONS = ("servers", "prices", "heuristics")
@@ -204,9 +204,10 @@ class Config(Section):
     `prices_as_of`."""
     prices_as_of: str | None = Field(None, max_length=40)
     """Date of the prices in `prices`, such as 2026-11-01."""
-    preset: Literal["wizardcoder"] | None = None
+    preset: Literal["wizardcoder", "strong"] | None = None
     """Values that replace the defaults: `wizardcoder` has the paper's five methods, its template
-    and its sampling. Other keys of the config replace those of the preset."""
+    and its sampling; `strong` verifies more: eight answers to each task, tests, bait and bounds.
+    Other keys of the config replace those of the preset."""
     cache: str | None = None
     """Path of the completion cache, which runs share; default: completions.db in the user's cache
     folder."""

@@ -24,7 +24,7 @@ from pydantic import (
     model_validator,
 )
 
-from evolcoder.records import Check
+from evolcoder.records import CONFIGURED_CHECKS, Check
 from evolcoder.text import is_secret_field, is_secret_header, without_logins
 
 TASK_PLACEHOLDER = "{task}"
@@ -325,10 +325,37 @@ class RespondConfig(Section):
     """Maximum response attempts per task; the first usable one is kept."""
     reanswer_seeds: bool = False
     """Generate responses for the seeds too, replacing the ones in the data set."""
+    candidates: int = Field(1, ge=1, le=64)
+    """Answers asked for per task. Above 1 they are run on the same inputs, and one of the largest
+    group that behaves alike, weighted by tests passed, becomes the response. May be raised when a
+    run is resumed."""
+    temperatures: tuple[Annotated[float, Field(ge=0.0, le=2.0)], ...] = (0.2, 0.4, 0.6, 0.8)
+    """Sampling temperatures of the answers after the first, in turn; the first has the
+    responder's."""
+    agreeing: int = Field(2, ge=2, le=64)
+    """Answers that must behave alike for a row to count as agreed; otherwise it is unverified."""
+    unverified: Literal["keep", "drop"] = "keep"
+    """What happens to a row whose answers could not be seen to agree: `keep` it with the first
+    usable answer, or `drop` it."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_unset(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Store no settings of several answers where one is asked for, as earlier versions."""
+        data: dict[str, Any] = plain(self)
+        if data.get("candidates", 1) == 1:
+            for name in ("candidates", "temperatures", "agreeing", "unverified"):
+                data.pop(name, None)
+        return data
 
 
 SandboxLevel = Literal["strict", "processes"]
 """The isolation levels of `sandbox/pool.py`, repeated here to avoid importing it."""
+
+
+def _is_configured(check: Check) -> Check:
+    if check not in CONFIGURED_CHECKS:
+        raise ValueError(f"{check} is made where respond.candidates is above 1")
+    return check
 
 
 class VerifyConfig(Section):
@@ -339,7 +366,7 @@ class VerifyConfig(Section):
     `always` makes a missing sandbox an error; `never` skips verification."""
     sandbox: SandboxLevel = "strict"
     """Minimum isolation of programs: `strict` (bubblewrap) or `processes` (Landlock)."""
-    checks: tuple[Check, ...] = (Check.RUNS,)
+    checks: tuple[Annotated[Check, AfterValidator(_is_configured)], ...] = (Check.RUNS,)
     """Checks to run; a check that uses the results of others runs after them."""
     drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
     """Findings that drop a row; other findings are only stored."""

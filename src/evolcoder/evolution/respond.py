@@ -4,11 +4,16 @@ The prompt is the instruction and nothing else. Answers are rejected for obvious
 only thinking, truncated, broken off, looping, a refusal, no code where code is requested, another
 programming language, prose in another natural language, the task's own distractor. Correctness is
 checked later by running them (`verify`). If all attempts fail, the drop has the last one's reason.
+With `respond.candidates`, several answers are asked for (`answer_several`), and agreement chooses
+one of them (`verification/agreement`).
 
 >>> result = await respond(task, responder=role, config=config)   # doctest: +SKIP
 """
 
+import asyncio
 import re
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from evolcoder.config.load import Config, EliminateConfig
 from evolcoder.engine.base import WHOLE_TRIES, Completion, Message, Role
@@ -16,7 +21,7 @@ from evolcoder.errors import EngineError
 from evolcoder.ids import seed_for
 from evolcoder.natural_language import changed_language, names_language
 from evolcoder.reasoning import without_blank_lines
-from evolcoder.records import SEEN_CHARS, Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.records import SEEN_CHARS, Answer, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.text import (
     STOP_WORDS,
     WantedOutput,
@@ -71,28 +76,126 @@ async def respond(task: Task, *, responder: Role, config: Config) -> Response | 
 
     A request that is itself at fault is a drop; raises EngineError if the server or the set-up is.
     """
-    sent = received = requests = 0
+    answer = await _answer(task, 0, responder=responder, config=config)
+    return response_of([answer], answer, task) if not answer.defect else drop_of([answer], task)
+
+
+async def answer_several(
+    task: Task,
+    known: Sequence[Answer],
+    *,
+    responder: Role,
+    config: Config,
+    save: Callable[[Answer], None],
+) -> list[Answer]:
+    """Ask for the answers to a task that are not `known` yet; return all, in order.
+
+    Each is a request of its own, sent at once, and saved when it comes. The first is the request
+    that `respond` makes; the others differ in seed and in temperature. Those that the server
+    rejected or failed at are returned and not saved. Raises EngineError or BudgetReached after
+    all others have come.
+    """
+    have = {answer.number for answer in known}
+
+    async def ask(number: int) -> Answer:
+        answer = await _answer(task, number, responder=responder, config=config)
+        if answer.defect not in _NOT_ANSWERED:
+            save(answer)
+        return answer
+
+    missing = [number for number in range(config.respond.candidates) if number not in have]
+    found = await asyncio.gather(*map(ask, missing), return_exceptions=True)
+    for error in found:
+        if isinstance(error, BaseException):
+            raise error
+    asked = [one for one in found if isinstance(one, Answer)]
+    return sorted([*known, *asked], key=lambda one: one.number)
+
+
+def response_of(answers: Sequence[Answer], chosen: Answer, task: Task) -> Response:
+    """Make the response of the chosen answer; its cost is that of all answers."""
+    return Response.to(task, chosen.text, reasoning=chosen.reasoning, made=_cost(answers))
+
+
+def first_answer(task: Task, response: Response, *, config: Config) -> Answer:
+    """Return the response of a run that asked for one answer as the first of several."""
+    assert response.made is not None
+    temperature = config.responder.temperature
+    how = (temperature, seed_for(config.seed, "respond", task.id, 0))
+    return _answer_to(task, 0, (response.text, response.reasoning), None, how, response.made)
+
+
+def drop_of(answers: Sequence[Answer], task: Task) -> Drop:
+    """Make the drop of a task none of whose answers can be a response, with the first's reason.
+
+    An answer that came says more of the task than one that a server did not give.
+    """
+    first = next((one for one in answers if one.defect not in _NOT_ANSWERED), answers[0])
+    seen = first.text or first.reasoning
+    return _drop(task, Reason(first.defect), first.detail, seen, _cost(answers))
+
+
+def _cost(answers: Sequence[Answer]) -> Usage:
+    made = [one.made for one in answers]
+    return Usage(
+        made[0].model,
+        sum(one.prompt_tokens for one in made),
+        sum(one.completion_tokens for one in made),
+        sum(one.attempts for one in made),
+        next((one.answered for one in made if one.answered), ""),
+    )
+
+
+_NOT_ANSWERED = frozenset({Reason.REJECTED.value, Reason.FAILED.value})
+
+
+async def _answer(task: Task, number: int, *, responder: Role, config: Config) -> Answer:
+    """Ask for one of the answers to a task, with up to `respond.tries` attempts."""
+    role, sent, received, requests = _role_for(responder, number, config), 0, 0, 0
     # An answer that breaks off is asked for again, also where one attempt is configured.
     tries = -(-WHOLE_TRIES // config.respond.tries)
+    path = () if number == 0 else ("answer", number)
+    how = (role.sampling.temperature, seed_for(config.seed, "respond", task.id, *path, 0))
     for attempt in range(config.respond.tries):
-        seed = seed_for(config.seed, "respond", task.id, attempt)
+        seed = seed_for(config.seed, "respond", task.id, *path, attempt)
         try:
             messages = (Message("user", task.instruction),)
-            answer = await responder.ask(messages, seed=seed, tries=tries)
+            answer = await role.ask(messages, seed=seed, tries=tries)
         except EngineError as error:
             if error.retryable:
                 raise
-            usage = Usage(responder.identity, sent, received, requests + 1)
+            usage = Usage(role.identity, sent, received, requests + 1)
             reason = Reason.REJECTED if error.rejected else Reason.FAILED
-            return _drop(task, reason, str(error), "", usage)
+            return _answer_to(task, number, ("", ""), (reason, str(error)), how, usage)
         sent, received = sent + answer.prompt_tokens, received + answer.completion_tokens
         requests += answer.requests
-        usage = Usage(responder.identity, sent, received, requests, answer.model)
-        text, defect = _trimmed(answer.text), find_defect(task, answer, config.eliminate)
+        usage = Usage(role.identity, sent, received, requests, answer.model)
+        texts = (_trimmed(answer.text), clean(answer.reasoning))
+        defect = find_defect(task, answer, config.eliminate)
         if defect is None:
-            return Response.to(task, text, reasoning=clean(answer.reasoning), made=usage)
-    assert defect is not None
-    return _drop(task, defect[0], defect[1], text or clean(answer.reasoning), usage)
+            break
+    return _answer_to(task, number, texts, defect, how, usage)
+
+
+def _answer_to(
+    task: Task,
+    number: int,
+    texts: tuple[str, str],
+    defect: tuple[Reason, str] | None,
+    how: tuple[float, int],
+    usage: Usage,
+) -> Answer:
+    why = ("", "") if defect is None else (defect[0].value, defect[1])
+    return Answer(task.id, task.round, task.ordinal, number, *texts, *why, *how, usage)
+
+
+def _role_for(responder: Role, number: int, config: Config) -> Role:
+    """Return the responder with the temperature of an answer; the first keeps its own."""
+    temperatures = config.respond.temperatures
+    if number == 0 or not temperatures:
+        return responder
+    temperature = temperatures[(number - 1) % len(temperatures)]
+    return replace(responder, sampling=replace(responder.sampling, temperature=temperature))
 
 
 def _trimmed(text: str) -> str:

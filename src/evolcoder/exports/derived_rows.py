@@ -1,10 +1,12 @@
 r"""Additional training rows derived from verified ones: preference pairs, infilling, and repair.
 
 Nothing is executed or generated: derived rows rest on what verification observed. A preference pair
-needs validated tests; if the row's own response failed, the alternative that passed replaces it. An
+needs validated tests, or several answers that did not all behave alike; if the row's own response
+failed its tests, the alternative that passed replaces it. An
 infilling is cut from a Python program that ran, at an expression, a statement or part of a block;
-other spans may fit too. A repair's broken program is one mutation away from the program, and a test
-was seen to fail on it. Rows that provide none of a kind, or cannot be parsed, are skipped.
+other spans may fit too. A repair's broken program is one mutation away from the program, or another
+answer to its task, and a test was seen to fail on it. Rows that provide none of a kind, or cannot
+be parsed, are skipped.
 
 Equal seeds give equal rows.
 
@@ -26,7 +28,7 @@ from typing import Protocol
 from evolcoder.code.python_ast import compiles, parse
 from evolcoder.errors import UnjudgedError
 from evolcoder.ids import rng_for
-from evolcoder.records import Check, CheckResult, Response, Row
+from evolcoder.records import JSON, Check, CheckResult, Response, Row
 from evolcoder.sample_errors import judging
 from evolcoder.verification.generated_tests.mutants import mutants
 from evolcoder.verification.metrics import python_program
@@ -236,17 +238,32 @@ def _fenced(code: str) -> str:
 
 
 def pairs(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield rows with a response that passed the tests and a rejected one that failed."""
+    """Yield rows with a response that was shown to be better, and a rejected one.
+
+    Tests decide first: the response passed them and another answer failed. Where answers were
+    chosen by agreement, the response is also paired with an answer of each losing cluster that
+    was seen to behave otherwise, unless its tests failed.
+    """
     for row in rows:
-        tests = _verdict(row, Check.TESTS)
-        if tests is None:
-            continue
-        better, worse = tests.detail.get("better"), tests.detail.get("worse")
-        if tests.kind == "passed" and worse:
-            yield replace(row, beside={"rejected": str(worse)})
-        elif tests.kind == "failed" and better:
-            chosen = Response.to(row.task, str(better), made=row.response.made)
-            yield replace(row, response=chosen, beside={"rejected": row.response.text})
+        tests, agreement = _verdict(row, Check.TESTS), _verdict(row, Check.AGREEMENT)
+        if tests is not None:
+            better, worse = tests.detail.get("better"), tests.detail.get("worse")
+            if tests.kind == "passed" and worse:
+                yield replace(row, beside={"rejected": str(worse)})
+            elif tests.kind == "failed" and better:
+                chosen = Response.to(row.task, str(better), made=row.response.made)
+                yield replace(row, response=chosen, beside={"rejected": row.response.text})
+        if agreement is not None and (tests is None or tests.kind != "failed"):
+            for text in _losers(agreement):
+                yield replace(row, beside={"rejected": text})
+
+
+def _losers(agreement: CheckResult) -> Iterator[str]:
+    """Yield the losing answers that a finding on several answers holds."""
+    worse = agreement.detail.get("worse")
+    for one in worse if isinstance(worse, list | tuple) else ():
+        if agreement.kind == "agreed" and isinstance(one, Mapping) and one.get("text"):
+            yield str(one["text"])
 
 
 FIM_TOKENS = {
@@ -290,19 +307,26 @@ def infillings(rows: Iterable[Row], seed: int, fim: str = "qwen") -> Iterator[Ro
 
 
 def repairs(rows: Iterable[Row]) -> Iterator[Row]:
-    """Yield a repair for each row with a fault that its tests detected."""
+    """Yield a repair for each row with a fault that its tests detected.
+
+    One more for each whose chosen answer was seen to do right what another answer does wrong.
+    """
     for row in rows:
-        tests = _verdict(row, Check.TESTS)
-        fault = tests.detail.get("fault") if tests else None
-        if not isinstance(fault, Mapping) or not fault:
-            continue
-        names = ("mutation", "broken", "failing")
-        mutation, broken, failing = (str(fault[name]) for name in names)
-        mended = str(fault["mended"])
-        made = build_repair(row.task.instruction, mutation, broken, failing, mended=mended)
-        kind = f"{Derived.REPAIR}:{mutation.partition(' ')[0]}"
-        beside = {"kind": kind, "broken": broken, "failing": failing}
-        yield _derived(row, made.instruction, made.answer, beside)
+        for check in (Check.TESTS, Check.AGREEMENT):
+            found = _verdict(row, check)
+            fault = found.detail.get("fault") if found else None
+            if isinstance(fault, Mapping) and fault:
+                yield _repaired(row, fault)
+
+
+def _repaired(row: Row, fault: Mapping[str, JSON]) -> Row:
+    names = ("mutation", "broken", "failing")
+    mutation, broken, failing = (str(fault[name]) for name in names)
+    mended = str(fault["mended"])
+    made = build_repair(row.task.instruction, mutation, broken, failing, mended=mended)
+    kind = f"{Derived.REPAIR}:{mutation.partition(' ')[0]}"
+    beside = {"kind": kind, "broken": broken, "failing": failing}
+    return _derived(row, made.instruction, made.answer, beside)
 
 
 def _verdict(row: Row, check: Check) -> CheckResult | None:

@@ -55,10 +55,12 @@ BODY: Mapping[str, str] = {
     "messages": "the task as user turn, the response as assistant turn",
     "conversations": "the task from `human`, the response from `gpt`",
     "prompt": "the task, as a list of one user turn",
-    "chosen": "a response that passes the task's tests, as a list of one assistant turn",
-    "rejected": "a response that fails one of them, as a list of one assistant turn",
+    "chosen": "a response that passes the task's tests, or that agreement chose, as a list of one "
+    "assistant turn",
+    "rejected": "a response that fails a test, or behaves otherwise, as a list of one turn",
     "completion": "the response, as a list of one assistant turn",
-    "kind": "how the row was derived: `infill` or `repair`, and the kind of span or mutation",
+    "kind": "how the row was derived: `infill` or `repair`, and the kind of span or mutation, or "
+    "`answer` where the broken program is another answer",
     "prefix": "the program before the missing span",
     "span": "the missing span",
     "suffix": "the program after the missing span",
@@ -172,8 +174,24 @@ _LACKS_NAME = ("NameError", "ReferenceError")
 
 
 def verified_level(row: Row) -> str:
-    """Say what verification showed of a row's response."""
+    """Say what verification showed of a row's response, and how many answers agreed with it."""
     found = {verdict.check: verdict for verdict in row.verdicts}
+    agreement = found.get(Check.AGREEMENT)
+    level = _level_of_checks(row, found)
+    return level if agreement is None else f"{_level_of_agreement(agreement)}, {level}"
+
+
+def _level_of_agreement(agreement: CheckResult) -> str:
+    facts = agreement.detail
+    if agreement.kind != "agreed":
+        return f"unverified: {facts.get('said', agreement.kind)}"
+    tests = facts.get("tests")
+    passed = f", {facts.get('tests_passed')} of {tests} sound tests passed" if tests else ""
+    inputs = f"{facts.get('inputs')} input{'' if facts.get('inputs') == 1 else 's'}"
+    return f"{facts.get('agreeing')} of {facts.get('asked')} answers agree on {inputs}{passed}"
+
+
+def _level_of_checks(row: Row, found: Mapping[Check, CheckResult]) -> str:
     tests, runs = found.get(Check.TESTS), found.get(Check.RUNS)
     if tests is not None and tests.kind == "passed":
         return f"tests passed, strength {tests.score or 0.0:.2g}"
@@ -365,7 +383,8 @@ FORMATS: dict[ExportFormat, Format] = {
         "data.jsonl",
         _preference,
         "Pairs of responses to one task: `chosen` passes validated tests generated for the task, "
-        "`rejected` fails one of them. TRL's DPOTrainer and RewardTrainer load it directly. Only "
+        "and `rejected` fails one of them; or agreement among several answers chose `chosen`, and "
+        "`rejected` behaves otherwise. TRL's DPOTrainer and RewardTrainer load it directly. Only "
         "tasks with both kinds of responses are included. LLaMA-Factory and axolotl load "
         f"`{TRAINER_FILE}`, with single turns. {_TRAINERS}",
         llamafactory={
@@ -402,7 +421,7 @@ FORMATS: dict[ExportFormat, Format] = {
     "repair": Format(
         "data.jsonl",
         _repair,
-        "Programs with one fault, a test that fails on it, and the original program. TRL's "
+        "Programs with a fault, a test that fails on it, and a program without it. TRL's "
         f"SFTTrainer loads it directly, LLaMA-Factory and axolotl load `{TRAINER_FILE}`. The "
         f"lineage is that of the row that each was derived from. {_TRAINERS}",
         llamafactory=_LLAMAFACTORY_CHAT,

@@ -11,11 +11,11 @@ and `reopen_unverified` take such outcomes back, so that their lineages are pend
 ...     print(lineage.head.instruction)
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evolcoder.records import Reason, Response, Stage, Task
+from evolcoder.records import Answer, Check, Reason, Response, Stage, Task
 from evolcoder.storage.run_store import RunStore, response_from, task_from
 
 PAGE = 256
@@ -176,6 +176,54 @@ def reopen_asked(store: RunStore, stage: Stage, *, unless_made_by: str | None) -
     found = store.db.read(f"SELECT COUNT(*) {_REOPENED}", chosen)
     store.db.write_all([(f"DELETE {_REOPENED}", chosen)])
     return int(str(found[0][0]))
+
+
+_FEWER_ANSWERS = f"""
+    SELECT t.*, r.* FROM tasks t
+    LEFT JOIN responses r ON r.round = t.round AND r.ordinal = t.ordinal
+    LEFT JOIN verdicts v ON v.round = t.round AND v.ordinal = t.ordinal
+        AND v.check_name = '{Check.AGREEMENT}'
+    WHERE (r.model IS NOT NULL OR r.id IS NULL AND EXISTS (SELECT 1 FROM drops d
+        WHERE d.round = t.round AND d.ordinal = t.ordinal AND d.stage = 'respond'))
+    AND (EXISTS (SELECT 1 FROM kept k WHERE k.round = t.round AND k.ordinal = t.ordinal)
+        OR NOT EXISTS (SELECT 1 FROM tasks l WHERE l.ordinal = t.ordinal AND l.round > t.round)
+        AND NOT EXISTS (SELECT 1 FROM drops l WHERE l.ordinal = t.ordinal AND l.round > t.round
+            AND l.stage IN {OUTCOMES}))
+    AND (COALESCE(json_extract(v.detail, '$.asked'),
+            (SELECT COUNT(*) FROM answers a WHERE a.task = t.id)) < :n
+        OR :unjudged AND (json_extract(v.detail, '$.refused') > 0
+            OR json_extract(v.detail, '$.why') IN ('sandbox', 'unjudged')))
+"""
+_FORGET_OUTCOME = (
+    "DELETE FROM kept WHERE round = ? AND ordinal = ?",
+    "DELETE FROM drops WHERE round = ? AND ordinal = ? AND stage IN ('respond', 'verify')",
+    "DELETE FROM responses WHERE round = ? AND ordinal = ?",
+    f"DELETE FROM verdicts WHERE round = ? AND ordinal = ? AND check_name = '{Check.AGREEMENT}'",
+)
+FirstAnswer = Callable[[Task, Response], Answer]
+
+
+def reopen_answers(store: RunStore, n: int, first: FirstAnswer, *, unjudged: bool = False) -> int:
+    """Take back the outcomes of rows for which fewer than `n` answers were asked; return how many.
+
+    Their lineages are pending again at their answers. Those that came are kept: `first` makes an
+    answer of the response of a run that asked for one. A dropped row whose lineage went on is left
+    as it is. `unjudged`: also of rows whose answers could not be compared because the sandbox or
+    the comparison failed, or of which a server refused some.
+    """
+    parameters = {"n": n, "unjudged": unjudged}
+    found = list(store.db.each(_answered_from, _FEWER_ANSWERS, parameters))
+    for task, response in found:
+        if response is not None and not store.answers(task):
+            store.add(first(task, store.with_answered(response)))
+    store.db.write_all(
+        (query, (task.round, task.ordinal)) for query in _FORGET_OUTCOME for task, _ in found
+    )
+    return len(found)
+
+
+def _answered_from(columns: Sequence[Any]) -> tuple[Task, Response | None]:
+    return task_from(columns[:12]), response_from(columns[12:22]) if columns[12] else None
 
 
 def reopen_unverified(store: RunStore, *, unjudged: bool = False) -> int:

@@ -29,6 +29,7 @@ from pydantic import NonNegativeInt
 from evolcoder.config.load import Config, differing_keys, without_places
 from evolcoder.errors import RunFolderError
 from evolcoder.records import (
+    Answer,
     Check,
     CheckResult,
     Drop,
@@ -46,6 +47,7 @@ from evolcoder.storage.database import (
     MAYBE_COUNT,
     MAYBE_NUMBER,
     MAYBE_TEXT,
+    NUMBER,
     TEXT,
     Columns,
     Statement,
@@ -106,9 +108,19 @@ MIGRATIONS: Sequence[str] = (
     ) WITHOUT ROWID
     """,
     "CREATE TABLE origins (ordinal INTEGER PRIMARY KEY, facts TEXT NOT NULL)",
+    f"""
+    CREATE TABLE answers (
+        task TEXT NOT NULL, round INTEGER NOT NULL, ordinal INTEGER NOT NULL,
+        number INTEGER NOT NULL, text TEXT NOT NULL, reasoning TEXT NOT NULL,
+        defect TEXT NOT NULL, detail TEXT NOT NULL, temperature REAL NOT NULL,
+        seed INTEGER NOT NULL, {MADE}, answered TEXT NOT NULL, cluster INTEGER,
+        tests_passed INTEGER, chosen INTEGER NOT NULL, PRIMARY KEY (task, number)
+    ) WITHOUT ROWID
+    """,
 )
 """Table `answered` holds, by id of a task or response, the name of the model that answered;
-`origins`, by ordinal of a seed, what its row had besides task and response."""
+`origins`, by ordinal of a seed, what its row had besides task and response; `answers`, by
+task and number, each of several answers to one task, of which `responses` has the chosen one."""
 _MADE = {
     "model": MAYBE_TEXT,
     "prompt_tokens": MAYBE_COUNT,
@@ -129,6 +141,11 @@ _DROP = Columns(
 _VERDICT = Columns(
     task=TEXT, response=TEXT, round=COUNT, ordinal=COUNT, check_name=TEXT, kind=TEXT,
     score=MAYBE_NUMBER, detail=TEXT,
+)  # fmt: skip
+_ANSWER = Columns(
+    task=TEXT, round=COUNT, ordinal=COUNT, number=COUNT, text=TEXT, reasoning=TEXT, defect=TEXT,
+    detail=TEXT, temperature=NUMBER, seed=COUNT, **_MADE, answered=TEXT, cluster=MAYBE_COUNT,
+    tests_passed=MAYBE_COUNT, chosen=COUNT,
 )  # fmt: skip
 _ROUND = Columns(round=COUNT)
 _PARENT = Columns(instruction=MAYBE_TEXT, round=MAYBE_COUNT)
@@ -167,7 +184,7 @@ _FORGET_MODELS = (
 )
 """Removes what models decided, so that others are asked; what was paid for stays."""
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
-Record = Task | Response | Drop | CheckResult | Origin
+Record = Task | Response | Drop | CheckResult | Origin | Answer
 T = TypeVar("T", Task, Response)
 DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
@@ -247,6 +264,30 @@ class RunStore(Workdir):
         """Return the verdicts on a task's response, in the order added."""
         query = "SELECT * FROM verdicts WHERE round=? AND ordinal=? ORDER BY rowid"
         return list(self.db.each(verdict_from, query, (task.round, task.ordinal)))
+
+    def answers(self, task: Task) -> list[Answer]:
+        """Return the stored answers to a task, in their order."""
+        query = "SELECT * FROM answers WHERE task=? ORDER BY number"
+        return list(self.db.each(answer_from, query, (task.id,)))
+
+    def choose(self, answers: Iterable[Answer], verdict: CheckResult, response: Response) -> None:
+        """Store how the answers to a task agreed, and the response chosen among them.
+
+        The response is queued last: where it is stored, all of it is. Verdicts of another response,
+        chosen among fewer answers, are deleted.
+        """
+        place = (verdict.round, verdict.ordinal)
+        self.db.write(
+            "DELETE FROM verdicts WHERE round=? AND ordinal=? AND (check_name=? OR response<>?)",
+            (*place, verdict.check, verdict.response),
+        )
+        for one in answers:
+            self.db.write(
+                "UPDATE answers SET cluster=?, tests_passed=?, chosen=? WHERE task=? AND number=?",
+                (one.cluster, one.tests_passed, int(one.is_chosen), one.task, one.number),
+            )
+        self.add(verdict)
+        self.add(response, unverified=True)
 
     def add_event(self, kind: str, detail: str = "") -> None:
         """Record an event of the run."""
@@ -375,6 +416,7 @@ class RunStore(Workdir):
                 # A run older than the section continues without it.
                 del fingerprinted[section]
             config, fingerprinted = _with_known_checks(known, config, fingerprinted)
+            _allow_more_answers(known, fingerprinted)
             self._keep_style(known, fingerprinted)
             before, now = _comparable(known), _comparable(fingerprinted)
             differing = {key: _values(key, before, now) for key in differing_keys(before, now)}
@@ -442,6 +484,21 @@ def _with_known_checks(
     return changed, {**fingerprinted, "verify": section}
 
 
+def _allow_more_answers(known: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Let a config ask for more answers to a task than the run did; see `pending.reopen_answers`.
+
+    How several are asked for and judged is kept once several are.
+    """
+    before, now = known.get("respond"), given["respond"]
+    if not isinstance(before, dict):
+        return
+    n_before, n_now = before.get("candidates", 1), now.get("candidates", 1)
+    if n_before == 1 < n_now:
+        known["respond"] = {**now, **before}
+    elif isinstance(n_before, int) and n_before < n_now:
+        known["respond"] = {**before, "candidates": n_now}
+
+
 def _comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Remove credentials from URLs and addresses from models: earlier versions stored them."""
     plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
@@ -473,6 +530,11 @@ def _statements(record: Record, *, unverified: bool) -> Iterator[Statement]:
     elif isinstance(r, Origin):
         facts = {"turns": r.turns, "context": r.context, "lineage": r.lineage}
         yield _insert("origins", (r.ordinal, json.dumps(facts)))
+    elif isinstance(r, Answer):
+        texts = (r.text, r.reasoning, r.defect, r.detail, r.temperature, r.seed)
+        found = (r.made.answered, r.cluster, r.tests_passed, int(r.is_chosen))
+        values = (r.task, r.round, r.ordinal, r.number, *texts, *_made(r.made), *found)
+        yield _insert("answers", values)
     else:
         where = (r.subject, r.round, r.ordinal, r.heuristic)
         values = (r.stage, r.reason, *where, r.seen, r.detail, *_made(r.made))
@@ -532,6 +594,19 @@ def response_from(columns: Sequence[Any]) -> Response:
     _RESPONSE.validate(columns)
     id, task, round, ordinal, text, reasoning = columns[:6]
     return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
+
+
+def answer_from(columns: Sequence[Any]) -> Answer:
+    """Decode one of several answers to a task."""
+    _ANSWER.validate(columns)
+    made = _made_from(columns[10:14])
+    if made is None:
+        raise ValueError("an answer has no model")
+    answered, cluster, tests_passed, is_chosen = columns[14:]
+    task, round, ordinal, number, text, reasoning, defect, detail, temperature, seed = columns[:10]
+    made = replace(made, answered=answered)
+    head = (task, round, ordinal, number, text, reasoning, defect, detail)
+    return Answer(*head, temperature, seed, made, cluster, tests_passed, bool(is_chosen))
 
 
 def verdict_from(columns: Sequence[Any]) -> CheckResult:
@@ -596,6 +671,8 @@ class LineageStep:
     """Drops at its evolution, response or verification."""
     verdicts: tuple[CheckResult, ...]
     """Verdicts on its response, in the order added."""
+    answers: tuple[Answer, ...] = ()
+    """All answers to it, if several were asked for."""
 
 
 def lineage(store: RunStore, id: str) -> list[LineageStep]:
@@ -628,4 +705,5 @@ def _step(store: RunStore, task: Task) -> LineageStep:
     task = store.with_answered(task)
     response = None if response is None else store.with_answered(response)
     drops = tuple(store.db.each(drop_from, dropped, (task.id, task.ordinal)))
-    return LineageStep(task, response, drops, tuple(store.verdicts(task)))
+    verdicts, answers = tuple(store.verdicts(task)), tuple(store.answers(task))
+    return LineageStep(task, response, drops, verdicts, answers)

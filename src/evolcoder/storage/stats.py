@@ -230,3 +230,41 @@ def protections(store: RunStore) -> dict[str, tuple[str, ...]]:
     found = {Stage.VERIFY.value: verified if verified.get("checks") else {}}
     found[Stage.CLEAN.value] = cleaned
     return {name: tuple(one["layers"]) for name, one in found.items() if one.get("layers")}
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementCounts:
+    """What several answers to each task came to."""
+
+    asked: int
+    """Answers that came."""
+    tasks: int
+    """Tasks whose answers were compared."""
+    agreed: int
+    """Of these, those with a cluster that agrees."""
+    clusters: int
+    """Clusters of equal behaviour, over all tasks."""
+    unverified: dict[str, int]
+    """The other tasks by reason, most frequent first."""
+
+
+_WHY_UNVERIFIED = Columns(why=TEXT, n=COUNT)
+
+
+def agreement_counts(store: RunStore) -> AgreementCounts | None:
+    """Count answers, clusters and findings; None for a run that asked one answer to each task."""
+    asked = store.db.number("SELECT COUNT(*) FROM answers")
+    if not asked:
+        return None
+    count = "SELECT COUNT(*) FROM verdicts WHERE check_name = 'agreement'"
+    clusters = """SELECT SUM(json_array_length(detail, '$.clusters')) FROM verdicts
+        WHERE check_name = 'agreement'"""
+    why = """SELECT COALESCE(json_extract(detail, '$.why'), ''), COUNT(*) AS n FROM verdicts
+        WHERE check_name = 'agreement' AND kind <> 'agreed' GROUP BY 1 ORDER BY n DESC, 1"""
+    return AgreementCounts(
+        asked,
+        store.db.number(count),
+        store.db.number(f"{count} AND kind = 'agreed'"),
+        store.db.number(clusters),
+        dict(map(tuple, store.db.each(_WHY_UNVERIFIED.validate, why))),
+    )

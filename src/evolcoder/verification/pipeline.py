@@ -25,6 +25,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from evolcoder.config.load import Config
 from evolcoder.errors import EngineError, SandboxError, UnjudgedError
 from evolcoder.records import (
     SEEN_CHARS,
@@ -61,6 +62,7 @@ DROP_REASONS: Mapping[tuple[Check, str], Reason] = {
     (Check.BAIT, "works"): Reason.BAIT_WORKS,
     (Check.BAIT, "is_answer"): Reason.BAIT_IS_ANSWER,
     (Check.BOUND, "ruled_out"): Reason.BOUND_MISSED,
+    (Check.AGREEMENT, "unverified"): Reason.UNVERIFIED,
 }
 """Findings that can drop a row, with the reason of the drop."""
 
@@ -96,6 +98,12 @@ def drop_reason(verdict: CheckResult, drop: Collection[str]) -> Reason | None:
         return None
     reason = DROP_REASONS.get((verdict.check, verdict.kind))
     return reason if reason in drop else None
+
+
+def dropping(config: Config) -> tuple[str, ...]:
+    """Return the reasons for which a run drops rows that it verified."""
+    unverified = (Reason.UNVERIFIED.value,) if config.respond.unverified == "drop" else ()
+    return (*config.verify.drop, *unverified)
 
 
 def is_unjudged(verdict: CheckResult) -> bool:
@@ -138,11 +146,22 @@ class Verifier:
         """Names of the checks."""
         return tuple(check.check.value for check in self._checks)
 
-    async def verify(self, task: Task, response: Response) -> Drop | None:
-        """Keep a response as a row, or store and return its drop."""
+    async def verify(
+        self, task: Task, response: Response, agreement: CheckResult | None = None
+    ) -> Drop | None:
+        """Keep a response as a row, or store and return its drop.
+
+        `agreement` is the finding on the answers among which the response was just chosen.
+        """
         found: dict[Check, CheckResult] = {}
         if self._checks:
-            found = {verdict.check: verdict for verdict in self._store.verdicts(task)}
+            stored = self._store.verdicts(task)
+            found = {one.check: one for one in stored if one.response == response.id}
+        agreement = agreement or found.get(Check.AGREEMENT)
+        if agreement and (reason := drop_reason(agreement, self._drop)):
+            drop = drop_row(task, response, agreement, reason)
+            self._store.drop_kept(drop)
+            return drop
         for check in self._checks:
             if check.check not in found:
                 found[check.check] = await self._run_check(check, task, response, found)

@@ -431,7 +431,7 @@ class GeneratedTestsCheck:
         n_answers, n_sets = self.config.candidates, self.config.check_sets
         for_answer = messages_for_answer(task.instruction, subject)
         for_tests = messages_for_tests(task.instruction, subject)
-        writer = _with_token_limit(self.writer)
+        writer = with_token_limit(self.writer)
         completions = await asyncio.gather(
             *(self._ask(self.responder, for_answer, task, "answer", n) for n in range(n_answers)),
             *(self._ask(writer, for_tests, task, "tests", n) for n in range(n_sets)),
@@ -510,6 +510,7 @@ class GeneratedTestsCheck:
         return Limits(config.cpu_s, config.wall_s, config.memory_mb, output_kb=64, file_mb=16)
 
 
-def _with_token_limit(role: Role) -> Role:
+def with_token_limit(role: Role) -> Role:
+    """Limit the tokens of a set of checks."""
     max_tokens = min(MAX_TEST_SET_TOKENS, role.sampling.max_tokens)
     return replace(role, sampling=replace(role.sampling, max_tokens=max_tokens))
