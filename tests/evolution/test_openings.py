@@ -13,7 +13,8 @@ from evolcoder.evolution.candidate import CandidateTask, concatenate, tokenize
 from evolcoder.evolution.distractor import DRAFT
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import BUILT_IN
-from evolcoder.evolution.openings import BEGIN, complete, openings_for
+from evolcoder.evolution.openings import complete, openings_for
+from evolcoder.evolution.prompts import BEGIN
 from evolcoder.evolution.rules import find_violation
 from evolcoder.evolution.translations import FRAMES, in_language
 from evolcoder.records import Drop, Reason, Task
@@ -117,7 +118,7 @@ def test_a_model_on_a_server_is_asked_to_begin_so(answer, text):
     answer = answer.format(opening=opening)
     made, asked = evolved(answer, "constrain", "http://127.0.0.1:1/v1")
     assert asked[-1].role == "user"
-    assert asked[-1].content.endswith(BEGIN.format(opening=opening))
+    assert asked[-1].content.endswith(BEGIN.format(prompt="", opening=opening))
     assert isinstance(made, Task), made
     added = text.format(opening=opening) if text else answer
     assert made.instruction == f"{SORT.instruction} {added}"

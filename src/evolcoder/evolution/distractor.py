@@ -42,10 +42,16 @@ _SWAPPED = dict(
 )
 """What is written -> what it is replaced by."""
 _EDITS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern), to)
+    (re.compile(pattern, re.MULTILINE), to)
     for pattern, to in (
         (r"\brange\(1, ([\w.]+(?:\(\w*\))?) \+ 1\)", r"range(1, \1)"),
-        (r"\brange\(([A-Za-z_]\w*(?:\(\w+\))?)\)", r"range(1, \1)"),
+        (r"\brange\((\w+(?:\(\w+\))?)\)", r"range(1, \1)"),
+        (r"\bif (?!not\b|True\b)(\w+(?:\.\w+)*):", r"if not \1:"),
+        (r"\bif not (\w+(?:\.\w+)*):", r"if \1:"),
+        (r" ?\*\* ?(?=\w)", " * "),
+        (r"\.append\((\w+)\)", r".insert(0, \1)"),
+        (r"\.push\((?=\w)", ".unshift("),
+        (r"\.sort\(\)$", ".sort(reverse=True)"),
         (r"\bfor( ?)\(((?:\w+ )?\w+) = 0;", r"for\1(\2 = 1;"),
         (r"\[::-1\]", "[:-1]"),
         (r"\[1:\]", "[2:]"),

@@ -27,7 +27,7 @@ from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concaten
 from evolcoder.evolution.distractor import DRAFT, MAX_LINES, spoil
 from evolcoder.evolution.examples import with_similar_examples
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm, Heuristic, TaskContents
-from evolcoder.evolution.openings import BEGIN, complete, complete_asked, openings_for
+from evolcoder.evolution.openings import complete, complete_asked, openings_for
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
@@ -68,7 +68,7 @@ class Attempt:
     violation: RuleViolation | None
     """Why it is rejected, or None."""
     doubtful: bool
-    """Whether it passes but adds little."""
+    """Whether it passes but adds little, or begins in another way than asked for."""
 
 
 APPEND_TEMPLATES = {heuristic.name: heuristic.template for heuristic in BUILT_IN}
@@ -183,7 +183,9 @@ class _Evolution:
         return max(
             passing,
             key=lambda attempt: (
-                attempt.candidate.strength if self.is_small else attempt.candidate.n_new_words
+                (not attempt.doubtful, attempt.candidate.strength)
+                if self.is_small
+                else (True, attempt.candidate.n_new_words)
             ),
         )
 
@@ -284,7 +286,8 @@ async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, see
         completion, opening = await _ask_for_candidate(evolution, evolver, seed)
         candidate = evolution.parse_candidate(completion, opening)
     violation = _defect(completion) or find_violation(candidate)
-    doubtful = violation is None and candidate.is_doubtful
+    begins_otherwise = evolution.opening() != candidate.opening
+    doubtful = violation is None and (candidate.is_doubtful or begins_otherwise)
     if doubtful and judge is not None:
         violation, answer = await ask_judge(
             judge, evolution.before.text, candidate.after.text, seed=seed
@@ -297,28 +300,23 @@ async def _ask_for_candidate(
     evolution: _Evolution, evolver: Role, seed: int
 ) -> tuple[Completion, str]:
     """Ask for a candidate; returns it with how it was begun, and with that in front."""
-    asked, how = evolution.heuristic, evolution.config.evolve
-    messages = build(asked, evolution.parent.instruction, evolution.hint(), how.style)
+    asked, task = evolution.heuristic, evolution.parent.instruction
+    hint, style = evolution.hint(), evolution.config.evolve.style
     opening = evolution.opening()
-    if not opening:
-        return await _ask(evolution, evolver, messages, seed), ""
     # Only models in this process are sure to continue what they seem to have begun.
-    if evolver.identity.startswith("gguf:"):
+    continues = opening != "" and evolver.identity.startswith("gguf:")
+    messages = build(asked, task, hint, style, opening="" if continues else opening)
+    if continues:
         messages = (*messages, Message("assistant", opening))
-    else:
-        last = messages[-1].content
-        request = f"{last}\n\n{BEGIN.format(opening=opening)}"
-        messages = (*messages[:-1], Message("user", request))
     completion = await _ask(evolution, evolver, messages, seed)
-    if messages[-1].role == "assistant":
-        text: str | None = complete(opening, completion.text)
-    else:
-        text = complete_asked(opening, completion.text)
-    if text is None:
+    if not opening:
+        return completion, ""
+    begun = (complete if continues else complete_asked)(opening, completion.text)
+    if begun is None:
         return completion, ""
     is_ended = completion.is_truncated and "\n" in completion.text.strip()
-    ended = replace(completion, text=text, finish=STOP if is_ended else completion.finish)
-    return ended, opening
+    finish = STOP if is_ended else completion.finish
+    return replace(completion, text=begun, finish=finish), opening
 
 
 async def _ask(

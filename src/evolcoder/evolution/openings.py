@@ -32,8 +32,6 @@ CONSTRAIN = "constrain"
 """The heuristic whose openings do for any other that has none for a task."""
 UNTYPED = frozenset({None, "python", "javascript", "php", "ruby", "perl", "lua", "r", "julia"})
 """Languages in which a caller may pass a value of any type; None: any language will do."""
-BEGIN = 'Begin with "{opening}" and end after one sentence.'
-"""Asks a model on a server to begin its answer so."""
 _ASKS_FOR_CODE = re.compile(
     r"\s*(?:how\b|can you\b|could you\b|what (?:is|would be|are) (?:the|an?) (?:[\w#+.]+ ){0,2}?"
     r"(?:code|query|command|script|function|program|syntax|statement|equivalent)\b"

@@ -476,7 +476,8 @@ def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:
         return RuleViolation(Reason.SOLVED, f"gives a reason: {found[0]}")
     known = {word[:N_STEM] for word in candidate.before.content_words}
     new = {word for word in said.content_words if word[:N_STEM] not in known}
-    if not new - patterns.VAGUE_WORDS and not patterns.LITERAL.search(rest):
+    says_little = not candidate.opening.endswith(", and") and not new - patterns.VAGUE_WORDS
+    if says_little and not patterns.LITERAL.search(rest):
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"says little: {shown}")
     if candidate.opening.endswith((",", " and if")) and not patterns.CONSEQUENCE.search(rest):
         return RuleViolation(Reason.NOT_A_TASK, f"says no consequence: {shown}")
