@@ -492,13 +492,18 @@ def _grew_too_much(candidate: CandidateTask) -> RuleViolation | None:
 
 def find_hopeless(before: TokenizedText, rules: EliminateConfig) -> RuleViolation | None:
     """Return why no evolution of a task can pass the length rules, or None."""
-    n = count_words(before.text)
-    if n < rules.max_words:
+    if not is_hopeless(before.text, rules):
         return None
+    n = count_words(before.text)
     detail = f"the task itself has {n} words, and an evolution at most {rules.max_words}"
     return RuleViolation(
         Reason.TOO_LONG, f"{detail} (eliminate.max_words); the model was not asked"
     )
+
+
+def is_hopeless(instruction: str, rules: EliminateConfig) -> bool:
+    """Return whether no evolution of a task can pass the length rules."""
+    return len(instruction) >= rules.max_words and count_words(instruction) >= rules.max_words
 
 
 RULES: tuple[Rule, ...] = (
