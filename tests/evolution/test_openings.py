@@ -210,6 +210,25 @@ def test_a_bound_is_one_that_the_simplest_program_misses(text, bound):
     assert bound in found[0] if bound else found == ()
 
 
+@pytest.mark.parametrize(
+    ("text", "opening"),
+    [
+        ("How would you write a function that reverses a string?", "Then use it to check whether"),
+        ("How does the any() method work in Java?", "Then show with a short program how"),
+        ("Determine the output of this code.\n\nprint(1)", "Then change one line so that"),
+        ("Classify these words as nouns or verbs.\n\nrun, house", "Then write a function that"),
+        ("Print the odd numbers from 1 to 10.", "Then print as well the sum of"),
+        ("Write a SQL query that lists all orders.", "Then show in a further column"),
+        ("Fix the syntax error in this code.\n\nprint(1", "Then say in one sentence which"),
+        ("Write a class for a bank account.", "Then keep a history of"),
+    ],
+)
+def test_a_kind_is_found_by_the_words_of_a_task(text, opening):
+    """Questions about code, for code and for a value are told apart, and so are the subjects."""
+    task = Task.seed(text, ordinal=0, language=None)
+    assert opening in openings_for("deepen", task, round=1, seed=0)
+
+
 def test_every_opening_can_be_chosen():
     """No kind and no opening is shadowed: each has a word that a task needs in a list of words."""
     data = tomllib.loads((files("evolcoder") / "data" / "openings.toml").read_text("utf-8"))

@@ -29,16 +29,24 @@ from evolcoder.records import Task
 from evolcoder.text import WantedOutput, wanted_output, words
 
 CONSTRAIN = "constrain"
-"""The heuristic whose openings do for any other that has none for a task."""
+"""The heuristic whose openings do for any other, after its own."""
 UNTYPED = frozenset({None, "python", "javascript", "php", "ruby", "perl", "lua", "r", "julia"})
 """Languages in which a caller may pass a value of any type; None: any language will do."""
 _ASKS_FOR_CODE = re.compile(
-    r"\s*(?:how\b|can you\b|could you\b|what (?:is|would be|are) (?:the|an?) (?:[\w#+.]+ ){0,2}?"
+    r"\s*(?:how (?:can|could|would|should|do (?:i|you|we)|to)\b|can you\b|could you\b"
+    r"|is (?:there an?|it) (?:\w+ )?(?:way|possible)\b"
+    r"|what (?:is|would be|are) (?:the|an?) (?:[\w#+.]+ ){0,2}?"
     r"(?:code|query|command|script|function|program|syntax|statement|equivalent)\b"
     r"|what would the (?:[\w#+.]+ )?code look\b)",
     re.IGNORECASE,
 )
 """A question that is answered with code."""
+_ASKS_FOR_OUTPUT = re.compile(
+    r"\s*(?:determine|predict|find|give|state|say|what) (?:out )?(?:is |will be |would be )?"
+    r"(?:the )?(?:expected )?(?:output|result) (?:of|when|if|from)\b",
+    re.IGNORECASE,
+)
+"""A request for what a program prints."""
 _NEXT_SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z])")
 _LITERAL = re.compile(r"\[|\{|\"|`|\d")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
@@ -99,12 +107,15 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
     named = words(text)
     noun = next((noun for noun in kind.nouns if noun in named or f"{noun}s" in named), "")
     noun = noun or (kind.nouns[-1] if kind.nouns else "")
-    listed = fits(kind.by_heuristic.get(heuristic, ())) or fits(kind.by_heuristic[CONSTRAIN])
-    said = tokenize(text).content_words
-    found = [say.format(noun=noun) for say in listed]
-    new = [say for say in found if say[-1] != "," or not tokenize(say).content_words <= said]
-    rng_for(seed, "opening", task.id, round).shuffle(new)
-    return tuple(new)
+    said, rng = tokenize(text).content_words, rng_for(seed, "opening", task.id, round)
+
+    def shuffled(name: str) -> list[str]:
+        found = [say.format(noun=noun) for say in fits(kind.by_heuristic.get(name, ()))]
+        new = [say for say in found if say[-1] != "," or not tokenize(say).content_words <= said]
+        rng.shuffle(new)
+        return new
+
+    return tuple(dict.fromkeys((*shuffled(heuristic), *shuffled(CONSTRAIN))))
 
 
 def complete(opening: str, continuation: str) -> str:
@@ -136,7 +147,8 @@ def complete_asked(opening: str, answer: str) -> str | None:
 
 def _kind_of(text: str, found: frozenset[str]) -> _Kind:
     """Return the kind of a task: that with most of its words, rare ones first; else the last."""
-    asks_for_words = wanted_output(text) is WantedOutput.WORDS and not _ASKS_FOR_CODE.match(text)
+    is_words = wanted_output(text) is WantedOutput.WORDS and not _ASKS_FOR_CODE.match(text)
+    asks_for_words = is_words or _ASKS_FOR_OUTPUT.match(text) is not None
     weights = _weights()
 
     def likeness(kind: _Kind) -> float:
@@ -148,7 +160,7 @@ def _kind_of(text: str, found: frozenset[str]) -> _Kind:
         if kind.asks_for_words == asks_for_words and kind.condition.fits(found, None)
     ]
     best = max(fitting, key=likeness)
-    return best if likeness(best) or asks_for_words else fitting[-1]
+    return best if likeness(best) else fitting[-1]
 
 
 def _listed(entries: Sequence[str | Mapping[str, Any]]) -> _Openings:
