@@ -16,6 +16,7 @@ from evolcoder.evolution.heuristics import BUILT_IN
 from evolcoder.evolution.openings import complete, openings_for
 from evolcoder.evolution.prompts import BEGIN
 from evolcoder.evolution.rules import find_violation
+from evolcoder.evolution.styles import heuristics_of
 from evolcoder.evolution.translations import FRAMES, in_language
 from evolcoder.records import Drop, Reason, Task
 
@@ -292,6 +293,28 @@ def test_no_bound_is_asked_for_where_none_is_known():
     assert made.reason is Reason.NO_BOUND
     assert made.made is not None
     assert made.made.attempts == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"style": "rewrite"},
+        {"heuristics": {"specialise": {"template": "Mine.\n\nTask: {task}"}}},
+        {"heuristics": {"specialise": {"examples": [{"task": "Add.", "answer": "Multiply."}]}}},
+    ],
+)
+def test_what_a_config_changes_is_asked_as_it_says(changes):
+    """A style, template or examples of the user's own are never exchanged for a beginning."""
+    config = validate({"evolve": {"candidates": 1, **changes}}, where="test")
+    heuristic = next(one for one in heuristics_of(config.evolve) if one.name == "specialise")
+    asked = []
+    engine = ScriptedEngine(lambda request: asked.append(request) or "Sort it.")
+    engine.identity = "gguf:toy"
+    role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+    told = evolve(SORT, round=1, heuristic=heuristic, evolver=role, judge=None, config=config)
+    asyncio.run(told)
+    prompt = heuristic.template.format(task=SORT.instruction)
+    assert asked[0].messages[-1].content == prompt
 
 
 def test_a_small_model_is_asked_in_the_language_of_the_task():

@@ -18,6 +18,7 @@ a plain NO rejects a candidate, so the judge never decides alone.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from evolcoder.config.load import TASK_PLACEHOLDER, Config
@@ -71,8 +72,16 @@ class Attempt:
     """Whether it passes but adds little, or begins in another way than asked for."""
 
 
-APPEND_TEMPLATES = {heuristic.name: heuristic.template for heuristic in BUILT_IN}
-REWRITE_TEMPLATES = {heuristic.name: heuristic.template for heuristic in REWRITING}
+def _is_built_in(heuristic: Heuristic, style: Sequence[Heuristic], *, with_examples: bool) -> bool:
+    """Whether a heuristic is one of a style, whose prompt and form no config has changed."""
+    known = next((one for one in style if one.name == heuristic.name), None)
+    if known is None or (with_examples and known.examples != heuristic.examples):
+        return False
+    return (known.template, known.form, known.holds) == (
+        heuristic.template,
+        heuristic.form,
+        heuristic.holds,
+    )
 
 
 class _Evolution:
@@ -82,13 +91,20 @@ class _Evolution:
         self, parent: Task, round: int, heuristic: Heuristic, config: Config, *, is_small: bool
     ) -> None:
         self.parent, self.round, self.config, self.is_small = parent, round, config, is_small
-        is_own = heuristic.template == APPEND_TEMPLATES.get(heuristic.name)
-        holds_bait = heuristic.holds is TaskContents.BAIT
-        is_rewriting = heuristic.template == REWRITE_TEMPLATES.get(heuristic.name)
-        self.spoils = is_small and holds_bait and (is_own or is_rewriting)
+        is_whole = heuristic.form is ExampleForm.TASK
+        appends = config.evolve.style != "rewrite"
+        is_own = appends and _is_built_in(heuristic, BUILT_IN, with_examples=is_whole)
+        self.spoils = is_small and any(
+            _is_built_in(heuristic, style, with_examples=True) for style in (BUILT_IN, REWRITING)
+        )
+        self.spoils = self.spoils and heuristic.holds is TaskContents.BAIT
         self.openings: tuple[str, ...] = ()
-        if is_small and is_own and not holds_bait:
+        if is_small and is_own and heuristic.holds is not TaskContents.BAIT:
             self.openings = openings_for(heuristic.name, parent, round=round, seed=config.seed)
+        is_bound = is_own and heuristic.holds is TaskContents.BOUND
+        is_english = prompt_language(parent.instruction) in {"", "en"}
+        self.lacks_bound = is_small and is_bound and is_english and not self.openings
+        """Whether a small model would name a bound that any program meets."""
         if is_small:
             heuristic = self._for_small(heuristic)
         self.heuristic = in_language(heuristic, parent.instruction)
@@ -147,13 +163,6 @@ class _Evolution:
             self.config.eliminate,
             is_spoiled=True,
         )
-
-    @property
-    def lacks_bound(self) -> bool:
-        """Whether a small model would name a bound that any program meets."""
-        is_own = self.heuristic.template == APPEND_TEMPLATES.get(self.heuristic.name)
-        is_bound = self.is_small and is_own and self.heuristic.holds is TaskContents.BOUND
-        return is_bound and self.heuristic.language == "en" and not self.openings
 
     def _for_small(self, heuristic: Heuristic) -> Heuristic:
         """Return a heuristic with examples like the task; as an addition if it is begun."""
