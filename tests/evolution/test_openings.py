@@ -222,6 +222,8 @@ def test_a_bound_is_one_that_the_simplest_program_misses(text, bound):
         ("Write a SQL query that lists all orders.", "Then show in a further column"),
         ("Fix the syntax error in this code.\n\nprint(1", "Then say in one sentence which"),
         ("Write a class for a bank account.", "Then keep a history of"),
+        ("Read a text from a file and count its lines.", "Then write a second file that has"),
+        ("Why does this fail? Correct the error.\n\nprint(1", "Then write a test that fails"),
     ],
 )
 def test_a_kind_is_found_by_the_words_of_a_task(text, opening):
@@ -245,7 +247,7 @@ def test_every_opening_can_be_chosen():
         if isinstance(entry, str):
             continue
         assert entry.keys() <= {
-            "say", "needs", "lacks", "untyped", "like", "nouns", "asks_for_words", "constrain",
+            "say", "needs", "lacks", "untyped", "like", "nouns", "asks_for_words", "certain", "constrain",
             "specialise", "deepen",
         }  # fmt: skip
         lists = entry.get("needs", ())

@@ -37,6 +37,9 @@ _ASKS_FOR_CODE = re.compile(
     r"|is (?:there an?|it) (?:\w+ )?(?:way|possible)\b"
     r"|what (?:is|would be|are) (?:the|an?) (?:[\w#+.]+ ){0,2}?"
     r"(?:code|query|command|script|function|program|syntax|statement|equivalent)\b"
+    r"|define an? (?:[\w`+#]+ ){0,3}?"
+    r"(?:function|(?:data)?class|enum|type|struct|method|interface)\b"
+    r"|read (?:an?|the) [^.\n]{0,60}\b(?:file|input)\b"
     r"|what would the (?:[\w#+.]+ )?code look\b)",
     re.IGNORECASE,
 )
@@ -47,6 +50,8 @@ _ASKS_FOR_OUTPUT = re.compile(
     re.IGNORECASE,
 )
 """A request for what a program prints."""
+LIKE_FROM = (4, 16)
+"""Content words of a task above which it needs two, or three, words of a kind to be of it."""
 _NEXT_SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z])")
 _LITERAL = re.compile(r"\[|\{|\"|`|\d")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
@@ -85,6 +90,7 @@ class _Kind:
     condition: _Condition
     nouns: tuple[str, ...]
     asks_for_words: bool
+    is_certain: bool
     by_heuristic: dict[str, _Openings]
 
 
@@ -146,7 +152,10 @@ def complete_asked(opening: str, answer: str) -> str | None:
 
 
 def _kind_of(text: str, found: frozenset[str]) -> _Kind:
-    """Return the kind of a task: that with most of its words, rare ones first; else the last."""
+    """Return the kind of a task: that with most of its words, rare ones first; else the last.
+
+    Long tasks have some words of every kind, so they need more of one.
+    """
     is_words = wanted_output(text) is WantedOutput.WORDS and not _ASKS_FOR_CODE.match(text)
     asks_for_words = is_words or _ASKS_FOR_OUTPUT.match(text) is not None
     weights = _weights()
@@ -160,7 +169,9 @@ def _kind_of(text: str, found: frozenset[str]) -> _Kind:
         if kind.asks_for_words == asks_for_words and kind.condition.fits(found, None)
     ]
     best = max(fitting, key=likeness)
-    return best if likeness(best) else fitting[-1]
+    n_needed = sum(len(found) > size for size in LIKE_FROM)
+    is_kind = best.is_certain or len(best.like & found) > n_needed
+    return best if is_kind else fitting[-1]
 
 
 def _listed(entries: Sequence[str | Mapping[str, Any]]) -> _Openings:
@@ -179,6 +190,7 @@ def _data() -> tuple[tuple[_Kind, ...], _Openings]:
             _Condition.of(kind),
             tuple(kind.get("nouns", ())),
             kind.get("asks_for_words", False),
+            kind.get("certain", False),
             {name: _listed(kind[name]) for name in ("constrain", "specialise", "deepen")},
         )
         for kind in data["kinds"]
