@@ -40,6 +40,7 @@ def test_one_place_is_changed_and_never_in_strings_or_comments(language, state):
         ("<p>this and that</p>", "html"),
         ("a > b { color: red; }", "css"),
         ("print('hello')", "python"),
+        ('def main():\n    pass\n\nif __name__ == "__main__":\n    main()', "python"),
         ("SELECT name FROM t;", "sql"),
         ("", "python"),
     ],

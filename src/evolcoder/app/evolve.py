@@ -213,13 +213,16 @@ def _import(store: RunStore, config: Config, seeds: Seeds | None, *, unverified:
         store.discard()
         raise
     if n_hopeless:
-        seeds_have = "1 seed has" if n_hopeless == 1 else f"{n_hopeless} seeds have"
-        print_note(
-            f"{seeds_have} {config.eliminate.max_words} words or more "
-            f"(eliminate.max_words), so no evolution can pass: such a seed is a row of the run, "
-            f"answered if it has no answer, and never evolved"
-        )
+        _note_hopeless(n_hopeless, config.eliminate.max_words)
     store.set_meta(SEEDS_META, asdict(seeds.report()))
     provenance.record_seeds_file(store, config)
     store.db.flush()
     verify.note_read(seeds)
+
+
+def _note_hopeless(n: int, max_words: int) -> None:
+    seeds_have = "1 seed has" if n == 1 else f"{n} seeds have"
+    print_note(
+        f"{seeds_have} {max_words} words or more (eliminate.max_words), so no evolution can pass: "
+        f"such a seed is a row of the run, answered if it has no answer, and never evolved"
+    )

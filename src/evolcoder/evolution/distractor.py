@@ -24,11 +24,11 @@ _STRINGS = (
     r'"""(?:[^"\\]|\\.|"(?!""))*"""|\'\'\'(?:[^\'\\]|\\.|\'(?!\'\'))*\'\'\''
     r"|\"(?:[^\"\\\n]|\\.)*\"|'(?:[^'\\\n]|\\.)*'|`[^`]*`"
 )
-_HASHED = re.compile(rf"{_STRINGS}|(?<![\w$])#[^\n]*", re.DOTALL)
+_HASHED = re.compile(rf"{_STRINGS}|(?<![\w$])#[^\n]*|^if __name__[^\n]*", re.DOTALL | re.MULTILINE)
 _SLASHED = re.compile(
     rf"{_STRINGS}|/\*.*?\*/|//[^\n]*|^[ \t]*#[^\n]*|--(?= )[^\n]*", re.DOTALL | re.MULTILINE
 )
-"""Strings and comments of the languages of `_HASH_COMMENTS`, and of all others."""
+"""Strings, comments and the guard of a script, of `_HASH_COMMENTS` and of all other languages."""
 _HASH_COMMENTS = frozenset({"python", "bash", "ruby", "r", "perl", "julia", "elixir"})
 _NO_PROGRAMS = frozenset({"html", "css", "xml", "json", "yaml", "markdown"})
 _OPERAND = r"(?<=[\w)\]] )"
