@@ -121,3 +121,42 @@ def test_a_name_in_code_ends_where_a_script_without_blanks_goes_on():
 def test_sentences_end_as_their_script_ends_them(before, addition, joined):
     """A stop is added only where none is, and blanks only where the script has them."""
     assert join_sentences(before, addition) == joined
+
+
+GERMAN = "Die Funktion muss auch mit einer leeren Liste umgehen und darf sie nicht verändern."
+
+
+@pytest.mark.parametrize(
+    ("before", "changed"),
+    [
+        ("Sort a list.", "de, not en"),
+        ("Find primes.", "de, not en"),
+        ("Reverse words", "de, not en"),
+        ("Bubble sort", ""),
+        ("Fibonacci", ""),
+        ("Liste sortieren", ""),
+        ("Sortiere die Liste.", ""),
+    ],
+)
+def test_a_very_short_english_task_is_not_left_for_another_language(before, changed):
+    """A request verb or one common word tells; a name alone may be of any language."""
+    assert changed_language(before, GERMAN) == changed
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("Describe la pila.", "El programa debe leer los números de la lista y mostrar una tabla."),
+        (
+            "Compare as listas.",
+            "O programa deve ler os dados da lista e mostrar uma tabela para ela.",
+        ),
+        (
+            "Trie la liste.",
+            "Le programme doit lire les données de la liste et les afficher dans une table.",
+        ),
+    ],
+)
+def test_a_very_short_task_of_another_language_keeps_it(before, after):
+    """Verbs that English shares with other languages do not make a task English."""
+    assert changed_language(before, after) == ""

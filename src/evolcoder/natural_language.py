@@ -29,6 +29,12 @@ MIN_HITS, MIN_LEAD = 3, 2.0
 """Common words that a language needs at least, and how far ahead of the next one it must be."""
 CHARS_PER_HIT = 150
 """A text that is plainly English has one of its commonest words in so many characters."""
+_ENGLISH_REQUESTS = frozenset(
+    """write create implement build design construct develop make find rewrite fix add calculate
+    explain print return reverse count check merge split sort show how what why which""".split()
+)
+"""First words of requests that are English in whatever few words follow; no other language of
+these has them, unlike `compare` or `describe`."""
 _QUOTES = ('"', "`", " '")
 _WEIGHTS = {"han": 3, "kana": 2, "hangul": 2}
 """How many Latin letters a letter of a script is worth."""
@@ -332,9 +338,15 @@ def _foreign_letters(before: str, prose: str) -> str:
 
 
 def _changed_code(old: str, new: str) -> str:
-    before = _by_common_words(old)
+    before = _by_common_words(old) or ("en" if _is_short_english(old) else "")
     after = _by_common_words(new) if before else ""
     return f"{after}, not {before}" if after and after != before else ""
+
+
+def _is_short_english(prose: str) -> bool:
+    """Whether a text with too few common words for a language looks like a request in English."""
+    first = next(iter(words(prose)), "")
+    return first in _ENGLISH_REQUESTS or _by_common_words(prose, min_hits=1, min_lead=1.5) == "en"
 
 
 def _by_common_words(prose: str, *, min_hits: int = MIN_HITS, min_lead: float = MIN_LEAD) -> str:

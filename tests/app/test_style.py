@@ -209,3 +209,21 @@ def test_an_estimate_counts_the_measurement(capsys):
         assert main(command) == 0
         calls.append(json.loads(capsys.readouterr().out)["parts"][0]["calls"])
     assert calls[0] == calls[1] + 10
+
+
+def test_a_seed_that_is_too_long_to_evolve_is_told_and_kept(capsys, tmp_path):
+    """It is answered as any seed without an answer, costs no other request, and is never evolved."""
+    long = f"Explain {' '.join(f'w{n}' for n in range(2_400))}."
+    rows = [{"instruction": long}, {"instruction": "Write a program that sorts a list."}]
+    Path("seeds.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    toy = Toy(model="mine-7b")
+    run(toy)
+    said = capsys.readouterr().err
+    assert "1 seed has 400 words or more (eliminate.max_words)" in said
+    assert toy.n == 1
+    with RunStore.read(Path("r")) as store:
+        dropped = store.db.number("SELECT COUNT(*) FROM drops WHERE reason = 'too_long'")
+        n_answered = store.db.number("SELECT COUNT(*) FROM responses WHERE model IS NOT NULL")
+    assert (dropped, n_answered) == (1, 3)
+    run(Toy(model="mine-7b"))
+    assert "eliminate.max_words" not in capsys.readouterr().err

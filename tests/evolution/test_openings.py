@@ -1,15 +1,23 @@
 """A small model in this process completes sentences that are begun for it."""
 
 import asyncio
+import tomllib
+from importlib.resources import files
 
 import pytest
 
 from evolcoder.config.load import validate
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
+from evolcoder.evolution.candidate import CandidateTask, concatenate, tokenize
+from evolcoder.evolution.distractor import DRAFT
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import BUILT_IN
 from evolcoder.evolution.openings import complete, openings_for
+from evolcoder.evolution.prompts import BEGIN
+from evolcoder.evolution.rules import find_violation
+from evolcoder.evolution.styles import heuristics_of
+from evolcoder.evolution.translations import FRAMES, in_language
 from evolcoder.records import Drop, Reason, Task
 
 BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
@@ -62,18 +70,83 @@ def test_a_sentence_does_not_end_at_an_abbreviation():
     assert complete("Then return", " `0`.") == "Then return `0`."
 
 
-def test_a_distractor_is_written_before_its_demand_is_begun():
-    """Two requests: the code, and the demand behind it; both are counted."""
-    code = "```python\ndef f(x):\n    return sorted(x)\n```"
-    made, asked = evolved(
-        (f"{code}\nDemand: nothing", " be refused with a TypeError."), "misdirect"
-    )
+@pytest.mark.parametrize("identity", ["gguf:toy", "http://127.0.0.1:1/v1"])
+def test_a_distractor_is_a_solution_with_one_change(identity):
+    """One request for a solution; the task is its parent, a sentence of ours, and wrong code."""
+    code = "```python\ndef f(x):\n    return min(x)\n```"
+    made, asked = evolved(f"{code}\nIt works.", "misdirect", identity)
     assert isinstance(made, Task), made
-    assert asked[-1].content.startswith(f"{code}\nDemand: ")
-    assert "be refused with a TypeError." in made.instruction
-    assert made.instruction.endswith(code)
-    assert made.made is not None
-    assert made.made.attempts == 2
+    assert made.heuristic == "misdirect"
+    assert [message.content for message in asked] == [DRAFT.format(task=SORT.instruction)]
+    prose, frame, rest = (
+        made.instruction.replace("\n", "\n\n", 1).split("\n\n", 2)[0],
+        *(made.instruction.partition("\n\n")[2].split("\n", 1)),
+    )
+    assert prose == SORT.instruction
+    assert frame in FRAMES
+    assert rest == code.replace("min", "max")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "It is sorted.",
+        "```python\ndef f(x):\n    return x\n```",  # no place to change
+        "```python\ndef f(x):\n    return min(x)",  # not closed
+        "```java\nint f(int[] x) { return x[0] + 1; }\n```",  # another language
+        "```python\n" + "x = a + b\n" * 31 + "```",  # long
+    ],
+)
+def test_an_answer_without_short_code_to_change_is_no_distractor(answer):
+    """It is dropped with the reason, and never shown unchanged."""
+    made, _ = evolved(answer, "misdirect")
+    assert isinstance(made, Drop)
+    assert made.reason is Reason.NO_BAIT
+
+
+@pytest.mark.parametrize(
+    ("answer", "text"),
+    [
+        ("{opening} raise a ValueError.", "{opening} raise a ValueError."),
+        ('"{opening} raise a ValueError."', "{opening} raise a ValueError."),
+        ("raise a ValueError. It is easy.", "{opening} raise a ValueError."),
+        ("Skip what is not finite, and keep equal ones apart.", None),
+    ],
+)
+def test_a_model_on_a_server_is_asked_to_begin_so(answer, text):
+    """It need not repeat the beginning, and one that begins otherwise is read as it is."""
+    opening = openings_for("constrain", SORT, round=1, seed=0)[0]
+    answer = answer.format(opening=opening)
+    made, asked = evolved(answer, "constrain", "http://127.0.0.1:1/v1")
+    assert asked[-1].role == "user"
+    assert asked[-1].content.endswith(BEGIN.format(prompt="", opening=opening))
+    assert isinstance(made, Task), made
+    added = text.format(opening=opening) if text else answer
+    assert made.instruction == f"{SORT.instruction} {added}"
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("handle it gracefully.", Reason.EQUAL_TO_PARENT),
+        ("return the sorted list.", Reason.EQUAL_TO_PARENT),
+        ("the numbers of the other kind.", Reason.NOT_A_TASK),
+        ("return None because there is no largest number.", Reason.SOLVED),
+        ("return " + " and ".join(f"name{n}" for n in range(20)) + ".", Reason.TOO_LONG),
+        ("return None.", None),
+        ("print a message to stderr.", None),
+    ],
+)
+def test_what_completes_a_sentence_must_say_something(said, reason):
+    """Restating, reasons, and sentences that run on are dropped, though their opening is new."""
+    opening = "If the list is empty,"
+    before, added = tokenize(SORT.instruction), tokenize(f"{opening} {said}")
+    after = concatenate(f"{before.text} {added.text}", before, added)
+    rules = validate({}, where="test").eliminate
+    named = BY_NAME["constrain"]
+    candidate = CandidateTask(SORT, before, after, added, None, False, named, rules, opening)
+    found = find_violation(candidate)
+    assert (found.reason if found else None) is reason
 
 
 @pytest.mark.parametrize(
@@ -81,27 +154,106 @@ def test_a_distractor_is_written_before_its_demand_is_begun():
     [
         ("constrain", "scripted", "toy-0.5b"),
         ("constrain", "gguf:toy", "toy-7b"),
-        ("specialise", "gguf:toy", "toy-0.5b"),
-        ("complexity", "gguf:toy", "toy-0.5b"),
     ],
 )
 def test_others_begin_for_themselves(heuristic, identity, model):
-    """Servers may not continue a message, large models need not, and whole tasks have no opening."""
+    """Models of no known size and large ones have no opening."""
     _, asked = evolved("It must take O(n) time.", heuristic, identity, model)
     assert [message.role for message in asked] == ["user"]
 
 
 def test_openings_fit_the_task_and_say_something_new():
     """The noun is the task's own, each attempt has another one, and none repeats the task."""
-    task = Task.seed(
-        "Sum the entries of an array. If the array is empty, return 0.", ordinal=0, language=None
-    )
+    text = "Write a function that sums the numbers of an array. If the array is empty, return 0."
+    task = Task.seed(text, ordinal=0, language=None)
     found = openings_for("constrain", task, round=1, seed=0)
-    assert len(found) == len(set(found)) > 3
+    assert len(found) == len(set(found)) == 3
     assert "If the array is empty," not in found
-    assert any("array" in opening for opening in found)
+    deeper = openings_for("deepen", task, round=1, seed=0)
+    assert (
+        "Then use it for each row of a matrix, and print the number of the row with the" in deeper
+    )
+    other = Task.seed(
+        "Write a function that finds the largest tuple entry.", ordinal=0, language=None
+    )
+    assert "If the tuple is empty," in openings_for("constrain", other, round=1, seed=0)
     german = Task.seed("Schreibe eine Funktion, die die Liste sortiert.", ordinal=0, language=None)
     assert openings_for("constrain", german, round=1, seed=0) == ()
+
+
+def test_openings_depend_on_the_programming_language():
+    """Where types are checked, no caller can pass entries that are no numbers."""
+    text = "Write a function that returns the sum of an array of numbers."
+    found = {
+        language: openings_for(
+            "constrain", Task.seed(text, ordinal=0, language=language), round=1, seed=0
+        )
+        for language in ("python", "java")
+    }
+    assert "Entries that are not numbers must" in found["python"]
+    assert "Entries that are not numbers must" not in found["java"]
+
+
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        ("Write a function that checks if a number is prime.", "O(sqrt(n))"),
+        ("Find all prime numbers up to a limit.", "O(n log log n)"),
+        ("Check whether a string is a palindrome.", "O(1) extra space"),
+        ("Write a function to sort a list of numbers.", "O(n log n) time and O(1) extra space"),
+        ("Implement bubble sort in C.", ""),
+        ("Write a function that adds two numbers.", ""),
+    ],
+)
+def test_a_bound_is_one_that_the_simplest_program_misses(text, bound):
+    """For a task without a known one, none is begun; nor for one that prescribes a slow way."""
+    found = openings_for("complexity", Task.seed(text, ordinal=0, language=None), round=1, seed=0)
+    assert bound in found[0] if bound else found == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "opening"),
+    [
+        ("How would you write a function that reverses a string?", "Then use it to check whether"),
+        ("How does the any() method work in Java?", "Then show with a short program how"),
+        ("Determine the output of this code.\n\nprint(1)", "Then change one line so that"),
+        ("Classify these words as nouns or verbs.\n\nrun, house", "Then write a function that"),
+        ("Print the odd numbers from 1 to 10.", "Then print as well the sum of"),
+        ("Write a SQL query that lists all orders.", "Then show in a further column"),
+        ("Fix the syntax error in this code.\n\nprint(1", "Then say in one sentence which"),
+        ("Write a class for a bank account.", "Then keep a history of"),
+        ("Read a text from a file and count its lines.", "Then write a second file that has"),
+        ("Why does this fail? Correct the error.\n\nprint(1", "Then write a test that fails"),
+    ],
+)
+def test_a_kind_is_found_by_the_words_of_a_task(text, opening):
+    """Questions about code, for code and for a value are told apart, and so are the subjects."""
+    task = Task.seed(text, ordinal=0, language=None)
+    assert opening in openings_for("deepen", task, round=1, seed=0)
+
+
+def test_every_opening_can_be_chosen():
+    """No kind and no opening is shadowed: each has a word that a task needs in a list of words."""
+    data = tomllib.loads((files("evolcoder") / "data" / "openings.toml").read_text("utf-8"))
+    for entry in [
+        *data["kinds"],
+        *data["bounds"],
+        *(
+            one
+            for kind in data["kinds"]
+            for one in (*kind["constrain"], *kind["specialise"], *kind["deepen"])
+        ),
+    ]:
+        if isinstance(entry, str):
+            continue
+        assert entry.keys() <= {
+            "say", "needs", "lacks", "untyped", "like", "nouns", "asks_for_words", "certain", "constrain",
+            "specialise", "deepen",
+        }  # fmt: skip
+        lists = entry.get("needs", ())
+        lacks = set(entry.get("lacks", "").split())
+        for words in (lists,) if isinstance(lists, str) else lists:
+            assert set(words.split()) - lacks, entry
 
 
 @pytest.mark.parametrize(
@@ -117,3 +269,67 @@ def test_openings_fit_the_task_and_say_something_new():
 def test_openings_and_continuations_are_joined(continuation, text):
     """With one blank between words, and once where the model repeats the opening."""
     assert complete("Blanks must", continuation) == text
+
+
+def test_a_special_case_is_begun_as_an_addition():
+    """A small model need not repeat the task: its sentence is added, and the name is kept."""
+    made, asked = evolved(" come last, and are not compared.", "specialise")
+    opening = openings_for("specialise", SORT, round=1, seed=0)[0]
+    assert asked[-1].content == opening
+    assert isinstance(made, Task), made
+    assert made.heuristic == "specialise"
+    assert made.instruction == f"{SORT.instruction} {opening} come last, and are not compared."
+
+
+def test_no_bound_is_asked_for_where_none_is_known():
+    """A small model would name one that any program meets; the drop says so, and costs nothing."""
+    engine = ScriptedEngine(lambda _: "It must take O(1) time.")
+    role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+    task = Task.seed("Print the name of the user.", ordinal=0, language=None)
+    told = evolve(
+        task, round=1, heuristic=BY_NAME["complexity"], evolver=role, judge=None,
+        config=validate({}, where="test"),
+    )  # fmt: skip
+    made = asyncio.run(told)
+    assert isinstance(made, Drop)
+    assert made.reason is Reason.NO_BOUND
+    assert made.made is not None
+    assert made.made.attempts == 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"style": "rewrite"},
+        {"heuristics": {"specialise": {"template": "Mine.\n\nTask: {task}"}}},
+        {"heuristics": {"specialise": {"examples": [{"task": "Add.", "answer": "Multiply."}]}}},
+    ],
+)
+def test_what_a_config_changes_is_asked_as_it_says(changes):
+    """A style, template or examples of the user's own are never exchanged for a beginning."""
+    config = validate({"evolve": {"candidates": 1, **changes}}, where="test")
+    heuristic = next(one for one in heuristics_of(config.evolve) if one.name == "specialise")
+    asked = []
+    engine = ScriptedEngine(lambda request: asked.append(request) or "Sort it.")
+    engine.identity = "gguf:toy"
+    role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+    told = evolve(SORT, round=1, heuristic=heuristic, evolver=role, judge=None, config=config)
+    asyncio.run(told)
+    prompt = heuristic.template.format(task=SORT.instruction)
+    assert asked[0].messages[-1].content == prompt
+
+
+def test_a_small_model_is_asked_in_the_language_of_the_task():
+    """With the translated prompt and its examples, and without an opening in English."""
+    asked = []
+    engine = ScriptedEngine(lambda request: asked.append(request) or "Gib bei Fehlern None zurück.")
+    engine.identity = "gguf:toy"
+    role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+    task = Task.seed("Schreibe eine Funktion, die die Liste sortiert.", ordinal=0, language=None)
+    told = evolve(
+        task, round=1, heuristic=BY_NAME["constrain"], evolver=role, judge=None,
+        config=validate({"evolve": {"candidates": 1}}, where="test"),
+    )  # fmt: skip
+    asyncio.run(told)
+    prompt = in_language(BY_NAME["constrain"], task.instruction).template
+    assert asked[0].messages[-1].content == prompt.format(task=task.instruction)

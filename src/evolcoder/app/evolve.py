@@ -6,6 +6,7 @@ resumes from its folder.
 >>> await evolve_run(config, Path("runs/a"))   # doctest: +SKIP
 """
 
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from dataclasses import asdict
 from functools import partial
@@ -19,9 +20,10 @@ from evolcoder.app.progress import print_note, show_progress
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.errors import BudgetReached, EngineError, Fault, RunFolderError, UserError
 from evolcoder.evolution.respond import first_answer
+from evolcoder.evolution.rules import is_hopeless
 from evolcoder.evolution.styles import heuristics_of
 from evolcoder.pipeline import Pipeline, RoleModels
-from evolcoder.records import Response, Stage
+from evolcoder.records import Drop, Origin, Response, Stage, Task
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import pending
 from evolcoder.storage.run_store import DB_NAME, RunStore
@@ -208,12 +210,31 @@ def _import(store: RunStore, config: Config, seeds: Seeds | None, *, unverified:
         for record in seeds
         if not (config.respond.reanswer_seeds and isinstance(record, Response))
     )
+    n_hopeless = 0
+
+    def counted() -> Iterator[Origin | Task | Response | Drop]:
+        nonlocal n_hopeless
+        for record in records:
+            if isinstance(record, Task) and is_hopeless(record.instruction, config.eliminate):
+                n_hopeless += 1
+            yield record
+
     try:
-        store.add_seeds(records, unverified=unverified)
+        store.add_seeds(counted(), unverified=unverified)
     except UserError:
         store.discard()
         raise
+    if n_hopeless:
+        _note_hopeless(n_hopeless, config.eliminate.max_words)
     store.set_meta(SEEDS_META, asdict(seeds.report()))
     provenance.record_seeds_file(store, config)
     store.db.flush()
     verify.note_read(seeds)
+
+
+def _note_hopeless(n: int, max_words: int) -> None:
+    seeds_have = "1 seed has" if n == 1 else f"{n} seeds have"
+    print_note(
+        f"{seeds_have} {max_words} words or more (eliminate.max_words), so no evolution can pass: "
+        f"such a seed is a row of the run, answered if it has no answer, and never evolved"
+    )

@@ -61,8 +61,15 @@ class CandidateTask:
     """The heuristic that was applied."""
     rules: EliminateConfig
     """Limits of the rules."""
-    is_begun: bool = False
-    """Whether its addition was begun for the model with a case that the parent leaves open."""
+    opening: str = ""
+    """How its addition was begun for the model, with a case that the parent leaves open."""
+    is_spoiled: bool = False
+    """Whether it is the parent with a solution in which one place was changed."""
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether its addition was begun for the model."""
+        return self.opening != ""
 
     @property
     def is_english(self) -> bool:

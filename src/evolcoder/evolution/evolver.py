@@ -7,6 +7,9 @@ with the most new words is kept, or of a small model the one that says most. The
 task, round, heuristic, config, completions and the evolver's size only. A permanently rejected
 request is a drop; a retryable error is raised.
 
+A small model gets help with the built-in prompts: its sentence is begun for it (`openings`), and
+for `misdirect` it only solves the task, and one place of its code is changed (`distractor`).
+
 The optional judge model is only asked about candidates that pass the rules but add little, and only
 a plain NO rejects a candidate, so the judge never decides alone.
 
@@ -15,22 +18,26 @@ a plain NO rejects a candidate, so the judge never decides alone.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from evolcoder.config.load import Config
+from evolcoder.config.load import TASK_PLACEHOLDER, Config
 from evolcoder.engine.base import IN_PROCESS, STOP, WHOLE_TRIES, Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concatenate, tokenize
+from evolcoder.evolution.distractor import DRAFT, MAX_LINES, spoil
 from evolcoder.evolution.examples import with_similar_examples
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm, Heuristic, TaskContents
-from evolcoder.evolution.openings import complete, openings_for
+from evolcoder.evolution.openings import complete, complete_asked, openings_for
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
+from evolcoder.evolution.rewriting import REWRITING
 from evolcoder.evolution.rules import find_hopeless, find_violation
 from evolcoder.evolution.styles import REWRITES_FROM, size_in_name
 from evolcoder.evolution.translations import FRAMES, frames_of, in_language
 from evolcoder.ids import rng_for, seed_for
+from evolcoder.natural_language import prompt_language
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
 from evolcoder.text import clean, code_blocks, named_language, one_line
 
@@ -62,10 +69,19 @@ class Attempt:
     violation: RuleViolation | None
     """Why it is rejected, or None."""
     doubtful: bool
-    """Whether it passes but adds little."""
+    """Whether it passes but adds little, or begins in another way than asked for."""
 
 
-BUILT_IN_TEMPLATES = {heuristic.name: heuristic.template for heuristic in BUILT_IN}
+def _is_built_in(heuristic: Heuristic, style: Sequence[Heuristic], *, with_examples: bool) -> bool:
+    """Whether a heuristic is one of a style, whose prompt and form no config has changed."""
+    known = next((one for one in style if one.name == heuristic.name), None)
+    if known is None or (with_examples and known.examples != heuristic.examples):
+        return False
+    return (known.template, known.form, known.holds) == (
+        heuristic.template,
+        heuristic.form,
+        heuristic.holds,
+    )
 
 
 class _Evolution:
@@ -75,6 +91,22 @@ class _Evolution:
         self, parent: Task, round: int, heuristic: Heuristic, config: Config, *, is_small: bool
     ) -> None:
         self.parent, self.round, self.config, self.is_small = parent, round, config, is_small
+        is_whole = heuristic.form is ExampleForm.TASK
+        appends = config.evolve.style != "rewrite"
+        is_own = appends and _is_built_in(heuristic, BUILT_IN, with_examples=is_whole)
+        self.spoils = is_small and any(
+            _is_built_in(heuristic, style, with_examples=True) for style in (BUILT_IN, REWRITING)
+        )
+        self.spoils = self.spoils and heuristic.holds is TaskContents.BAIT
+        self.openings: tuple[str, ...] = ()
+        if is_small and is_own and heuristic.holds is not TaskContents.BAIT:
+            self.openings = openings_for(heuristic.name, parent, round=round, seed=config.seed)
+        is_bound = is_own and heuristic.holds is TaskContents.BOUND
+        is_english = prompt_language(parent.instruction) in {"", "en"}
+        self.lacks_bound = is_small and is_bound and is_english and not self.openings
+        """Whether a small model would name a bound that any program meets."""
+        if is_small:
+            heuristic = self._for_small(heuristic)
         self.heuristic = in_language(heuristic, parent.instruction)
         self.before = tokenize(parent.instruction)
         self.attempts: list[Attempt] = []
@@ -90,7 +122,7 @@ class _Evolution:
         answered = ", ".join(filter(None, self.answered))
         return Usage(identity, self.sent, self.received, self.requests, answered)
 
-    def parse_candidate(self, completion: Completion, *, is_begun: bool) -> CandidateTask:
+    def parse_candidate(self, completion: Completion, opening: str) -> CandidateTask:
         parsed = parse(clean(completion.text), self.parent.instruction, self.heuristic)
         cut_off = completion.is_truncated and not parsed.tail
         added = None if parsed.addition is None else tokenize(parsed.addition)
@@ -104,20 +136,46 @@ class _Evolution:
             cut_off,
             self.heuristic,
             self.config.eliminate,
-            is_begun,
+            opening,
         )
 
-    def opening(self, evolver: Role) -> str:
+    def spoiled_candidate(self, completion: Completion) -> CandidateTask:
+        """Return the task with the code of an answer, in which one place is changed."""
+        closed = [block for block in code_blocks(clean(completion.text)) if block.closed]
+        language, rng = (
+            self.parent.language,
+            rng_for(self.config.seed, "spoil", self.parent.id, self.round, len(self.attempts)),
+        )
+        found = None
+        if closed and closed[0].language in {None, language or closed[0].language}:
+            block = closed[0]
+            code = spoil(block.code, block.language or language, rng)
+            if code is not None and len(code.splitlines()) <= MAX_LINES:
+                found = replace(block, code=code)
+        return CandidateTask(
+            self.parent,
+            self.before,
+            self.before,
+            None,
+            found,
+            completion.is_truncated,
+            self.heuristic,
+            self.config.eliminate,
+            is_spoiled=True,
+        )
+
+    def _for_small(self, heuristic: Heuristic) -> Heuristic:
+        """Return a heuristic with examples like the task; as an addition if it is begun."""
+        if prompt_language(self.parent.instruction) not in {"", "en"}:
+            return heuristic  # its prompt is translated, with examples of its own
+        is_begun_task = self.openings and heuristic.form is ExampleForm.TASK
+        shown = BUILT_IN[0] if is_begun_task else heuristic
+        shown = with_similar_examples(shown, self.parent.instruction)
+        return replace(shown, name=heuristic.name, weight=heuristic.weight)
+
+    def opening(self) -> str:
         """Return how this attempt's addition begins; empty if the model begins it."""
-        asked = self.heuristic
-        own = BUILT_IN_TEMPLATES.get(asked.name) == asked.template
-        # Only models in this process are sure to continue what they seem to have begun.
-        if not (own and self.is_small and evolver.identity.startswith("gguf:")):
-            return ""
-        if asked.form is not ExampleForm.ADDITION or asked.holds is TaskContents.BOUND:
-            return ""
-        found = openings_for(asked.name, self.parent, round=self.round, seed=self.config.seed)
-        return found[len(self.attempts) % len(found)] if found else ""
+        return self.openings[len(self.attempts) % len(self.openings)] if self.openings else ""
 
     def hint(self) -> Reason | None:
         """Return the problem of the last attempt; a doubtful one is too equal to its parent."""
@@ -134,7 +192,9 @@ class _Evolution:
         return max(
             passing,
             key=lambda attempt: (
-                attempt.candidate.strength if self.is_small else attempt.candidate.n_new_words
+                (not attempt.doubtful, attempt.candidate.strength)
+                if self.is_small
+                else (True, attempt.candidate.n_new_words)
             ),
         )
 
@@ -177,6 +237,13 @@ def _described(violation: RuleViolation, max_chars: int) -> str:
     return f"{violation.reason} ({one_line(violation.detail, max_chars)})"
 
 
+NO_KNOWN_BOUND = RuleViolation(
+    Reason.NO_BOUND,
+    "no bound is known that a simple program for this task misses, and models below 7B name one "
+    "that it meets; the model was not asked",
+)
+
+
 def is_small(evolver: Role) -> bool:
     """Return whether a model is too small to rewrite: by its name, or run in this process."""
     size = size_in_name(evolver.model)
@@ -193,11 +260,11 @@ async def evolve(
     config: Config,
 ) -> Task | Drop:
     """Make a task harder with one heuristic; raises a retryable EngineError."""
-    if is_small(evolver):
-        heuristic = with_similar_examples(heuristic, task.instruction)
     evolution = _Evolution(task, round, heuristic, config, is_small=is_small(evolver))
     if hopeless := find_hopeless(evolution.before, config.eliminate):
         return evolution.drop(task.instruction, hopeless, evolver.identity)
+    if evolution.lacks_bound:
+        return evolution.drop(task.instruction, NO_KNOWN_BOUND, evolver.identity)
     for attempt in range(config.evolve.candidates):
         seed = seed_for(config.seed, "evolve", task.id, round, attempt)
         try:
@@ -220,11 +287,16 @@ async def evolve(
 
 
 async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
-    is_begun = evolution.opening(evolver) != ""
-    completion = await _ask(evolution, evolver, seed)
-    candidate = evolution.parse_candidate(completion, is_begun=is_begun)
+    if evolution.spoils:
+        draft = DRAFT.replace(TASK_PLACEHOLDER, evolution.parent.instruction)
+        completion = await _ask(evolution, evolver, (Message("user", draft),), seed)
+        candidate = evolution.spoiled_candidate(completion)
+    else:
+        completion, opening = await _ask_for_candidate(evolution, evolver, seed)
+        candidate = evolution.parse_candidate(completion, opening)
     violation = _defect(completion) or find_violation(candidate)
-    doubtful = violation is None and candidate.is_doubtful
+    begins_otherwise = evolution.opening() != candidate.opening
+    doubtful = violation is None and (candidate.is_doubtful or begins_otherwise)
     if doubtful and judge is not None:
         violation, answer = await ask_judge(
             judge, evolution.before.text, candidate.after.text, seed=seed
@@ -233,31 +305,38 @@ async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, see
     return Attempt(candidate, violation, doubtful)
 
 
-async def _ask(evolution: _Evolution, evolver: Role, seed: int) -> Completion:
-    """Ask for a candidate; one that is begun for the model has its beginning in front."""
-    asked, how = evolution.heuristic, evolution.config.evolve
-    messages = build(asked, evolution.parent.instruction, evolution.hint(), how.style)
-    tries = -(-WHOLE_TRIES // how.candidates)
-
-    async def ask(begun: str) -> Completion:
-        said = (*messages, Message("assistant", begun)) if begun else messages
-        completion = await evolver.ask(said, seed=seed, tries=tries)
-        evolution.count(completion)
-        evolution.answered[completion.model] = None
-        return completion
-
-    opening = evolution.opening(evolver)
-    code = ""
-    if not opening or asked.holds is TaskContents.BAIT:
-        completion = await ask("")
-        blocks = code_blocks(completion.text) if opening else []
-        if not blocks or not blocks[0].closed or _defect(completion):
-            return completion
-        code = f"```{blocks[0].language or ''}\n{blocks[0].code}\n```\nDemand: "
-    completion = await ask(f"{code}{opening}")
+async def _ask_for_candidate(
+    evolution: _Evolution, evolver: Role, seed: int
+) -> tuple[Completion, str]:
+    """Ask for a candidate; returns it with how it was begun, and with that in front."""
+    asked, task = evolution.heuristic, evolution.parent.instruction
+    hint, style = evolution.hint(), evolution.config.evolve.style
+    opening = evolution.opening()
+    # Only models in this process are sure to continue what they seem to have begun.
+    continues = opening != "" and evolver.identity.startswith("gguf:")
+    messages = build(asked, task, hint, style, opening="" if continues else opening)
+    if continues:
+        messages = (*messages, Message("assistant", opening))
+    completion = await _ask(evolution, evolver, messages, seed)
+    if not opening:
+        return completion, ""
+    begun = (complete if continues else complete_asked)(opening, completion.text)
+    if begun is None:
+        return completion, ""
     is_ended = completion.is_truncated and "\n" in completion.text.strip()
-    text = f"{code}{complete(opening, completion.text)}"
-    return replace(completion, text=text, finish=STOP if is_ended else completion.finish)
+    finish = STOP if is_ended else completion.finish
+    return replace(completion, text=begun, finish=finish), opening
+
+
+async def _ask(
+    evolution: _Evolution, evolver: Role, messages: tuple[Message, ...], seed: int
+) -> Completion:
+    """Ask once and count what it costs."""
+    tries = -(-WHOLE_TRIES // evolution.config.evolve.candidates)
+    completion = await evolver.ask(messages, seed=seed, tries=tries)
+    evolution.count(completion)
+    evolution.answered[completion.model] = None
+    return completion
 
 
 def _defect(completion: Completion) -> RuleViolation | None:

@@ -1,9 +1,11 @@
 """Begins the sentences that a small model adds to a task, so that it has only to complete them.
 
 Left alone, a model of 0.5B parameters explains the task, solves it or says it again. Begun with a
-case that the task leaves open, such as `If the list is empty,`, it says what shall happen then. The
-model continues the beginning as if it had written it, which only models in this process surely do.
-The choice depends on the task's text, round and attempt and on the config's seed.
+case that the task leaves open, such as `If the list is empty,`, it says what shall happen then. A
+model in this process continues the beginning as if it had written it; one on a server, which may
+not do that, is asked to begin its answer so. For `complexity`, the beginning has the bound: small
+models name one that any program meets, so it is one that is known to be hard for such a task.
+The choice depends on the task's text and language, round and attempt, and on the config's seed.
 
 >>> openings_for("deepen", task, round=1, seed=0)[0]   # doctest: +SKIP
 'Then group the entries by'
@@ -13,20 +15,71 @@ import math
 import re
 import tomllib
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
+from typing import Any
 
 from evolcoder.evolution.candidate import tokenize
+from evolcoder.evolution.parse import prose
 from evolcoder.ids import rng_for
 from evolcoder.natural_language import prompt_language
 from evolcoder.records import Task
 from evolcoder.text import WantedOutput, wanted_output, words
 
-_ASKS_HOW = re.compile(r"\s*(?:how|can you|could you)\b", re.IGNORECASE)
+CONSTRAIN = "constrain"
+"""The heuristic whose openings do for any other, after its own."""
+UNTYPED = frozenset({None, "python", "javascript", "php", "ruby", "perl", "lua", "r", "julia"})
+"""Languages in which a caller may pass a value of any type; None: any language will do."""
+_ASKS_FOR_CODE = re.compile(
+    r"\s*(?:how (?:can|could|would|should|do (?:i|you|we)|to)\b|can you\b|could you\b"
+    r"|is (?:there an?|it) (?:\w+ )?(?:way|possible)\b"
+    r"|what (?:is|would be|are) (?:the|an?) (?:[\w#+.]+ ){0,2}?"
+    r"(?:code|query|command|script|function|program|syntax|statement|equivalent)\b"
+    r"|define an? (?:[\w`+#]+ ){0,3}?"
+    r"(?:function|(?:data)?class|enum|type|struct|method|interface)\b"
+    r"|read (?:an?|the) [^.\n]{0,60}\b(?:file|input)\b"
+    r"|what would the (?:[\w#+.]+ )?code look\b)",
+    re.IGNORECASE,
+)
+"""A question that is answered with code."""
+_ASKS_FOR_OUTPUT = re.compile(
+    r"\s*(?:determine|predict|find|give|state|say|what) (?:out )?(?:is |will be |would be )?"
+    r"(?:the )?(?:expected )?(?:output|result) (?:of|when|if|from)\b",
+    re.IGNORECASE,
+)
+"""A request for what a program prints."""
+LIKE_FROM = (4, 16)
+"""Content words of a task above which it needs two, or three, words of a kind to be of it."""
 _NEXT_SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z])")
 _LITERAL = re.compile(r"\[|\{|\"|`|\d")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
+
+
+@dataclass(frozen=True, slots=True)
+class _Condition:
+    """The tasks that a kind or an opening fits."""
+
+    needs: tuple[frozenset[str], ...]
+    lacks: frozenset[str]
+    untyped: bool
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> "_Condition":
+        needs = entry.get("needs", ())
+        lists = (needs,) if isinstance(needs, str) else needs
+        lacks = tokenize(entry.get("lacks", "")).content_words
+        sets = tuple(tokenize(each).content_words for each in lists)
+        return cls(sets, lacks, entry.get("untyped", False))
+
+    def fits(self, found: frozenset[str], language: str | None) -> bool:
+        has_needed = all(not needed.isdisjoint(found) for needed in self.needs)
+        is_typed = self.untyped and language not in UNTYPED
+        return has_needed and self.lacks.isdisjoint(found) and not is_typed
+
+
+_Openings = tuple[tuple[str, _Condition], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,29 +87,41 @@ class _Kind:
     """A kind of task with the openings for it."""
 
     like: frozenset[str]
-    needs: frozenset[str]
+    condition: _Condition
     nouns: tuple[str, ...]
     asks_for_words: bool
-    by_heuristic: dict[str, tuple[str, ...]]
+    is_certain: bool
+    by_heuristic: dict[str, _Openings]
 
 
 def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[str, ...]:
     """Return openings for a heuristic's additions to a task, in the order of the attempts.
 
-    Empty if the task is not in English or the heuristic has none.
+    Empty if the task is not in English, or no bound is known for it.
     """
     text = task.instruction
     if prompt_language(text) not in {"", "en"}:
         return ()
-    kind = _kind_of(text)
+    request = tokenize(prose(text)).content_words
+
+    def fits(listed: _Openings) -> list[str]:
+        return [say for say, when in listed if when.fits(request, task.language)]
+
+    if heuristic == "complexity":
+        return tuple(fits(_data()[1]))  # the most specific bound comes first
+    kind = _kind_of(text, request)
     named = words(text)
-    noun = next((noun for noun in kind.nouns if noun in named or f"{noun}s" in named), None)
+    noun = next((noun for noun in kind.nouns if noun in named or f"{noun}s" in named), "")
     noun = noun or (kind.nouns[-1] if kind.nouns else "")
-    found = [opening.format(noun=noun) for opening in kind.by_heuristic.get(heuristic, ())]
-    said = tokenize(text).content_words
-    new = [opening for opening in found if not tokenize(opening).content_words <= said]
-    rng_for(seed, "opening", task.id, round).shuffle(new)
-    return tuple(new)
+    said, rng = tokenize(text).content_words, rng_for(seed, "opening", task.id, round)
+
+    def shuffled(name: str) -> list[str]:
+        found = [say.format(noun=noun) for say in fits(kind.by_heuristic.get(name, ()))]
+        new = [say for say in found if say[-1] != "," or not tokenize(say).content_words <= said]
+        rng.shuffle(new)
+        return new
+
+    return tuple(dict.fromkeys((*shuffled(heuristic), *shuffled(CONSTRAIN))))
 
 
 def complete(opening: str, continuation: str) -> str:
@@ -75,11 +140,24 @@ def complete(opening: str, continuation: str) -> str:
     return f"{opening}{'' if _CONTINUES.match(text) else ' '}{text}"
 
 
-def _kind_of(text: str) -> _Kind:
-    """Return the kind of a task: that with most of its words, rare ones first; else the last."""
-    found = tokenize(text).content_words
-    # `How can I write …` is answered with code.
-    asks_for_words = wanted_output(text) is WantedOutput.WORDS and not _ASKS_HOW.match(text)
+def complete_asked(opening: str, answer: str) -> str | None:
+    """Return the sentence of a model that was asked to begin its answer with an opening.
+
+    None if it began it in another way.
+    """
+    text = answer.strip().lstrip("*_>\"'` ")
+    if text.lower().startswith(opening.lower()) or text[:1].islower():
+        return complete(opening, text.removesuffix('"'))
+    return None
+
+
+def _kind_of(text: str, found: frozenset[str]) -> _Kind:
+    """Return the kind of a task: that with most of its words, rare ones first; else the last.
+
+    Long tasks have some words of every kind, so they need more of one.
+    """
+    is_words = wanted_output(text) is WantedOutput.WORDS and not _ASKS_FOR_CODE.match(text)
+    asks_for_words = is_words or _ASKS_FOR_OUTPUT.match(text) is not None
     weights = _weights()
 
     def likeness(kind: _Kind) -> float:
@@ -87,35 +165,42 @@ def _kind_of(text: str) -> _Kind:
 
     fitting = [
         kind
-        for kind in _kinds()
-        if kind.asks_for_words == asks_for_words
-        and not (kind.needs and kind.needs.isdisjoint(found))
+        for kind in _data()[0]
+        if kind.asks_for_words == asks_for_words and kind.condition.fits(found, None)
     ]
     best = max(fitting, key=likeness)
-    return best if likeness(best) or asks_for_words else fitting[-1]
+    n_needed = sum(len(found) > size for size in LIKE_FROM)
+    is_kind = best.is_certain or len(best.like & found) > n_needed
+    return best if is_kind else fitting[-1]
+
+
+def _listed(entries: Sequence[str | Mapping[str, Any]]) -> _Openings:
+    tables = [{"say": entry} if isinstance(entry, str) else entry for entry in entries]
+    return tuple((table["say"], _Condition.of(table)) for table in tables)
 
 
 @lru_cache(maxsize=1)
-def _kinds() -> tuple[_Kind, ...]:
+def _data() -> tuple[tuple[_Kind, ...], _Openings]:
+    """Return the kinds of tasks, and the openings with bounds."""
     text = (files("evolcoder") / "data" / "openings.toml").read_text("utf-8")
-    return tuple(
+    data = tomllib.loads(text)
+    kinds = tuple(
         _Kind(
             tokenize(kind["like"]).content_words,
-            tokenize(kind.get("needs", "")).content_words,
+            _Condition.of(kind),
             tuple(kind.get("nouns", ())),
             kind.get("asks_for_words", False),
-            {
-                "constrain": tuple(kind["constrain"]),
-                "misdirect": tuple(kind["constrain"]),
-                "deepen": tuple(kind["deepen"]),
-            },
+            kind.get("certain", False),
+            {name: _listed(kind[name]) for name in ("constrain", "specialise", "deepen")},
         )
-        for kind in tomllib.loads(text)["kinds"]
+        for kind in data["kinds"]
     )
+    return kinds, _listed(data["bounds"])
 
 
 @lru_cache(maxsize=1)
 def _weights() -> dict[str, float]:
     """Weigh each word by how few kinds have it."""
-    counts = Counter(word for kind in _kinds() for word in kind.like)
-    return {word: math.log(1 + len(_kinds()) / n) for word, n in counts.items()}
+    kinds = _data()[0]
+    counts = Counter(word for kind in kinds for word in kind.like)
+    return {word: math.log(1 + len(kinds) / n) for word, n in counts.items()}

@@ -394,6 +394,40 @@ VAGUE = re.compile(
 REQUEST_WORDS = frozenset("add check see make sure ensure try line let need new".split())
 """Words of an addition that say nothing by themselves."""
 
+GIVES_REASONS = re.compile(
+    r"\b(?:because|since (?:it|they|there|this|the)"
+    r"|as (?:it|they|there|this|the) \w+ (?:is|are|has|have)"
+    r"|as (?:it|they|there|this) (?:is|are|has|have|will|would|cannot|can)|which means"
+    r"|this (?:is|means|will|ensures))\b",
+    re.IGNORECASE,
+)
+"""What explains rather than demands, in the rest of a sentence that was begun."""
+
+CONSEQUENCE = re.compile(
+    r"\b(?:must|should|shall|may|can|will|be|is|are|return|rais|throw|print|show|display|skip|ignor"
+    r"|leav|keep|stay|log|exit|ask|output|report|treat|count|give|yield|produce|call|retry|create"
+    r"|assume|set|remov|insert|use|do|add|write|stop|end|replac|increas|chang|hide|fade|turn|move"
+    r"|overwrit|append|round|convert|repeat|delet|renam|open|read|send|updat|close|wait|default"
+    r"|includ|exclud|announc|place|put|stack|begin|start|fill|reset|save|reload|scale|become"
+    r"|clear|mark|compar|sort|take|let|try|make|have|has|prompt|disabl|enabl)\w*",
+    re.IGNORECASE,
+)
+"""Verbs of what shall happen in a case."""
+
+LITERAL = re.compile(
+    r"\d|[\[\]{}\"'`]|\b(?:zero|none|null|true|false|empty|nothing|error|exception)\b",
+    re.IGNORECASE,
+)
+"""Values, which are new wherever they stand."""
+
+VAGUE_WORDS = EMPTY_WORDS | set(
+    """gracefully appropriate appropriately accordingly handle handled handling properly expected
+    case work works working same way thing things data information outcome meaningful suitable
+    necessary needed required respective respectively following example return print show display
+    output give gives show must it its""".split()
+)
+"""Words that say little by themselves in the rest of a sentence that was begun."""
+
 INSTEAD = re.compile(r"\binstead\b(?! of\b)", re.IGNORECASE)
 """A requirement that replaces an earlier one."""
 

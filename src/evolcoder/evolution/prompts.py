@@ -60,12 +60,24 @@ Second: {child}
 Does the second ask for anything that the first does not? Answer with one word, YES or NO."""
 
 
+BEGIN = '{prompt}\n\nBegin with "{opening}" and end after one sentence.'
+"""Asks a model to begin its answer with an opening."""
+N_SHOWN_WORDS = 4
+"""Words of an example's answer that it is asked to begin with."""
+
+
 def build(
-    heuristic: Heuristic, instruction: str, hint: Reason | None, style: str = "append"
+    heuristic: Heuristic,
+    instruction: str,
+    hint: Reason | None,
+    style: str = "append",
+    *,
+    opening: str = "",
 ) -> tuple[Message, ...]:
     """Return the chat that asks for a harder task; `hint` is why the last candidate was rejected.
 
-    Every turn repeats the template: given only once, models of 1.5B soon solve the task instead.
+    With an `opening`, the model is asked to begin its answer so, as in each worked example. Every
+    turn repeats the template: given only once, models of 1.5B soon solve the task instead.
     """
     prompt = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
     is_whole = style == "rewrite" and heuristic.form is ExampleForm.TASK
@@ -76,7 +88,10 @@ def build(
         prompt = f"{prompt}\n\n{hints[hint]}"
         if heuristic.holds is TaskContents.BAIT and not is_whole:
             prompt = f"{prompt} {CODE_FIRST}"
-    return (*_example_turns(heuristic), Message("user", prompt))
+    if opening:
+        prompt = BEGIN.format(prompt=prompt, opening=opening)
+    turns = _example_turns(heuristic, begun=opening != "")
+    return (*turns, Message("user", prompt))
 
 
 def for_judge(parent: str, child: str) -> tuple[Message, ...]:
@@ -85,9 +100,13 @@ def for_judge(parent: str, child: str) -> tuple[Message, ...]:
 
 
 @lru_cache(maxsize=64)
-def _example_turns(heuristic: Heuristic) -> tuple[Message, ...]:
+def _example_turns(heuristic: Heuristic, *, begun: bool) -> tuple[Message, ...]:
     turns: list[Message] = []
     for example in heuristic.examples:
-        turns.append(Message("user", heuristic.template.replace(TASK_PLACEHOLDER, example.task)))
+        prompt = heuristic.template.replace(TASK_PLACEHOLDER, example.task)
+        if begun:
+            opening = " ".join(example.answer.split()[:N_SHOWN_WORDS])
+            prompt = BEGIN.format(prompt=prompt, opening=opening)
+        turns.append(Message("user", prompt))
         turns.append(Message("assistant", example.answer))
     return tuple(turns)

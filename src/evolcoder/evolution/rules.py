@@ -149,7 +149,7 @@ ALLOWED_CODE_LINES = 2
 
 def find_violation(candidate: CandidateTask) -> RuleViolation | None:
     """Return the first rule violation of a candidate, or None."""
-    for rule in RULES:
+    for rule in SPOILED_RULES if candidate.is_spoiled else RULES:
         if found := rule(candidate):
             return found
     return None
@@ -371,7 +371,7 @@ def _lacks_required_content(candidate: CandidateTask) -> RuleViolation | None:
         return RuleViolation(Reason.NO_BAIT, "incomplete code block")
     if f" {' '.join(words(distractor.code))} " in candidate.before.padded_words:
         return RuleViolation(Reason.NO_BAIT, "the parent's own code")
-    return _does_it_already(candidate, distractor.code)
+    return None if candidate.is_spoiled else _does_it_already(candidate, distractor.code)
 
 
 def _does_it_already(candidate: CandidateTask, code: str) -> RuleViolation | None:
@@ -457,6 +457,33 @@ def _only_asks_to_be_right(candidate: CandidateTask) -> bool:
     return not candidate.added.distinct.isdisjoint(("correct", "correctly"))
 
 
+MAX_COMPLETION_WORDS = 30
+"""Most words that complete a sentence which was begun; longer ones wander from its subject."""
+N_STEM = 4
+"""Characters at the beginning of words by which a restatement is seen: sorts, sorted."""
+
+
+def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a begun sentence whose rest says nothing new, gives reasons, or has no consequence."""
+    if not candidate.opening or candidate.added is None:
+        return None
+    rest = candidate.added.text[len(candidate.opening) :]
+    said = tokenize(rest)
+    shown = f"...{rest[:60]}"
+    if len(said.words) > MAX_COMPLETION_WORDS:
+        return RuleViolation(Reason.TOO_LONG, f"completes a sentence with {len(said.words)} words")
+    if found := patterns.GIVES_REASONS.search(rest):
+        return RuleViolation(Reason.SOLVED, f"gives a reason: {found[0]}")
+    known = {word[:N_STEM] for word in candidate.before.content_words}
+    new = {word for word in said.content_words if word[:N_STEM] not in known}
+    says_little = not candidate.opening.endswith(", and") and not new - patterns.VAGUE_WORDS
+    if says_little and not patterns.LITERAL.search(rest):
+        return RuleViolation(Reason.EQUAL_TO_PARENT, f"says little: {shown}")
+    if candidate.opening.endswith((",", " and if")) and not patterns.CONSEQUENCE.search(rest):
+        return RuleViolation(Reason.NOT_A_TASK, f"says no consequence: {shown}")
+    return None
+
+
 def _grew_too_much(candidate: CandidateTask) -> RuleViolation | None:
     n, rules = count_words(candidate.after.text), candidate.rules
     bound = min(rules.max_growth * count_words(candidate.before.text) + 60, rules.max_words)
@@ -465,13 +492,18 @@ def _grew_too_much(candidate: CandidateTask) -> RuleViolation | None:
 
 def find_hopeless(before: TokenizedText, rules: EliminateConfig) -> RuleViolation | None:
     """Return why no evolution of a task can pass the length rules, or None."""
-    n = count_words(before.text)
-    if n < rules.max_words:
+    if not is_hopeless(before.text, rules):
         return None
+    n = count_words(before.text)
     detail = f"the task itself has {n} words, and an evolution at most {rules.max_words}"
     return RuleViolation(
         Reason.TOO_LONG, f"{detail} (eliminate.max_words); the model was not asked"
     )
+
+
+def is_hopeless(instruction: str, rules: EliminateConfig) -> bool:
+    """Return whether no evolution of a task can pass the length rules."""
+    return len(instruction) >= rules.max_words and count_words(instruction) >= rules.max_words
 
 
 RULES: tuple[Rule, ...] = (
@@ -496,6 +528,10 @@ RULES: tuple[Rule, ...] = (
     _lacks_required_content,
     _changes_the_language,
     _equals_its_parent,
+    _completes_badly,
     _grew_too_much,
 )
 """All rules in order of precedence: the most informative reason comes first."""
+
+SPOILED_RULES: tuple[Rule, ...] = (_is_empty, _lacks_required_content)
+"""Those for a task that is its parent with a changed solution: all others judge new words."""
