@@ -29,6 +29,7 @@ from evolcoder.verification import pipeline
 FLAGS = {
     "sandbox": "verify.sandbox",
     "model": "evolver.model",
+    "tester": "verify.tester",
     "seed": "seed",
     "cache": "cache",
     "batch": "traffic.batch",
@@ -49,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="result folder; an existing verification is resumed")  # fmt: skip
     add("--checks", metavar="NAME,...", help=f"checks to run: {', '.join(Check)} (default: runs)")
     add("--model", metavar="SPEC", help=f"model that writes tests: {models.SPEC_FORMS}")
+    add("--tester", metavar="SPEC",
+        help="model that writes tests, and inputs for `bound` (default: as --model)")  # fmt: skip
     add("--config", type=Path, metavar="FILE",
         help="YAML config file, with the same keys as for a run")  # fmt: skip
     add("--batch", action="store_const", const=True,
@@ -78,7 +81,13 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"--checks {checks}: needs a model; name it with --model")
     folder = args.out or default_folder(config, "verified-")
     limit = run_cancellable(
-        verify.verify_rows(config, folder, workers=args.workers, retry_rejected=args.retry_rejected)
+        verify.verify_rows(
+            config,
+            folder,
+            workers=args.workers,
+            retry_rejected=args.retry_rejected,
+            has_named_model=args.model is not None,
+        )
     )
     return _report(config, folder, limit, as_json=args.json)
 
@@ -98,7 +107,13 @@ def _verify_run(args: argparse.Namespace, folder: Path) -> int:
         flags.append(f"verify.checks={json.dumps([*own.verify.checks] or ['runs'])}")
     config = configs.load(folder / CONFIG_NAME, [*flags, *args.set])
     limit = run_cancellable(
-        verify.verify_run(config, folder, workers=args.workers, retry_rejected=args.retry_rejected)
+        verify.verify_run(
+            config,
+            folder,
+            workers=args.workers,
+            retry_rejected=args.retry_rejected,
+            has_named_model=args.model is not None,
+        )
     )
     return _report(config, folder, limit, as_json=args.json)
 

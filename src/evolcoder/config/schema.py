@@ -346,7 +346,8 @@ class VerifyConfig(Section):
     seeds: bool = False
     """Also verify the responses that came with the seeds."""
     tester: ModelSpec | None = None
-    """Check `tests`: spec of the model that writes tests; default: the responder."""
+    """Checks `tests` and `bound`: spec of the model that writes tests, and inputs of growing size;
+    default: the responder."""
     candidates: int = Field(3, ge=1, le=64)
     """Check `tests`: responses compared with the row's own by the test sets that they pass."""
     check_sets: int = Field(3, ge=1, le=64)

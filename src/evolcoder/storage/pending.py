@@ -124,6 +124,21 @@ def forget_unjudged(store: RunStore) -> None:
     store.db.write_all([(f"DELETE {_verdicts_with(_UNJUDGED_CHECKS)}", ())])
 
 
+def forget_unasked_bounds(store: RunStore) -> int:
+    """Delete the verdicts of bounds that were not measured and for which no model was asked.
+
+    Only those whose reason a tester can mend; those of earlier versions have no reason in a word.
+    Returns their number.
+    """
+    found = """FROM verdicts WHERE check_name = 'bound' AND kind = 'not_measured'
+        AND detail NOT LIKE '%"requests": %' AND detail NOT LIKE '%states no complexity bound%'
+        AND (detail NOT LIKE '%"why": "%' OR detail LIKE '%"why": "no_inputs"%'
+            OR detail LIKE '%"why": "raises"%' OR detail NOT LIKE '%"bounds": %')"""
+    n = store.db.number(f"SELECT COUNT(*) {found}")
+    store.db.write_all([(f"DELETE {found}", ())])
+    return n
+
+
 def _verdicts_with(reasons: Sequence[str]) -> str:
     """Return the SQL for the verdicts with one of these reasons."""
     whys = " OR ".join(f"""detail LIKE '%"why": "{why}"%'""" for why in reasons)

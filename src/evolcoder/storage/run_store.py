@@ -156,7 +156,8 @@ _N_ANSWERS = """
     SELECT (SELECT COUNT(*) FROM tasks WHERE round > 0)
     + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)
     + (SELECT COUNT(*) FROM verdicts
-        WHERE check_name IN ('tests', 'difficulty') AND kind != 'not_run')
+        WHERE (check_name IN ('tests', 'difficulty') AND kind != 'not_run')
+            OR (check_name = 'bound' AND detail LIKE '%"generator": %'))
 """
 _FORGET_MODELS = (
     # Rows of a data set without a response are no model's doing.
