@@ -263,6 +263,8 @@ async def verify_async(
         )  # fmt: skip
         with RunStore.read(run.parent) as store:
             return Verified.read(store, None, str(reached or ""))
+    if checks is None and config is None and not (settings and "verify.checks" in settings):
+        overrides["verify.checks"] = ["runs"]
     originals = read(rows, columns=columns)
     if _is_source(rows) and columns:
         overrides["seeds.columns"] = dict(columns)

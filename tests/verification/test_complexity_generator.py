@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from evolcoder.engine.base import Completion, Role, Sampling
+from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
-from evolcoder.errors import EngineError, Fault
+from evolcoder.errors import EngineError
 from evolcoder.records import Check, Response, Task
 from evolcoder.verification.complexity.check import NotMeasuredError, PartKind, part_to_measure
 from evolcoder.verification.complexity.generator import (
@@ -16,6 +16,7 @@ from evolcoder.verification.complexity.generator import (
 )
 from evolcoder.verification.complexity.written_inputs import describe
 from evolcoder.verification.metrics import ComplexityCheck
+from finishing import finishing
 
 
 def role_of(*replies, asked=None):
@@ -28,7 +29,7 @@ def role_of(*replies, asked=None):
         reply = left.pop(0) if len(left) > 1 else left[0]
         if isinstance(reply, Exception):
             raise reply
-        return reply if isinstance(reply, Completion) or "```" in reply else fenced(reply)
+        return reply if "```" in reply else fenced(reply)
 
     return Role(ScriptedEngine(answer), "toy", Sampling(0.8, 0.95, 4000))
 
@@ -285,7 +286,17 @@ KNOWN = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("name", KNOWN)
+QUICK = (
+    "list, too slow", "linked list of its own nodes", "by name", "graph with n nodes and n^2 edges",
+    "object", "program that reads all lines", "average case on hard inputs",
+)  # fmt: skip
+"""Those that a short test run measures."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICK else pytest.param(name, marks=pytest.mark.e2e) for name in KNOWN],
+)
 def test_programs_of_every_shape_get_a_right_verdict(sandbox, name):
     """Undecided where the inputs leave open what n is, or are no test of the bound."""
     bound, answer, generator, kind = KNOWN[name]
@@ -305,7 +316,6 @@ BAD = {
     "needs numpy": "import numpy\ndef make_input(n):\n    return (list(numpy.arange(n)),)",
     "does not accept": "def make_input(n):\n    return ([object()] * n, 1, 2, 3)",
     "defines no function": "def make(n):\n    return n",
-    "broke off": Completion("def make_", "", "error", 5, 5),
 }  # fmt: skip
 
 
@@ -317,6 +327,15 @@ def test_a_bad_generator_blames_no_row(sandbox, why):
     assert why in found.detail["said"]
     assert found.detail["requests"] == MAX_GENERATORS
     assert [why in one for one in found.detail["rejected"]] == [True] * MAX_GENERATORS
+
+
+def test_a_reply_that_broke_off_is_no_generator(sandbox):
+    """It is asked for again, as another request."""
+    task = Task.seed("Write it in O(n) time.", ordinal=0, language="python")
+    role = finishing(role_of(LIST), "error")
+    check = ComplexityCheck(sandbox.sandbox, seed=0, memory_mb=512, tester=role)
+    found = sandbox.runner.run(check(task, Response.to(task, fenced(NESTED), made=None), {}))
+    assert "broke off: error" in found.detail["said"]
 
 
 def test_a_generator_that_prints_is_used(sandbox):
@@ -369,7 +388,7 @@ def test_assigned_examples_tell_the_types(sandbox):
 
 def test_a_server_that_rejects_every_request_is_raised(sandbox):
     """The row is asked for again then; one that answers once is enough."""
-    refused = EngineError("no", fault=Fault.REQUEST)
+    refused = EngineError("no", asked="toy", retryable=False)
     with pytest.raises(EngineError):
         measured(sandbox, "O(n) time", NESTED, refused)
     assert measured(sandbox, "O(n) time", NESTED, refused, LIST).kind == "ruled_out"

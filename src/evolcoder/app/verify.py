@@ -164,7 +164,7 @@ def resolve_languages(store: RunStore, config: Config, handle: SandboxHandle) ->
     return tuple(recorded["languages"])
 
 
-def _take_languages(store: RunStore, handle: SandboxHandle) -> None:
+def take_languages(store: RunStore, handle: SandboxHandle) -> None:
     """Verify rows in the languages whose tools were installed since the first session, too."""
     recorded = store.meta(VERIFY_META, VerifyFacts)
     if recorded is not None and recorded["checks"]:
@@ -287,7 +287,7 @@ async def verify_rows(
         models.note_replaced(store)
         config = with_known_checks(store, config)
         if retry_rejected:
-            _take_languages(store, handle)
+            take_languages(store, handle)
         languages = resolve_languages(store, config, handle)
         provenance.note_changed_seeds(store, config)
         if store.meta(SEEDS_META) is None:
@@ -335,7 +335,7 @@ async def verify_run(
         own = own.model_copy(update={"verify": own.verify.model_copy(update={"checks": checks})})
         store = stack.enter_context(RunStore.create(folder, own))
         if retry_rejected:
-            _take_languages(store, handle)
+            take_languages(store, handle)
         languages = _resolve_in_place(store, config, handle)
         if retry_rejected:
             pending.forget_unjudged(store)
@@ -348,10 +348,11 @@ async def verify_run(
 
 
 def with_known_checks(store: RunStore, config: Config) -> Config:
-    """Return a config with the checks that the run has by now."""
-    known = (store.meta("config") or {}).get("verify", {}).get("checks")
-    checks = config.verify.checks if known is None else tuple(map(Check, known))
-    return config.model_copy(update={"verify": config.verify.model_copy(update={"checks": checks})})
+    """Return a config with the checks that the run has by now, and with what it drops."""
+    known = (store.meta("config") or {}).get("verify", {})
+    checks = tuple(map(Check, known.get("checks", config.verify.checks)))
+    kept = {"checks": checks, "drop": tuple(known.get("drop", config.verify.drop))}
+    return config.model_copy(update={"verify": config.verify.model_copy(update=kept)})
 
 
 def _resolve_in_place(store: RunStore, config: Config, handle: SandboxHandle) -> Sequence[str]:

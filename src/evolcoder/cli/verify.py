@@ -141,6 +141,8 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
     yield from ("budget.rounds=0", "verify.when=always", "verify.seeds=true")
     if args.checks is not None:
         yield f"verify.checks={json.dumps(_known_checks(args.checks.split(',')))}"
+    elif args.config is None:
+        yield "verify.checks=[runs]"  # a data set does not say which code of a task is bait
     if args.columns:
         yield f"seeds.columns={json.dumps(columns_from(args.columns))}"
     given = {**vars(args), "max_tokens_paid": usage.paid_tokens(args)}

@@ -339,9 +339,14 @@ class VerifyConfig(Section):
     `always` makes a missing sandbox an error; `never` skips verification."""
     sandbox: SandboxLevel = "strict"
     """Minimum isolation of programs: `strict` (bubblewrap) or `processes` (Landlock)."""
-    checks: tuple[Check, ...] = (Check.RUNS,)
+    checks: tuple[Check, ...] = (Check.RUNS, Check.BAIT)
     """Checks to run; a check that uses the results of others runs after them."""
-    drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
+    drop: tuple[VerifyReason, ...] = (
+        "does_not_parse",
+        "does_not_compile",
+        "bait_works",
+        "bait_is_answer",
+    )
     """Findings that drop a row; other findings are only stored."""
     seeds: bool = False
     """Also verify the responses that came with the seeds."""

@@ -119,9 +119,17 @@ def n_unverified_seeds(store: RunStore) -> int:
     return store.db.number(_N_UNVERIFIED)
 
 
-def forget_unjudged(store: RunStore) -> None:
-    """Delete the verdicts of all rounds that say nothing of the row: see `reopen_unverified`."""
-    store.db.write_all([(f"DELETE {_verdicts_with(_UNJUDGED_CHECKS)}", ())])
+def forget_unjudged(store: RunStore, *, unjudged: bool = True) -> int:
+    """Delete the verdicts of all rounds that say nothing of the row: see `reopen_unverified`.
+
+    Returns the number of kept rows, which await these checks then.
+    """
+    found = _verdicts_with(_UNJUDGED_CHECKS if unjudged else _UNANSWERED_CHECKS)
+    n = store.db.number(f"""SELECT COUNT(*) FROM kept k WHERE EXISTS (
+        SELECT 1 FROM (SELECT round AS r, ordinal AS o {found}) v
+        WHERE v.r = k.round AND v.o = k.ordinal)""")
+    store.db.write_all([(f"DELETE {found}", ())])
+    return n
 
 
 def forget_unasked_bounds(store: RunStore) -> int:

@@ -60,6 +60,7 @@ DROP_REASONS: Mapping[tuple[Check, str], Reason] = {
     (Check.TESTS, "disputed"): Reason.NO_SOUND_TESTS,
     (Check.BAIT, "works"): Reason.BAIT_WORKS,
     (Check.BAIT, "is_answer"): Reason.BAIT_IS_ANSWER,
+    (Check.BAIT, "called_right"): Reason.BAIT_IS_ANSWER,
     (Check.BOUND, "ruled_out"): Reason.BOUND_MISSED,
 }
 """Findings that can drop a row, with the reason of the drop."""

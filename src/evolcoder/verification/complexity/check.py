@@ -291,11 +291,33 @@ def part_to_measure(text: str, instruction: str) -> MeasuredPart:
         return MeasuredPart(subject.body, "", PartKind.PROGRAM)
     tree = parse(subject.body)
     node = definitions(tree).get(subject.name) if tree is not None else None
+    source = _with_classes(subject.body, text)
     if isinstance(node, ast.ClassDef):
         method = _only_method(node) if subject.n_params == 0 else None
         kind = PartKind.CLASS if method is None else PartKind.METHOD
-        return MeasuredPart(subject.body, subject.name, kind, method)
-    return MeasuredPart(subject.body, subject.name, PartKind.FUNCTION, node)
+        return MeasuredPart(source, subject.name, kind, method)
+    return MeasuredPart(source, subject.name, PartKind.FUNCTION, node)
+
+
+def _with_classes(body: str, text: str) -> str:
+    """Return a part of a response's program with the classes that its inputs may be made of."""
+    own = definitions(parse(body) or ast.Module([], []))
+    for block in code_blocks(text):
+        tree = parse(block.code) if block.language in {None, "python"} else None
+        found = definitions(tree) if tree is not None else {}
+        if tree is None or not own.keys() <= found.keys():
+            continue
+        names = [
+            name
+            for name, node in found.items()
+            if isinstance(node, ast.ClassDef) and not node.bases and name not in own
+        ]
+        if not names:
+            return body
+        kept = {id(node) for name in (*own, *names) for node in reachable(tree, name)}
+        used = {id(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
+        return ast.unparse(ast.Module([one for one in tree.body if id(one) in kept | used], []))
+    return body
 
 
 def _only_method(node: ast.ClassDef) -> ast.FunctionDef | None:
@@ -432,12 +454,15 @@ def _last_function(tree: ast.Module) -> str:
     return (free or names or [""])[-1]
 
 
-def job_of(part: MeasuredPart, token: str) -> dict[str, Any]:
-    """Make the driver's input: the part of the program that is needed, plain and instrumented."""
+def job_of(part: MeasuredPart, token: str, *, names: Collection[str] = ()) -> dict[str, Any]:
+    """Make the driver's input: the part of the program that is needed, plain and instrumented.
+
+    `names` of the program are needed besides its entry.
+    """
     tree = parse(part.source)
     assert tree is not None
     if part.kind is not PartKind.PROGRAM:
-        kept = {id(node) for node in reachable(tree, part.entry)}
+        kept = {id(node) for name in (part.entry, *names) for node in reachable(tree, name)}
         tree.body = [
             node
             for node in tree.body

@@ -289,12 +289,12 @@ class InputTester:
         """Return what is known of a reply's inputs; raises GeneratorError if they do not count."""
         if completion.broke_off:
             raise GeneratorError(f"the reply broke off: {completion.finish}")
-        known = definitions(parse(part.source) or ast.Module([], []))
+        known = _defined(part)
         source = parse_generator(clean(completion.text), known)
         if source is None:
             raise GeneratorError(f"the reply defines no function {ENTRY}(n)")
         rng = rng_for(self.seed, "inspected", part.entry, number)
-        job = job_of(part, f"{rng.getrandbits(128):032x}")
+        job = job_of(part, f"{rng.getrandbits(128):032x}", names=known)
         sizes = sorted({*SMALL_SIZES, *NUMBER_SIZES})
         job |= {"inspect": True, "generator": source, "sizes": sizes}
         try:
@@ -313,7 +313,7 @@ class InputTester:
         for all_sizes in (NUMBER_SIZES, SMALL_SIZES):
             sizes = [n for n in all_sizes if n in inputs.sizes]
             rng = rng_for(self.seed, "counted", part.entry, len(sizes))
-            job = job_of(part, f"{rng.getrandbits(128):032x}")
+            job = job_of(part, f"{rng.getrandbits(128):032x}", names=_defined(part))
             job |= {
                 "generator": inputs.source, "sizes": sizes, "seeds": list(inputs.seeds),
                 "shape": shape, **_parameters(part),
@@ -326,6 +326,13 @@ class InputTester:
         if error.is_refused:
             raise GeneratorError(f"the code does not accept its inputs: {', '.join(stops[:5])}")
         raise error
+
+
+def _defined(part: MeasuredPart) -> tuple[str, ...]:
+    """Return the names that the program defines; a whole program runs only to be measured."""
+    tree = parse(part.source)
+    is_program = part.kind is PartKind.PROGRAM
+    return () if tree is None or is_program else tuple(definitions(tree))
 
 
 def _parameters(part: MeasuredPart) -> dict[str, object]:
@@ -382,7 +389,8 @@ SAME_SLOPE = 0.15
 
 def _is_axis(measure: Mapping[int, int]) -> bool:
     """Whether a measure grows with n, and otherwise than n."""
-    points = [(math.log(n), math.log(size)) for n, size in measure.items() if size > 2]
+    points = [(math.log(n), math.log(size)) for n, size in sorted(measure.items()) if size > 2]
+    points = points[-max(MIN_SIZES, len(points) // 2) :]
     if len(points) < MIN_SIZES or _n_steps(measure) < MIN_SIZES:
         return False
     found = slope(points)
@@ -423,7 +431,9 @@ def _agreed(one: MeasuredCosts, other: MeasuredCosts, measure: str) -> MeasuredC
     """Return the finding over n if that over another measure of size agrees."""
     if one.kind == other.kind or one.kind in {UNDECIDED, NOT_MEASURED}:
         return one
+    if one.kind == HOLDS and other.kind != RULED_OUT:
+        return one
     if other.kind == NOT_MEASURED:
-        return one if one.kind == HOLDS else replace(one, kind=UNDECIDED, why=other.why)
+        return replace(one, kind=UNDECIDED, why=other.why)
     why = f"{one.kind} over n, {other.kind} over {measure} of the inputs"
     return replace(one, kind=UNDECIDED, why=why)

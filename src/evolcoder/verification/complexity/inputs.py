@@ -48,7 +48,9 @@ class InputShape(StrEnum):
     """Made by a model's generator."""
 
 
-_OWN_SHAPES = tuple(shape for shape in InputShape if shape is not InputShape.WRITTEN)
+_OWN_SHAPES: tuple[InputShape, ...] = tuple(
+    shape for shape in InputShape if shape is not InputShape.WRITTEN
+)
 
 
 class ArgumentKind(StrEnum):
@@ -169,7 +171,9 @@ def sized_calls(
         numbers = {(shape, _number(shape, n)) for shape in _OWN_SHAPES for n in sizes}
         return [SizedCall(shape, n, [n]) for n, shape in sorted((n, shape) for shape, n in numbers)]
     can_tile = any(any(one.examples) for one in sized)
-    shapes = [shape for shape in _OWN_SHAPES if shape is not InputShape.TILED or can_tile]
+    shapes: list[InputShape] = [
+        shape for shape in _OWN_SHAPES if shape is not InputShape.TILED or can_tile
+    ]
     shapes = [InputShape.RANDOM] * (N_RANDOM - 1) + shapes
     return [
         SizedCall(shape, n, [_value(one, shape, n, rng) for one in arguments])
@@ -194,6 +198,96 @@ _NAMES: tuple[tuple[ArgumentKind, re.Pattern[str]], ...] = (
     (ArgumentKind.INT, re.compile(r"n|num|number|k|m|target|x|limit|key|value|start|end|length")),
 )
 """Usual names of arguments."""
+
+
+N_ODD = 8
+"""Least number of odd values per argument among varied calls."""
+_ODD: Mapping[ArgumentKind, tuple[Any, ...]] = {
+    ArgumentKind.INTS: (
+        [],
+        [0],
+        [-1, -1, 2],
+        [1.5, 2],
+        [1, "a", None],
+        None,
+        [True, 3],
+        [10**9, 1],
+    ),
+    ArgumentKind.TEXTS: (
+        [],
+        [""],
+        ["a", "A", "a "],
+        ["b", 3],
+        None,
+        ["x y", "é"],
+        ["1"],
+        ["", "b"],
+    ),
+    ArgumentKind.PAIRS: (
+        [],
+        [(1, 1)],
+        [(2, 1), (1, 2)],
+        [(0, -1)],
+        None,
+        [(1, 3), (2, 4)],
+        [(1,)],
+        [()],
+    ),
+    ArgumentKind.TEXT: ("", " ", "Ab, a!", "a1b2", "éa", None, "A man", "aa\nb"),
+    ArgumentKind.TABLE: (
+        {},
+        {"a": 0},
+        {"a": -1, "b": -1},
+        None,
+        {"A": 1, "a": 2},
+        {1: 2},
+        {"a": None},
+        {"": 1},
+    ),
+    ArgumentKind.GRAPH: (
+        {},
+        {0: []},
+        {0: [0]},
+        {0: [1], 1: [0]},
+        None,
+        {0: [1]},
+        {"a": []},
+        {0: [9]},
+    ),
+    ArgumentKind.INT: (0, 1, -1, 2, 1.5, None, 97, "3"),
+}
+"""Values of each type that a careless program treats in another way."""
+
+
+def varied_calls(arguments: Sequence[SizedArgument], rng: Random, n: int) -> list[list[Any]]:
+    """Make the arguments of `n` different small calls, the odd ones among them."""
+    made = [_varied(one, rng, n) for one in arguments]
+    return [list(call) for call in zip(*made, strict=True)]
+
+
+def _varied(one: SizedArgument, rng: Random, n: int) -> list[Any]:
+    odd = list(_ODD[one.kind])
+    rng.shuffle(odd)
+    odd = [
+        one.container(x) if isinstance(x, list) and one.container is not dict else x for x in odd
+    ]
+    usual = [_usual(one, rng) for _ in range(n - len(odd))]
+    return [*one.examples[: n // 4], *usual, *odd][-n:]
+
+
+def _usual(one: SizedArgument, rng: Random) -> Any:  # noqa: ANN401 - any literal
+    """Make a small value of a type, with repeated elements and negative numbers."""
+    if one.kind is ArgumentKind.INT:
+        return rng.randint(-3, 30)
+    if one.kind is ArgumentKind.INTS:
+        return one.container(rng.randint(-9, 9) for _ in range(rng.randint(0, 8)))
+    if one.kind is ArgumentKind.TEXT:
+        return "".join(rng.choice("aabcABz 12,") for _ in range(rng.randint(0, 10)))
+    if one.kind is ArgumentKind.TEXTS:
+        return one.container(
+            rng.choice(("a", "b", "Ab", "ba", "")) for _ in range(rng.randint(0, 6))
+        )
+    return _value(one, rng.choice(_OWN_SHAPES[:4]), rng.randint(1, 6), rng)
 
 
 def _argument(node: ast.arg, examples: tuple[Any, ...], *, by_name: bool) -> SizedArgument:

@@ -230,7 +230,7 @@ def thunks(job: dict[str, Any], space: dict[str, Any], value: Any) -> list[Calla
     function = space[job["entry"]]
     if kind == "method":
         function = getattr(function(), job["method"])
-    found = []
+    found: list[Callable[[], Any]] = []
     for form in call_forms(job):
         try:
             given, named = form(value)
