@@ -166,12 +166,23 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
         found: dict[str, dict[str, int]] = {}
         for (check, kind), n in counts.items():
             found.setdefault(check, {})[kind] = n
-        output.print_json({**show.summary(store, paths), "verdicts": found}, indent=2)
+        reasons: dict[str, dict[str, dict[str, int]]] = {}
+        for (check, kind, why), n in pipeline.count_reasons(store).items():
+            reasons.setdefault(check, {}).setdefault(kind, {})[why] = n
+        share = pipeline.bound_share(store)
+        bounds = {"judged": share[0], "asked": share[1]} if share else None
+        result = {"verdicts": found, "reasons": reasons, "bounds": bounds}
+        output.print_json({**show.summary(store, paths), **result}, indent=2)
         return
     print(show.funnel_table(funnel(store)))
     print(f"\n{'check':<12}{'finding':<20}{'rows':>8}")
     for (check, kind), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"{check:<12}{kind:<20}{n:>8}")
+        whys = pipeline.count_reasons(store).items()
+        for why, n_why in [(key[2], m) for key, m in whys if key[:2] == (check, kind)]:
+            print(f"{'':<12}  {visible(why):<18}{n_why:>8}")
+    if share := pipeline.bound_share(store):
+        print(f"\n{share[0]} of {share[1]} rows that ask for a bound have a verdict on it")
     print()
     for line in (*show.billing_lines(store), *show.sandbox_lines(store)):
         print(line)
