@@ -228,7 +228,8 @@ async def verify_async(
     """Check every row by running its answer in the sandbox; of a run folder, the rows that it kept.
 
     `checks` are any of `runs` (the default), `tests`, `bait`, `bound`, `difficulty` and `shape`;
-    `tests` and `difficulty` need a `model`, which writes tests and further answers. `out` is a run
+    `tests` and `difficulty` need a `model`, which writes tests and further answers; for `bound` it
+    writes inputs. `out` is a run
     folder; an existing one is resumed. `columns` are those of the rows, as in `read`. `workers` is
     the number of concurrent programs. `retry_rejected` checks rows again whose checks a model
     server, the sandbox or the check itself failed at, or that lacked the tools of a language.
@@ -262,9 +263,12 @@ async def verify_async(
         reached = await verification.verify_run(
             _config(overrides, run.with_name(CONFIG_NAME)), run.parent,
             workers=workers, engines=engines.opened, retry_rejected=retry_rejected,
+            has_named_model=model is not None,
         )  # fmt: skip
         with RunStore.read(run.parent) as store:
             return Verified.read(store, None, str(reached or ""))
+    if checks is None and config is None and not (settings and "verify.checks" in settings):
+        overrides["verify.checks"] = ["runs"]
     originals = read(rows, columns=columns)
     if _is_source(rows) and columns:
         overrides["seeds.columns"] = dict(columns)
@@ -277,8 +281,9 @@ async def verify_async(
             names = ", ".join(sorted(verification.MODEL_CHECKS & set(loaded.verify.checks)))
             raise ConfigError(f"checks {names} need a model; set model=")
         reached = await verification.verify_rows(
-            loaded, folder, workers=workers, engines=engines.opened, retry_rejected=retry_rejected
-        )
+            loaded, folder, workers=workers, engines=engines.opened, retry_rejected=retry_rejected,
+            has_named_model=model is not None,
+        )  # fmt: skip
         with RunStore.read(folder) as store:
             return Verified.read(store, originals, str(reached or ""))
 

@@ -30,7 +30,13 @@ _OTHER = rf"(?:(?![{_UNSPACED}{_LATIN}])[^\W_]|[{_MARKS}])"
 _WORD = re.compile(rf"[{_UNSPACED}]+|[{_LATIN}]+(?:['’+#][{_LATIN}]*)*|{_OTHER}+(?:['’]{_OTHER}+)*")
 _RUN = re.compile(f"[{_UNSPACED}]+")
 _ASCII_WORD = re.compile(r"[a-z0-9][a-z0-9'+#]*")
-_FENCE = re.compile(r"^[ \t]*(`{3,}|~{3,})[ \t]*([\w+#.-]*)[^\n]*$", re.MULTILINE)
+_FENCE = re.compile(
+    r"^[ \t]*(`{3,}|~{3,})[ \t]*"
+    # attributes as in Pandoc, R Markdown and MyST: {.python .numberLines}, {r}, {code-cell} python
+    r"(?:\{[ \t]*(?:#[\w-]+[ \t]+)?(?:code-cell\}[ \t]*|code-block\}[ \t]*)?\.?)?"
+    r"(?:lang(?:uage)?-)?(?![\w-]+=)([\w+#.-]*)[^\n]*$",
+    re.MULTILINE,
+)
 _SPACE = re.compile(r"\s+")
 _TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
 DEEPER = 4

@@ -183,12 +183,50 @@ def test_a_rejected_row_is_asked_again_on_demand(start, tmp_path, name, mended):
         case.rules = [rule()]
     before = len(case.asked)
     exit_code, _, err = run("--retry-rejected")
-    assert exit_code == 0
+    assert exit_code == 0, err
     assert "asking again for 1 rows" in err
     again = set(case.asked[before:]) - {CONTROL}
     assert again == {"Write a function BLOCKED."}
     assert [drop[:2] for drop in drops_of(tmp_path)] == ([] if mended else [(0, reason)])
     assert n_kept(tmp_path) == 1 + mended
+
+
+def findings_of(tmp_path, check):
+    with RunStore.read(tmp_path / "o") as store:
+        query = "SELECT ordinal, kind FROM verdicts WHERE check_name = ? ORDER BY ordinal"
+        return [kind for _, kind in store.db.read(query, (check,))]
+
+
+DOUBLE = "```python\ndef f(x):\n    return 2 * x\n```"
+TESTS = "```python\nassert f(1) == 2\nassert f(7) == 14\nassert f(-2) == -4\n```"
+
+
+def saying(text):
+    return json.loads(json.dumps(GOOD).replace(json.dumps(CODE), json.dumps(text)))
+
+
+@pytest.mark.parametrize("name", ["flagged-403", "always-500"])
+def test_a_rejected_tester_is_asked_again_on_demand(start, tmp_path, name):
+    """The row is kept meanwhile; only its check is run again, and no answer is asked for again."""
+    code, body, _ = ONE_ROW[name]
+    case = Case(
+        rule(r"BLOCKED[\s\S]*Do not write the code", body, code),
+        rule("Do not write the code", saying(TESTS)),
+        rule(body=saying(DOUBLE)),
+    )
+    run = start(case)
+    checks = ("--set", "verify.checks=[runs,tests]", "--set", "verify.check_sets=1")
+    assert run(*checks)[0] == 0
+    assert findings_of(tmp_path, "tests") == ["not_run", "passed"]
+    case.rules = case.rules[1:]
+    before = len(case.asked)
+    assert run(*checks)[0] == 0
+    assert len(case.asked) == before
+    code, _, err = run(*checks, "--retry-rejected")
+    assert (code, "checking 1 rows again" in err) == (0, True)
+    assert findings_of(tmp_path, "tests") == ["passed", "passed"]
+    assert n_kept(tmp_path) == 2
+    assert all("Do not write the code" in text for text in set(case.asked[before:]) - {CONTROL})
 
 
 def test_many_rejected_rows_that_are_asked_again_do_not_block_the_run(start, tmp_path):

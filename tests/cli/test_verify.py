@@ -21,7 +21,7 @@ from evolcoder.sandbox.base import STRICT_LAYERS, Layer
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
-from evolcoder.storage.run_store import DB_NAME
+from evolcoder.storage.run_store import DB_NAME, RunStore
 from evolcoder.storage.stats import VERIFY_META
 from loopback import Loopback, in_thread
 
@@ -421,6 +421,38 @@ def test_checks_are_added_to_a_verification_and_to_a_run(capsys, tmp_path, monke
     assert [line["round"] for line in lines(tmp_path / "r/verdicts.jsonl")] == [0]
     assert main(list(map(str, ("run", *seeds, *never)))) == 0
     assert verify(capsys, tmp_path / "r", "--out", tmp_path / "x")[0] == 2
+
+
+MAKES = "import random\ndef make_input(n):\n    return ([random.random() for _ in range(n)],)"
+
+
+def test_bounds_are_measured_on_inputs_that_a_tester_writes(capsys, tmp_path, monkeypatch):
+    """A tester that is named later measures what could not be; its requests are booked."""
+    engine = ScriptedEngine(lambda request: f"```python\n{MAKES}\n```")
+    monkeypatch.setattr("evolcoder.app.models.scripted.from_file", lambda _: engine)
+    nested = "def f(q):\n    return [a * b for a in q for b in q]"
+    rows = [
+        {"instruction": f"Combine all. {bound}", "output": f"```python\n{nested}\n```"}
+        for bound in ("It must run in O(n) time.", "It must be short.")
+    ]
+    data = write(tmp_path / "data.jsonl", rows)
+    common = (data, "--out", tmp_path / "v", "--checks", "bound", "--json",
+              "--cache", tmp_path / "cache.db")  # fmt: skip
+    code, out, err = verify(capsys, *common)
+    found = json.loads(out)
+    assert code == 0, err
+    assert found["reasons"]["bound"]["not_measured"] == {"no_bound": 1, "no_inputs": 1}
+    assert found["bounds"] == {"judged": 0, "asked": 1}
+    for n_calls in (1, 1):
+        code, out, err = verify(capsys, *common, "--tester", "scripted:x")
+        found = json.loads(out)
+        assert code == 0, err
+        assert found["verdicts"]["bound"] == {"ruled_out": 1, "not_measured": 1}
+        assert found["bounds"] == {"judged": 1, "asked": 1}
+        with RunStore.read(tmp_path / "v") as store:
+            assert store.db.number("SELECT COUNT(*) FROM calls") == n_calls
+    code, out, err = verify(capsys, *common[:3], "--checks", "bound", "--tester", "scripted:x")
+    assert "1 of 1 rows that ask for a bound have a verdict on it" in out, err
 
 
 def test_a_server_that_is_not_there_leaves_no_folder(capsys, tmp_path):

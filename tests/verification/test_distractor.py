@@ -4,7 +4,7 @@ import pytest
 
 from evolcoder.config.load import VerifyConfig
 from evolcoder.records import Check, CheckResult, Response, Task, Usage
-from evolcoder.verification.distractor import DistractorCheck, find_distractor
+from evolcoder.verification.distractor import DistractorCheck, examples_in, find_distractor
 
 FRAME = "A first attempt looks like this; do not take for granted that it is right:"
 OWN = "def total(numbers):\n    return sum(number for number in numbers if number > 0)"
@@ -74,10 +74,117 @@ def test_the_score_is_the_strength_of_the_checks(sandbox):
     assert verdict.detail == {"said": CHECKS[1], "checks": 2, "failed": 1}
 
 
-def test_without_validated_checks_nothing_is_measured(sandbox):
-    """A distractor that equals the response is still found, by comparison."""
-    assert run(sandbox, "def total(xs):\n    return 1", checks=()).kind == "not_measured"
-    assert run(sandbox, OWN, checks=()).kind == "is_answer"
+ALIKE = "def total(xs):\n    return sum(max(x, 0) for x in xs if x)"
+
+
+@pytest.mark.parametrize(
+    ("bait", "kind"),
+    [
+        (OWN, "is_answer"),
+        ("def total(numbers):\n    return sum(numbers)", "fails"),
+        ("def total(xs):\n    return sum(x for x in xs if 0 < x)", "works"),
+        ("def total(numbers):\n    while True:\n        pass\n    return 1", "fails"),
+        ("import os\ndef total(numbers):\n    os._exit(0)\n    return 1", "fails"),
+        ("def total(numbers):\n    return sum(numbers", "fails"),
+        ("def add(a, b):\n    return a + b", "not_measured"),
+        ("print(1)", "not_measured"),
+    ],
+)
+def test_without_tests_the_response_decides(sandbox, bait, kind):
+    """What behaves as the response does on all inputs is no wrong code; odd inputs are among them."""
+    assert run(sandbox, bait, checks=()).kind == kind
+
+
+def test_a_difference_on_an_odd_input_is_enough(sandbox):
+    """The verdict names the call and what each program does with it."""
+    own = OWN.replace("    return", "    if not numbers:\n        raise ValueError\n    return", 1)
+    found = run(
+        sandbox, "def total(xs):\n    return sum(x for x in xs if x > 0)", own=own, checks=()
+    )
+    assert found.kind == "fails"
+    assert (
+        found.detail["said"]
+        == "total([]): the response raises ValueError, the distractor returns 0"
+    )
+
+
+@pytest.mark.parametrize(
+    ("own", "bait", "kind"),
+    [
+        ("def mark(q):\n    return q", "def mark(q):\n    return q + q", "not_measured"),
+        ("def mark(n):\n    return n > 50", "def mark(n):\n    return 50 < n", "not_measured"),
+        ("def mark(n):\n    return object()", "def mark(n):\n    return set", "not_measured"),
+        ("def mark(s):\n    return {*s}", "def mark(s):\n    return set(list(s))", "works"),
+        ("def mark(n):\n    return n * 2", "def mark(n):\n    return n * 2.0", "fails"),
+        ("def mark(n: int):\n    print(n + 1)", "def mark(n):\n    print(1 + n)", "works"),
+        (
+            "class Mark:\n    def go(self, n):\n        return n",
+            "class Mark:\n    def go(self, n):\n        return 0 + n",
+            "not_measured",
+        ),
+        ("def mark(n):\n    return input()", "def mark(n):\n    return n", "fails"),
+    ],
+)
+def test_what_cannot_be_compared_is_not_measured(sandbox, own, bait, kind):
+    """Unknown types, too few values, opaque values and objects decide nothing."""
+    assert run(sandbox, bait, own=own, checks=()).kind == kind
+
+
+BOTH = "def scale(q, *, by=2):\n    return {k: v * by for k, v in q.items()}"
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("For example, `scale({'a': 1})` returns `{'a': 2}`.", "fails"),
+        ("scale({'a': 1}) == {'a': 2}", "fails"),
+        (">>> scale({'a': 1})\n{'a': 2}", "fails"),
+        ("scale({'a': 1}) should return {'a': 3}.", "not_measured"),
+        ("scale(things) returns the scaled things.", "not_measured"),
+    ],
+)
+def test_examples_in_the_task_decide(sandbox, words, kind):
+    """Only those that the response itself passes; a call of unknown values is no example."""
+    own = BOTH.replace("scale(q", "scale(q_q").replace("in q.", "in q_q.")
+    bait = "def scale(q_q):\n    return {k: v for k, v in q_q.items() if v > 9}"
+    text = f"Scale. {words}\n\n{FRAME}\n```python\n{bait}\n```"
+    parent = Task.seed("Scale.", ordinal=1, language="python")
+    made = Usage("toy", 1, 1, 1)
+    task = parent.child(text, round=1, heuristic="misdirect", language="python", made=made)
+    response = Response.to(task, f"```python\n{own}\n```", made=None)
+    check = DistractorCheck(sandbox.sandbox, VerifyConfig(cpu_s=1, wall_s=3))
+    found = sandbox.runner.run(check(task, response, {}))
+    assert found.kind == kind, found.detail
+
+
+def test_asserts_of_the_response_decide(sandbox):
+    """Where no inputs can be made."""
+    own = "def total(q):\n    return sum(q)\n\nassert total((1, 2)) == 3"
+    found = run(sandbox, "def total(q):\n    return max(q)", own=own, checks=())
+    assert (found.kind, found.detail["said"]) == ("fails", "assert total((1, 2)) == 3")
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [
+        ("The code you provided is correct.", "called_right"),
+        (
+            "The given function already works correctly, here it is written otherwise:",
+            "called_right",
+        ),
+        ("No changes are needed.", "called_right"),
+        ("The code is correct, but it ignores the sign.", "fails"),
+        ("The corrected code is right here:", "fails"),
+        ("The attempt is wrong: it ignores the sign.", "fails"),
+        ("Here is the code:", "fails"),
+    ],
+)
+def test_a_response_that_calls_wrong_code_right_is_told(sandbox, words, kind):
+    """Only if checks show that the code is wrong."""
+    own = f"{OWN}\n```\n{words}\n```python\ntotal([1])"
+    bait = "def total(numbers):\n    return sum(numbers)"
+    assert run(sandbox, bait, own=own).kind == kind
+    assert run(sandbox, ALIKE, own=own).kind == "works"
 
 
 def test_distractors_in_other_languages_are_compared_and_not_run(sandbox):
@@ -106,3 +213,26 @@ def test_the_distractor_is_the_code_that_ends_a_task(text, code):
     """Code before it belongs to the task."""
     found = find_distractor(text)
     assert (found and found.code) == code
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("f(1) == 2", ("assert f(1) == 2",)),
+        ("`f([1, 2], 'a')` should return `[3]`, and f(0) is None.",
+         ("assert f([1, 2], 'a') == [3]", "assert f(0) == None")),
+        ("f(3) -> 9; f(4) → 16. f(5) gives 25!", ("assert f(3) == 9", "assert f(4) == 16",
+                                                  "assert f(5) == 25")),
+        ("f(x) returns 3", ()),
+        ("f(1) returns nothing", ()),
+        ("f(1", ()),
+        ("f(g(1)) == 2", ()),
+        ("f(k=[1]) == (1, 2)", ("assert f(k=[1]) == (1, 2)",)),
+        ("of(1) == 2", ()),
+        ("f(" + "(" * 500, ()),
+        ("f(1) == 2 " * 99, ("assert f(1) == 2",)),
+    ],
+)  # fmt: skip
+def test_examples_in_a_task(text, found):
+    """A call of literals, and a literal that it returns."""
+    assert examples_in(text, "f") == found

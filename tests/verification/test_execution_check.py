@@ -232,9 +232,20 @@ def test_a_failing_sandbox_is_no_verdict(sandbox):
         sandbox.runner.run(ExecutionCheck(Broken(), languages=[], limits=QUICK)(task, response, {}))
 
 
-TAGS = """dockerfile toml yaml makefile matlab powershell latex dart jsx tsx vue jinja cython python2
-    requirements.txt nginx.conf mermaid hcl graphql vb solidity fortran asm markdown xml diff ini
-    pseudocode log csv elixir""".split()
+TAGS = """dockerfile toml yaml yml makefile make matlab octave powershell ps1 latex tex dart jsx tsx vue
+    svelte jinja jinja2 django cython python2 py2 python2.7 requirements.txt go.mod nginx.conf mermaid
+    hcl terraform tf nix graphql proto protobuf vb vb.net f# solidity fortran cobol asm nasm llvm
+    markdown md rst xml diff patch ini conf properties env pseudocode log csv tsv json json5 elixir
+    erlang clojure lisp scheme ocaml elm zig nim crystal groovy gradle objective-c cuda glsl verilog
+    vhdl systemverilog cmake plsql tsql pgsql regex bnf console shell-session sh-session pycon ipython
+    ipython3 jupyter http plantuml gherkin awk sed jq bat batch cmd fish tcl vim scss less pug erb
+    handlebars liquid abap apex sas stata mathematica prolog pascal ada DOCKERFILE YAML MATLAB""".split()
+ATTRIBUTES = {
+    "{.dockerfile}": "dockerfile", "{.yaml .numberLines}": "yaml", "{ .matlab }": "matlab",
+    'dockerfile title="Dockerfile"': "dockerfile", "language-yaml": "yaml", "lang-toml": "toml",
+    "{#one .latex}": "latex", "{code-cell} ipython3": "ipython3",
+    "Dockerfile": "dockerfile", "yaml {1,3}": "yaml", "tsx:App.tsx": "tsx",
+}  # fmt: skip
 UNTAGGED = [
     'FROM python:3.11\nCOPY . /app\nCMD ["python", "app.py"]',
     "Hello, world! 1 2",
@@ -254,6 +265,9 @@ def test_another_language_is_no_wrong_program(sandbox):
     for tag in TAGS:
         verdict = look(sandbox, fence(tag, "x :: = {"), "Write it for Python.", languages=[])
         assert told(verdict) == ("not_run", "language"), tag
+    for info in ATTRIBUTES:
+        verdict = look(sandbox, fence(info, "x :: = {"), "Write it for Python.", languages=[])
+        assert told(verdict) == ("not_run", "language"), info
     for code in UNTAGGED:
         verdict = look(sandbox, fence("", code), "Write it for Python.", languages=[])
         assert told(verdict) == ("not_run", "language_unknown"), code
@@ -266,3 +280,66 @@ def test_a_wrong_program_is_wrong_by_any_tag(sandbox, tag):
         sandbox, fence(tag, "def f(x)\n    return x"), "Write it in Python.", languages=[]
     )
     assert verdict.kind == "parse_error"
+
+
+@pytest.mark.parametrize(
+    "tag",
+    ["python", "Python", "PYTHON3", "py", "py3", "python3.12", "main.py", "{.python .numberLines}",
+     "{python}", "{ .py }", "{#one .python}", "language-python", 'python title="x.py"', "python {1}"],
+)  # fmt: skip
+def test_python_by_any_tag_is_run(sandbox, tag):
+    """Upper case, versions, attributes, titles."""
+    program = 'def f(x):\n    """Do.\n\n    ```\n    f(1)\n    ```\n    """\n    return x'
+    verdict = look(sandbox, fence(tag, program), "Write it in Java.", languages=[])
+    assert told(verdict)[0] == "passed"
+    verdict = look(sandbox, fence(tag, "def f(x)\n    return x"), "Write it.", languages=[])
+    assert verdict.kind == "parse_error"
+
+
+LYING = {
+    "python2": [
+        "print 'hello'", "for i in range(3):\n    print i, i * i", "if x: print x",
+        "try:\n    f()\nexcept ValueError, e:\n    print e", "raise ValueError, 'no'",
+        "exec 'x = 1'", "x = 0777", "if 1 <> 2:\n    pass", "x = 10L", 'x = ur"a"',
+        "class A:\n    def show(self):\n        print '%d' % self.x",
+        "def f():\n\tif 1:\n\t\tprint \"a\"\n        \tprint 'b'",
+    ],
+    "data": [
+        "a,b\n1,2 3", "a;b\n1 2;3 4", "a\tb c\n1\t2 3", "| a | b |\n|---|---|\n| 1 1 | 2 |",
+        "on: push\njobs:\n  - run: x y", "key: value one\nother: value two",
+        'Traceback (most recent call last):\n  File "a.py", line 1\nNameError: x',
+        "├── src\n└── tests", "@@ -1 +1 @@\n-x = 1\n+x = 2", "--- a/f.py\n+++ b/f.py", '{"a": null, "b": [true]}', '{"a": 1}\n{"a": null}',
+        "diff --git a/f b/f\nindex 1..2",
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("why", "code"), [(why, code) for why, codes in LYING.items() for code in codes]
+)
+def test_a_fence_of_python_that_holds_none_is_not_run(sandbox, why, code):
+    """Python 2 and data are no wrong programs in Python 3."""
+    verdict = look(sandbox, fence("python", code), "Write it in Python.", languages=[])
+    assert told(verdict) == ("not_run", why)
+
+
+@pytest.mark.parametrize(
+    "code",
+    ["print f'{x}'", "def f(x: int):\n    print x", "print 'hello", "def f(:\n    print 1", "print('a'",
+     "x = = 1", "def f(x)\n    return x", "x = [1, 2\ny = 3", "for x in y\n    f(x)", "a b c",
+     "async def f():\n    print 1", "if x = 1:\n    pass", "return return", "else: x\ntry: y"],
+)  # fmt: skip
+def test_a_wrong_program_stays_wrong(sandbox, code):
+    """What only Python 3 has, or what no older Python has either."""
+    verdict = look(sandbox, fence("python", code), "Write it in Python.", languages=[])
+    assert verdict.kind == "parse_error"
+
+
+def test_of_two_fences_the_one_that_we_run_counts(sandbox):
+    """The other language is named beside it."""
+    both = f"{fence('dockerfile', 'FROM x')}\n\n{fence('python', 'x = 1')}"
+    verdict = look(sandbox, both, "Write it.", languages=[])
+    assert (verdict.kind, verdict.detail["beside"]) == ("passed", ["dockerfile"])
+    for first, second in (("yaml", "toml"), ("yaml", "")):
+        both = f"{fence(first, 'a: [')}\n\n{fence(second, 'a = ' + chr(34))}"
+        assert look(sandbox, both, "Write it.", languages=[]).kind == "not_run"

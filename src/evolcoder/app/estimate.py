@@ -16,7 +16,7 @@ from evolcoder.app.style import N_SEEDS
 from evolcoder.config.load import Config, preset_values, validate
 from evolcoder.engine.batch.budget import batch_price
 from evolcoder.engine.prices import price_of, usd
-from evolcoder.evolution.heuristics import Heuristic, choose
+from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
 from evolcoder.evolution.prompts import build
 from evolcoder.records import Check, Response, Task
 from evolcoder.seeds.read import read_seeds
@@ -122,9 +122,12 @@ def estimate(
     rows = round(evolutions * rates.kept * rates.callable_share)
     prompt_tokens = task_tokens + rates.evolve_tokens + TESTS_PROMPT_TOKENS
     calls, received = _verification_requests(config, rates)
-    if calls and config.verify.when != "never":
+    n_written = _generator_requests(config, heuristics, round(evolutions * rates.kept))
+    if (calls or n_written) and config.verify.when != "never":
         spec = config.verify.tester or responder
-        lines.append(_cost_line(config, "tester", spec, (rows * calls, prompt_tokens, received)))
+        n = rows * calls + n_written
+        received = (rows * calls * received + n_written * rates.tests_tokens) / max(1, n)
+        lines.append(_cost_line(config, "tester", spec, (n, prompt_tokens, received)))
     return lines
 
 
@@ -146,6 +149,14 @@ def levels_of_verification(config: Config) -> dict[str, Config]:
         )
         for name, values in (("quick", plain), ("strong", strong))
     }
+
+
+def _generator_requests(config: Config, heuristics: tuple[Heuristic, ...], n_rows: int) -> int:
+    """Return the requests for input generators: one for each row that asks for a bound."""
+    if Check.BOUND not in config.verify.checks:
+        return 0
+    weights = [one.weight for one in heuristics if one.holds is TaskContents.BOUND]
+    return round(n_rows * sum(weights) / sum(one.weight for one in heuristics))
 
 
 def _verification_requests(config: Config, rates: TokenRates) -> tuple[int, float]:

@@ -86,6 +86,8 @@ async def _evolve_run(
         store = stack.enter_context(RunStore.create(folder, config))
         models.note_replaced(store)
         config = verify.with_known_checks(store, config)
+        if retry_rejected:
+            verify.take_languages(store, sandbox)
         languages = verify.resolve_languages(store, config, sandbox)
         provenance.note_changed_seeds(store, config)
         _import(store, config, new_seeds, unverified=config.verify.seeds and bool(languages))
@@ -94,9 +96,10 @@ async def _evolve_run(
         roles = models.bind_roles(config, opened, factory)
         chosen = style.known_style(store, config, opened.evolver)
         provenance.record(store, config, style.heuristics_before(config, chosen), roles)
-        _reopen(store, config, roles, always=retry_rejected)
+        verifier_models = _verifier_models(config, opened, factory)
+        _reopen(store, config, roles, verifier_models, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
-        bound = (config, sandbox, languages, _verifier_models(config, opened, factory))
+        bound = (config, sandbox, languages, verifier_models)
         checks, chooser = verify.make_checks(*bound), verify.make_chooser(*bound)
         if chooser is not None:
             _reopen_answers(store, config, unjudged=retry_rejected)
@@ -141,8 +144,18 @@ def _discard_unused(config: Config, folder: Path) -> None:
         store.discard()
 
 
-def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool) -> None:
-    """Reopen the drops by servers of each stage whose models, servers or parameters changed."""
+def _reopen(
+    store: RunStore,
+    config: Config,
+    roles: RoleModels,
+    verifier_models: verify.VerifierModels,
+    *,
+    always: bool,
+) -> None:
+    """Reopen what servers did not answer at each stage whose models or parameters changed.
+
+    `always` reopens it at every stage, with the checks at which the sandbox or a check failed.
+    """
     evolve = [models.asked_of(config.evolver, config.evolver.model, roles.evolver)]
     if roles.judge is not None:
         evolve.append(models.asked_of(config.judge, config.judge.model, roles.judge))
@@ -151,7 +164,9 @@ def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool)
             config.responder, config.responder.model or config.evolver.model, roles.responder
         )
     ]
-    asked = {Stage.EVOLVE.value: evolve, Stage.RESPOND.value: respond}
+    tester = config.verify.tester or config.responder.model or config.evolver.model
+    test = [*respond, models.asked_of(config.responder, tester, verifier_models.writer)]
+    asked = {Stage.EVOLVE.value: evolve, Stage.RESPOND.value: respond, Stage.VERIFY.value: test}
     makers = {Stage.EVOLVE: roles.evolver.identity, Stage.RESPOND: roles.responder.identity}
     known = store.meta(ASKED_META)
     n = 0
@@ -163,6 +178,13 @@ def _reopen(store: RunStore, config: Config, roles: RoleModels, *, always: bool)
     if n:
         store.add_event("reopened", f"{n} drops by model servers")
         print_note(f"asking again for {n} rows that a model server rejected or failed at")
+    known_tests = (known or {}).get(Stage.VERIFY.value, test)
+    n = 0
+    if always or known_tests != test:
+        n = pending.forget_unjudged(store, unjudged=always)
+    if n:
+        store.add_event("reopened", f"{n} rows that were not judged")
+        print_note(f"checking {n} rows again that could not be judged")
     store.set_meta(ASKED_META, asked)
 
 

@@ -24,6 +24,7 @@ from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.registry import KNOWN, digest_of
 from evolcoder.evolution.heuristics import Heuristic
 from evolcoder.pipeline import RoleModels
+from evolcoder.records import Check
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
 from evolcoder.text import without_logins
@@ -110,6 +111,7 @@ def record(
         "models": [_model(name, role) for name, role in named if role is not None],
         "heuristics": [asdict(heuristic) for heuristic in heuristics],
         "fingerprint": config.fingerprint,
+        **_verification_prompts(config),
     }
     _store(store, facts)
     store.add_event("start", command())
@@ -133,8 +135,18 @@ def record_evaluation(
 def record_verification(store: RunStore, config: Config) -> None:
     """Record a session of a verification."""
     redact.register_secrets(models.secret_headers(config))
-    _store(store, {"models": [], "fingerprint": config.fingerprint})
+    facts = {"models": [], "fingerprint": config.fingerprint, **_verification_prompts(config)}
+    _store(store, facts)
     store.add_event("start", command())
+
+
+def _verification_prompts(config: Config) -> dict[str, object]:
+    """Return the prompts of checks that no other record holds, by the name of what they ask for."""
+    if Check.BOUND not in config.verify.checks:
+        return {}
+    from evolcoder.verification.complexity.generator import PROMPT  # noqa: PLC0415 - slow import
+
+    return {"prompts": {"make_input": PROMPT}}
 
 
 def _store(store: "RunStore | EvalStore", facts: dict[str, object]) -> None:

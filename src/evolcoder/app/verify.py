@@ -168,7 +168,7 @@ def resolve_languages(store: RunStore, config: Config, handle: SandboxHandle) ->
     return tuple(recorded["languages"])
 
 
-def _take_languages(store: RunStore, handle: SandboxHandle) -> None:
+def take_languages(store: RunStore, handle: SandboxHandle) -> None:
     """Verify rows in the languages whose tools were installed since the first session, too."""
     recorded = store.meta(VERIFY_META, VerifyFacts)
     if recorded is not None and recorded["checks"]:
@@ -197,6 +197,18 @@ def needs_model(config: VerifyConfig) -> bool:
     return not MODEL_CHECKS.isdisjoint(config.checks)
 
 
+def _asked_specs(config: Config, *, has_named: bool) -> list[tuple[str, str]]:
+    """Return the specs of the models that checks ask, each with the role whose section it has.
+
+    `bound` asks a model that was named for this verification, and none otherwise.
+    """
+    tester, measures = config.verify.tester, Check.BOUND in config.verify.checks
+    asks_tester = tester is not None and (needs_model(config.verify) or measures)
+    asks_named = measures and has_named and tester is None
+    specs = [(config.evolver.model, "evolver")] if needs_model(config.verify) or asks_named else []
+    return [*specs, (tester, "tester")] if tester is not None and asks_tester else specs
+
+
 def make_checks(
     config: Config,
     handle: SandboxHandle,
@@ -221,7 +233,9 @@ def make_checks(
             sandbox, languages=languages, limits=limits, works=_toolchain_probe(sandbox)
         ),
         Check.BAIT: DistractorCheck(sandbox, settings),
-        Check.BOUND: ComplexityCheck(sandbox, seed, settings.memory_mb),
+        Check.BOUND: ComplexityCheck(
+            sandbox, seed, settings.memory_mb, verifier_models.writer if verifier_models else None
+        ),
         Check.SHAPE: MetricsCheck(verifier_models.judge if verifier_models else None, seed),
     }
     if verifier_models is not None:
@@ -282,6 +296,7 @@ async def verify_rows(
     workers: int | None = None,
     engines: models.Engines | None = None,
     retry_rejected: bool = False,
+    has_named_model: bool = False,
 ) -> BudgetReached | None:
     """Verify every row of the config's data set; return the budget limit that stopped it, if any.
 
@@ -289,18 +304,19 @@ async def verify_rows(
     their spec in the config; they stay open. If the server, the model or its parameters changed,
     rows are checked again whose checks a model server rejected or failed at; with `retry_rejected`
     also those at which the sandbox or a check failed, or that lacked the tools of a language.
+    `has_named_model`: the config's model was named for this verification, so `bound` may ask it.
     """
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds, every=True)
-    if needs_model(config.verify):
+    if _asked_specs(config, has_named=has_named_model):
         batches.check_cache(config)
     async with AsyncExitStack() as stack:
         handle = await start_sandbox(config.verify, stack, workers=workers)
-        opened = await _open_models(config, stack, engines)
+        opened = await _open_models(config, stack, engines, has_named=has_named_model)
         store = stack.enter_context(RunStore.create(folder, config))
         models.note_replaced(store)
         config = with_known_checks(store, config)
         if retry_rejected:
-            _take_languages(store, handle)
+            take_languages(store, handle)
         languages = resolve_languages(store, config, handle)
         provenance.note_changed_seeds(store, config)
         if store.meta(SEEDS_META) is None:
@@ -312,6 +328,7 @@ async def verify_rows(
         provenance.record_verification(store, config)
         verifier_models = _verifier_models(config, store, opened, stack)
         _reopen(store, config, verifier_models, always=retry_rejected)
+        _measure_with_tester(store, config, verifier_models)
         checks = make_checks(config, handle, languages, verifier_models)
         _need_all(store, config, checks)
         rows = _row_verifier(store, config, checks, workers, has_models=verifier_models is not None)
@@ -325,6 +342,7 @@ async def verify_run(
     workers: int | None = None,
     engines: models.Engines | None = None,
     retry_rejected: bool = False,
+    has_named_model: bool = False,
 ) -> BudgetReached | None:
     """Verify the rows that a run kept, in its folder; return the budget limit that stopped it.
 
@@ -341,16 +359,17 @@ async def verify_run(
         handle = await start_sandbox(
             config.verify.model_copy(update=always), stack, workers=workers
         )
-        opened = await _open_models(config, stack, engines)
+        opened = await _open_models(config, stack, engines, has_named=has_named_model)
         checks = config.verify.checks
         own = own.model_copy(update={"verify": own.verify.model_copy(update={"checks": checks})})
         store = stack.enter_context(RunStore.create(folder, own))
         if retry_rejected:
-            _take_languages(store, handle)
+            take_languages(store, handle)
         languages = _resolve_in_place(store, config, handle)
         if retry_rejected:
             pending.forget_unjudged(store)
         verifier_models = _verifier_models(config, store, opened, stack)
+        _measure_with_tester(store, config, verifier_models)
         made = make_checks(config, handle, languages, verifier_models)
         rows = _row_verifier(store, config, made, workers, has_models=verifier_models is not None)
         store.add_event("verify", ", ".join(check.value for check in config.verify.checks))
@@ -358,10 +377,11 @@ async def verify_run(
 
 
 def with_known_checks(store: RunStore, config: Config) -> Config:
-    """Return a config with the checks that the run has by now."""
-    known = (store.meta("config") or {}).get("verify", {}).get("checks")
-    checks = config.verify.checks if known is None else tuple(map(Check, known))
-    return config.model_copy(update={"verify": config.verify.model_copy(update={"checks": checks})})
+    """Return a config with the checks that the run has by now, and with what it drops."""
+    known = (store.meta("config") or {}).get("verify", {})
+    checks = tuple(map(Check, known.get("checks", config.verify.checks)))
+    kept = {"checks": checks, "drop": tuple(known.get("drop", config.verify.drop))}
+    return config.model_copy(update={"verify": config.verify.model_copy(update=kept)})
 
 
 def _resolve_in_place(store: RunStore, config: Config, handle: SandboxHandle) -> Sequence[str]:
@@ -466,14 +486,12 @@ def note_read(seeds: Seeds) -> None:
 
 
 async def _open_models(
-    config: Config, stack: AsyncExitStack, engines: models.Engines | None
+    config: Config, stack: AsyncExitStack, engines: models.Engines | None, *, has_named: bool
 ) -> dict[str, models.OpenedModels]:
     """Open the models that checks need; returns open models by spec, `engines` included."""
     by_spec: dict[str, models.OpenedModels] = dict(engines or {})
-    if not needs_model(config.verify):
-        return by_spec
-    for spec, role in ((config.evolver.model, "evolver"), (config.verify.tester, "tester")):
-        if spec is not None and spec not in by_spec:
+    for spec, role in _asked_specs(config, has_named=has_named):
+        if spec not in by_spec:
             section = models.section_of(config, role)
             by_spec[spec] = await models.open_model(spec, config, section)
             stack.push_async_callback(by_spec[spec].engine.aclose)
@@ -493,8 +511,10 @@ def _verifier_models(
     budget = models.open_budget(config, store, prices)
     stack.callback(models.note_exceeded, budget)
     factory = models.ModelFactory(config, budget, prices, stack)
-    responder = by_spec[config.evolver.model]
-    writer = by_spec[config.verify.tester or config.evolver.model]
+    writer = by_spec.get(config.verify.tester or config.evolver.model)
+    responder = by_spec.get(config.evolver.model) or writer
+    if writer is None or responder is None:
+        return None
     return VerifierModels(
         models.bind_role(config.responder, writer, factory),
         models.bind_role(config.responder, responder, factory),
@@ -522,6 +542,14 @@ def _reopen(store: RunStore, config: Config, roles: VerifierModels | None, *, al
         store.add_event("reopened", f"{n} rows that were not judged")
         why = "could not be judged" if unjudged else "a model server rejected or failed at"
         print_note(f"checking {n} rows again that {why}")
+
+
+def _measure_with_tester(store: RunStore, config: Config, roles: VerifierModels | None) -> None:
+    """Measure bounds again that could not be for want of a tester, if there is one now."""
+    if roles is None or Check.BOUND not in config.verify.checks:
+        return
+    if n := pending.forget_unasked_bounds(store):
+        print_note(f"measuring {n} rows again, for which the tester may write inputs")
 
 
 def _work(progress: VerifyProgress) -> Work:

@@ -83,7 +83,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--set", action="append", default=[], metavar="KEY=VALUE",
         help="set a config key (repeatable)")  # fmt: skip
     add("--retry-rejected", action="store_true",
-        help="ask again for rows that a model server rejected or failed at")  # fmt: skip
+        help="ask again for rows and checks that a model server rejected or failed at")  # fmt: skip
     add("--json", action="store_true", help="print the result as JSON")
 
 

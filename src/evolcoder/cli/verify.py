@@ -29,6 +29,7 @@ from evolcoder.verification import pipeline
 FLAGS = {
     "sandbox": "verify.sandbox",
     "model": "evolver.model",
+    "tester": "verify.tester",
     "seed": "seed",
     "cache": "cache",
     "batch": "traffic.batch",
@@ -49,6 +50,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="result folder; an existing verification is resumed")  # fmt: skip
     add("--checks", metavar="NAME,...", help=f"checks to run: {', '.join(Check)} (default: runs)")
     add("--model", metavar="SPEC", help=f"model that writes tests: {models.SPEC_FORMS}")
+    add("--tester", metavar="SPEC",
+        help="model that writes tests, and inputs for `bound` (default: as --model)")  # fmt: skip
     add("--config", type=Path, metavar="FILE",
         help="YAML config file, with the same keys as for a run")  # fmt: skip
     add("--batch", action="store_const", const=True,
@@ -78,7 +81,13 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"--checks {checks}: needs a model; name it with --model")
     folder = args.out or default_folder(config, "verified-")
     limit = run_cancellable(
-        verify.verify_rows(config, folder, workers=args.workers, retry_rejected=args.retry_rejected)
+        verify.verify_rows(
+            config,
+            folder,
+            workers=args.workers,
+            retry_rejected=args.retry_rejected,
+            has_named_model=args.model is not None,
+        )
     )
     return _report(config, folder, limit, as_json=args.json)
 
@@ -98,7 +107,13 @@ def _verify_run(args: argparse.Namespace, folder: Path) -> int:
         flags.append(f"verify.checks={json.dumps([*own.verify.checks] or ['runs'])}")
     config = configs.load(folder / CONFIG_NAME, [*flags, *args.set])
     limit = run_cancellable(
-        verify.verify_run(config, folder, workers=args.workers, retry_rejected=args.retry_rejected)
+        verify.verify_run(
+            config,
+            folder,
+            workers=args.workers,
+            retry_rejected=args.retry_rejected,
+            has_named_model=args.model is not None,
+        )
     )
     return _report(config, folder, limit, as_json=args.json)
 
@@ -126,6 +141,8 @@ def _from_flags(args: argparse.Namespace) -> Iterator[str]:
     yield from ("budget.rounds=0", "verify.when=always", "verify.seeds=true")
     if args.checks is not None:
         yield f"verify.checks={json.dumps(_known_checks(args.checks.split(',')))}"
+    elif args.config is None:
+        yield "verify.checks=[runs]"  # a data set does not say which code of a task is bait
     if args.columns:
         yield f"seeds.columns={json.dumps(columns_from(args.columns))}"
     given = {**vars(args), "max_tokens_paid": usage.paid_tokens(args)}
@@ -149,12 +166,23 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
         found: dict[str, dict[str, int]] = {}
         for (check, kind), n in counts.items():
             found.setdefault(check, {})[kind] = n
-        output.print_json({**show.summary(store, paths), "verdicts": found}, indent=2)
+        reasons: dict[str, dict[str, dict[str, int]]] = {}
+        for (check, kind, why), n in pipeline.count_reasons(store).items():
+            reasons.setdefault(check, {}).setdefault(kind, {})[why] = n
+        share = pipeline.bound_share(store)
+        bounds = {"judged": share[0], "asked": share[1]} if share else None
+        result = {"verdicts": found, "reasons": reasons, "bounds": bounds}
+        output.print_json({**show.summary(store, paths), **result}, indent=2)
         return
     print(show.funnel_table(funnel(store)))
     print(f"\n{'check':<12}{'finding':<20}{'rows':>8}")
     for (check, kind), n in sorted(counts.items(), key=lambda item: (item[0][0], -item[1])):
         print(f"{check:<12}{kind:<20}{n:>8}")
+        whys = pipeline.count_reasons(store).items()
+        for why, n_why in [(key[2], m) for key, m in whys if key[:2] == (check, kind)]:
+            print(f"{'':<12}  {visible(why):<18}{n_why:>8}")
+    if share := pipeline.bound_share(store):
+        print(f"\n{share[0]} of {share[1]} rows that ask for a bound have a verdict on it")
     print()
     for line in (*show.billing_lines(store), *show.sandbox_lines(store)):
         print(line)

@@ -13,6 +13,7 @@ candidate sources, best first. Unfenced code between lines of prose is not extra
 """
 
 import ast
+import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -34,8 +35,10 @@ _SIGNATURES: Mapping[str, re.Pattern[str]] = {
 """Unambiguous first characters of a program by language."""
 _PLAIN_TAGS = frozenset("text txt plain plaintext none output out result results".split())
 """Tags that name no language."""
-_FILE_TAG = re.compile(r"(python)3(?:\.\d+)*|[\w-]+(?:\.[\w-]+)*\.(\w+)")
+_FILE_TAG = re.compile(r"(python|py|c\+\+|cpp)(?:3(?:\.\d+)*|\d\d)|[\w-]+(?:\.[\w-]+)*\.(\w+)")
 """Tags that are the name of a file, or of a version."""
+_TEMPLATE_TAGS = frozenset({"django"})
+"""Tags of templates that are also a name by which a task means a language."""
 _C_LIKE = re.compile(
     r"^[ \t]*(?:#include|using|import|package|public|private|class|struct|enum|interface|void|int"
     r"|const|let|var|func|fn|function|return|for|while|if|export|use|object|def|<\?php)\b"
@@ -136,6 +139,8 @@ _PLAIN = "plain text"
 
 def _tagged(block: CodeBlock) -> str:
     """Return the language of a block's tag, the tag of one unknown to us, or an empty string."""
+    if block.tag in _TEMPLATE_TAGS:
+        return block.tag
     if block.language is not None or not block.tag:
         return block.language or ""
     if named := _FILE_TAG.fullmatch(block.tag):
@@ -159,6 +164,103 @@ def looks_like(language: str, source: str) -> bool:
     """Whether a text has what nearly every program of a language has; not in JSON or a log."""
     signs = _SIGNS.get(language)
     return signs is None or signs.search(source) is not None
+
+
+_CODE_LIKE = re.compile(
+    r"[=(){}]|^\s*(?:import|from|def|class|if|for|while|return|print|else|try|with)\b|:\s*$", re.M
+)
+_MARKED = re.compile(
+    r"\A\s*(?:Traceback \(most recent|diff --git |--- \S|@@ -\d)|^[ \t│|]*[├└]", re.MULTILINE
+)
+"""A traceback, a patch, or a tree of files."""
+_KEY_AND_VALUE = re.compile(
+    r"(?!\s*(?:else|try|finally|return|lambda|if|for|while|class|def|print|match|case)\b)"
+    r"\s*(?:- )?[\w./-]+:(?: +[^\s(){}].*)?|\s*- [^\s(){}].*|\s*#.*|---"
+)
+
+
+def is_data(source: str) -> bool:
+    """Return whether a text is JSON, YAML, a table, a patch, a traceback or a tree of files.
+
+    Only for a text that does not parse in the language of its fence: a few programs look alike.
+    """
+    if _MARKED.search(source) or _is_json(source):
+        return True
+    lines = [line for line in source.splitlines() if line.strip()]
+    if len(lines) < 2:
+        return False
+    if all(map(_is_json, lines)) or _is_yaml(lines):
+        return True
+    if any(map(_CODE_LIKE.search, lines)):
+        return False
+    counts = ([line.count(sign) for line in lines] for sign in ",\t;|")
+    return any(min(found) > 0 and len(set(found)) == 1 for found in counts)
+
+
+def _is_yaml(lines: Sequence[str]) -> bool:
+    n_values = sum(": " in line or line.lstrip().startswith("- ") for line in lines)
+    return n_values > 0 and all(map(_KEY_AND_VALUE.fullmatch, lines))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        return isinstance(json.loads(text), dict | list)
+    except (ValueError, RecursionError):
+        return False
+
+
+_PYTHON2: tuple[tuple[re.Pattern[str], str], ...] = (
+    (re.compile(r"^(\s*|.*:\s+)print\s*>>\s*[\w.]+\s*,?(.*)$", re.M), r"\1print(\2)"),
+    (
+        re.compile(r"^(\s*|[^#'\"\n]*[:;][ \t]+)print[ \t]+(?![=.])([^\n;#]*[^\n;#\s])", re.M),
+        r"\1print(\2)",
+    ),
+    (re.compile(r"^(\s*)print[ \t]*(['\"][^\n#]*)$", re.M), r"\1print(\2)"),
+    (
+        re.compile(r"\bexcept[ \t]+([\w.]+|\([^()\n]*\))[ \t]*,[ \t]*(\w+)[ \t]*:"),
+        r"except \1 as \2:",
+    ),
+    (re.compile(r"\braise[ \t]+([\w.]+)[ \t]*,[ \t]*([^\n,]+)"), r"raise \1(\2)"),
+    (re.compile(r"^(\s*)exec[ \t]+(?!\()([^\n]+)", re.M), r"\1exec(\2)"),
+    (re.compile(r"<>"), "!="),
+    (re.compile(r"`([^`\n]+)`"), r"repr(\1)"),
+    (re.compile(r"(?<![\w.])0([0-7]+)\b"), r"0o\1"),
+    (re.compile(r"(?<![\w.])(\d+|0x[\da-fA-F]+)[lL]\b"), r"\1"),
+    (re.compile(r"\bu[rR](?=['\"])"), "r"),
+)
+"""What only Python 2 has, with its form in Python 3."""
+_PYTHON3_NODES = (
+    ast.JoinedStr,
+    ast.AnnAssign,
+    ast.NamedExpr,
+    ast.Nonlocal,
+    ast.Await,
+    ast.AsyncFunctionDef,
+    ast.Match,
+)
+
+
+def is_python2(source: str) -> bool:
+    """Return whether a text that is no Python 3 is Python 2, and has nothing that only 3 has.
+
+    >>> is_python2("print 'hello'"), is_python2("print f'{1}'"), is_python2("print 'hello")
+    (True, False, False)
+    """
+    if len(source) > _MAX_GUESSED_CHARS or tree_of(source) is not None:
+        return False
+    for pattern, replacement in _PYTHON2:
+        source = pattern.sub(replacement, source)
+    tree = tree_of(source.expandtabs())
+    if tree is None:
+        return False
+    return not any(
+        isinstance(node, _PYTHON3_NODES) or _is_annotated(node) for node in ast.walk(tree)
+    )
+
+
+def _is_annotated(node: ast.AST) -> bool:
+    is_typed = isinstance(node, ast.arg) and node.annotation is not None
+    return is_typed or (isinstance(node, ast.FunctionDef) and node.returns is not None)
 
 
 def _longest(by_language: dict[str, list[str]]) -> str:

@@ -366,14 +366,20 @@ class VerifyConfig(Section):
     `always` makes a missing sandbox an error; `never` skips verification."""
     sandbox: SandboxLevel = "strict"
     """Minimum isolation of programs: `strict` (bubblewrap) or `processes` (Landlock)."""
-    checks: tuple[Annotated[Check, AfterValidator(_is_configured)], ...] = (Check.RUNS,)
+    checks: tuple[Annotated[Check, AfterValidator(_is_configured)], ...] = (Check.RUNS, Check.BAIT)
     """Checks to run; a check that uses the results of others runs after them."""
-    drop: tuple[VerifyReason, ...] = ("does_not_parse", "does_not_compile")
+    drop: tuple[VerifyReason, ...] = (
+        "does_not_parse",
+        "does_not_compile",
+        "bait_works",
+        "bait_is_answer",
+    )
     """Findings that drop a row; other findings are only stored."""
     seeds: bool = False
     """Also verify the responses that came with the seeds."""
     tester: ModelSpec | None = None
-    """Check `tests`: spec of the model that writes tests; default: the responder."""
+    """Checks `tests` and `bound`: spec of the model that writes tests, and inputs of growing size;
+    default: the responder."""
     candidates: int = Field(3, ge=1, le=64)
     """Check `tests`: responses compared with the row's own by the test sets that they pass."""
     check_sets: int = Field(3, ge=1, le=64)

@@ -119,9 +119,32 @@ def n_unverified_seeds(store: RunStore) -> int:
     return store.db.number(_N_UNVERIFIED)
 
 
-def forget_unjudged(store: RunStore) -> None:
-    """Delete the verdicts of all rounds that say nothing of the row: see `reopen_unverified`."""
-    store.db.write_all([(f"DELETE {_verdicts_with(_UNJUDGED_CHECKS)}", ())])
+def forget_unjudged(store: RunStore, *, unjudged: bool = True) -> int:
+    """Delete the verdicts of all rounds that say nothing of the row: see `reopen_unverified`.
+
+    Returns the number of kept rows, which await these checks then.
+    """
+    found = _verdicts_with(_UNJUDGED_CHECKS if unjudged else _UNANSWERED_CHECKS)
+    n = store.db.number(f"""SELECT COUNT(*) FROM kept k WHERE EXISTS (
+        SELECT 1 FROM (SELECT round AS r, ordinal AS o {found}) v
+        WHERE v.r = k.round AND v.o = k.ordinal)""")
+    store.db.write_all([(f"DELETE {found}", ())])
+    return n
+
+
+def forget_unasked_bounds(store: RunStore) -> int:
+    """Delete the verdicts of bounds that were not measured and for which no model was asked.
+
+    Only those whose reason a tester can mend; those of earlier versions have no reason in a word.
+    Returns their number.
+    """
+    found = """FROM verdicts WHERE check_name = 'bound' AND kind = 'not_measured'
+        AND detail NOT LIKE '%"requests": %' AND detail NOT LIKE '%states no complexity bound%'
+        AND (detail NOT LIKE '%"why": "%' OR detail LIKE '%"why": "no_inputs"%'
+            OR detail LIKE '%"why": "raises"%' OR detail NOT LIKE '%"bounds": %')"""
+    n = store.db.number(f"SELECT COUNT(*) {found}")
+    store.db.write_all([(f"DELETE {found}", ())])
+    return n
 
 
 def _verdicts_with(reasons: Sequence[str]) -> str:

@@ -173,7 +173,8 @@ _N_ANSWERS = """
     SELECT (SELECT COUNT(*) FROM tasks WHERE round > 0)
     + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)
     + (SELECT COUNT(*) FROM verdicts
-        WHERE check_name IN ('tests', 'difficulty') AND kind != 'not_run')
+        WHERE (check_name IN ('tests', 'difficulty') AND kind != 'not_run')
+            OR (check_name = 'bound' AND detail LIKE '%"generator": %'))
 """
 _FORGET_MODELS = (
     # Rows of a data set without a response are no model's doing.
@@ -415,7 +416,7 @@ class RunStore(Workdir):
             for section in LATER_SECTIONS - known.keys():
                 # A run older than the section continues without it.
                 del fingerprinted[section]
-            config, fingerprinted = _with_known_checks(known, config, fingerprinted)
+            config, fingerprinted = _with_known_verification(known, config, fingerprinted)
             _allow_more_answers(known, fingerprinted)
             self._keep_style(known, fingerprinted)
             before, now = _comparable(known), _comparable(fingerprinted)
@@ -468,20 +469,27 @@ def _value(config: Mapping[str, Any], key: str) -> Any:  # noqa: ANN401 - plain 
     return found
 
 
-def _with_known_checks(
+def _with_known_verification(
     known: Mapping[str, Any], config: Config, fingerprinted: dict[str, Any]
 ) -> tuple[Config, dict[str, Any]]:
-    """Add the checks that a run has to a config: checks may be added to a run, and none leaves."""
-    checks = known.get("verify", {}).get("checks", ())
+    """Add the checks that a run has to a config: checks may be added to a run, and none leaves.
+
+    Checks and drops that were not given are the run's: the defaults were others earlier.
+    """
+    section = known.get("verify", {})
+    checks, given = section.get("checks", ()), config.verify.model_fields_set
     if "verify" not in fingerprinted or not isinstance(checks, list):
         return config, fingerprinted
-    both = [check for check in Check if check in {*checks, *config.verify.checks}]
-    known["verify"]["checks"] = plain = [check.value for check in both]
+    added = config.verify.checks if "checks" in given else ()
+    both = [check for check in Check if check in {*checks, *added}]
+    is_given = "drop" in given or "drop" not in section
+    drop = config.verify.drop if is_given else tuple(section["drop"])
+    section["checks"] = plain = [check.value for check in both]
     changed = config.model_copy(
-        update={"verify": config.verify.model_copy(update={"checks": tuple(both)})}
+        update={"verify": config.verify.model_copy(update={"checks": tuple(both), "drop": drop})}
     )
-    section = {**fingerprinted["verify"], "checks": plain}
-    return changed, {**fingerprinted, "verify": section}
+    verify = {**fingerprinted["verify"], "checks": plain, "drop": list(drop)}
+    return changed, {**fingerprinted, "verify": verify}
 
 
 def _allow_more_answers(known: dict[str, Any], given: Mapping[str, Any]) -> None:

@@ -2,28 +2,57 @@ r"""Checks that the distractor code in a task is wrong, and is not the response 
 
 The heuristic `misdirect` appends a possibly misleading piece of code to a task. This module
 extracts it, compares it with the response (as syntax trees, ignoring names, comments and
-docstrings), and runs it against the row's validated generated tests.
-A distractor that cannot be run against validated checks is `not_measured`. A failing distractor is
-not guaranteed to be wrong in the way the task describes, nor is a passing one guaranteed to be
-right: the score is the strength of the checks.
+docstrings), and runs it. No model is asked. In this order decide:
+
+1. the row's validated generated tests, if it has any;
+2. the examples in the task and the asserts in the response that the response's own program passes:
+   a distractor that fails one is wrong;
+3. the response's program on typed random inputs, odd ones among them (`varied_calls`): a distractor
+   that behaves alike on all of them is not wrong, or the response is as wrong as it is.
+
+A response whose words call the distractor right while tests or examples show it wrong leaves too.
+What cannot be run so is `not_measured`. A failing distractor is not guaranteed to be wrong in the
+way the task describes, nor is a passing one guaranteed to be right: the score is the strength of
+the validated tests.
 
 >>> find_distractor("Add.\n\nA draft:\n```python\nx = 1\n```").code
 'x = 1'
+>>> examples_in("For instance, add(1, 2) returns 3.", "add")
+('assert add(1, 2) == 3',)
 """
 
 import ast
-from collections.abc import Mapping, Sequence
+import marshal
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from evolcoder.code.callables import CallableSubject, find_compatible_in_code, subject_of
-from evolcoder.code.python_ast import parse
+from evolcoder.code.callables import (
+    CallableKind,
+    CallableSubject,
+    find_compatible_in_code,
+    subject_of,
+)
+from evolcoder.code.python_ast import definitions, parse
 from evolcoder.config.load import VerifyConfig
+from evolcoder.ids import rng_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
-from evolcoder.sandbox.base import Limits, Sandbox
-from evolcoder.text import CodeBlock, code_blocks
+from evolcoder.sandbox.base import Limits, Program, Sandbox, Script
+from evolcoder.text import CodeBlock, code_blocks, one_line, without_code
+from evolcoder.verification.complexity.inputs import UnsizedError, infer_arguments, varied_calls
 from evolcoder.verification.generated_tests.check import validated_checks
 from evolcoder.verification.generated_tests.runner import reduced_limits, run_checks
+from evolcoder.verification.generated_tests.test_parser import parse_checks
+
+N_CALLS = 40
+"""Random calls on which distractor and response are compared."""
+MIN_VALUES = 8
+"""Fewest calls that return a value for programs to count as alike."""
+MIN_DISTINCT = 3
+"""Fewest different values among these."""
+MAX_OUTCOME_CHARS = 400
+"""Longest text of a value that is compared."""
 
 
 class DistractorFinding(StrEnum):
@@ -33,12 +62,14 @@ class DistractorFinding(StrEnum):
     """The task has no distractor."""
     IS_ANSWER = "is_answer"
     """The response's program is the distractor, or other code shown in the task."""
+    CALLED_RIGHT = "called_right"
+    """The response calls the distractor right, and checks show that it is wrong."""
     WORKS = "works"
-    """The distractor passes all checks of the row."""
+    """The distractor passes all checks of the row, or behaves as the response does."""
     FAILS = "fails"
-    """The distractor does not parse, or fails a check."""
+    """The distractor does not parse, fails a check, or behaves otherwise than the response."""
     NOT_MEASURED = "not_measured"
-    """The row has no validated checks, or they cannot call the distractor."""
+    """Neither checks nor inputs could decide; `said` has the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +91,7 @@ class DistractorCheck:
     async def __call__(
         self, task: Task, response: Response, before: Mapping[Check, CheckResult]
     ) -> CheckResult:
-        """Judge a row's distractor by the validated checks in the verdict of `tests`."""
+        """Judge a row's distractor by tests, examples or random inputs; see the module."""
         has_distractor = task.heuristic in self.heuristics
         distractor = find_distractor(task.instruction) if has_distractor else None
         if distractor is None:
@@ -70,43 +101,289 @@ class DistractorCheck:
             reason = "the response's program is code shown in the task"
             return _result(response, DistractorFinding.IS_ANSWER, reason)
         if distractor.language == "python" and parse(distractor.code) is None:
-            return _result(response, DistractorFinding.FAILS, "the distractor does not parse")
-        checks = validated_checks(before)
+            return _fails(response, "the distractor does not parse")
+        return await self._by_running(task, response, distractor, before)
+
+    async def _by_running(
+        self,
+        task: Task,
+        response: Response,
+        distractor: CodeBlock,
+        before: Mapping[Check, CheckResult],
+    ) -> CheckResult:
         subject = subject_of(response.text, task.instruction)
         program = find_compatible_in_code(distractor.code, subject) if subject else None
-        if not checks or program is None:
-            reason = (
-                "the distractor cannot be called like the response's program"
-                if checks
-                else "the row has no validated checks"
-            )
+        if subject is None or program is None:
+            reason = "the response has no Python code that can be called"
+            if subject is not None:
+                reason = "the distractor cannot be called like the response's program"
             return _result(response, DistractorFinding.NOT_MEASURED, reason)
-        return await self._run(response, program, checks, before[Check.TESTS].score)
+        if checks := validated_checks(before):
+            return await self._by_checks(response, program, checks, before[Check.TESTS].score)
+        examples = await self._examples(task, response, subject)
+        if examples:
+            found = await self._by_checks(response, program, examples, None)
+            if found.kind != DistractorFinding.WORKS:
+                return found
+        return await self._by_inputs(task, response, subject, program, examples)
 
-    async def _run(
+    async def _by_checks(
         self,
         response: Response,
         distractor: CallableSubject,
         checks: Sequence[str],
         strength: float | None,
     ) -> CheckResult:
-        config = self.config
-        limits = reduced_limits(Limits(config.cpu_s, config.wall_s, config.memory_mb))
         outcomes = await run_checks(
-            self.sandbox, distractor.source, distractor.entry_point, checks, limits
+            self.sandbox, distractor.source, distractor.entry_point, checks, self._limits
         )
         failed = [check for check, passed in zip(checks, outcomes, strict=True) if not passed]
-        finding = DistractorFinding.FAILS if failed else DistractorFinding.WORKS
-        detail: dict[str, JSON] = {
-            "said": failed[0] if failed else f"the distractor passes all {len(checks)} checks",
-            "checks": len(checks),
-            "failed": len(failed),
-        }
-        return CheckResult.of(response, Check.BAIT, finding, score=strength, detail=detail)
+        detail: dict[str, JSON] = {"checks": len(checks), "failed": len(failed)}
+        if failed:
+            return _fails(response, failed[0], detail, strength)
+        said = f"the distractor passes all {len(checks)} checks"
+        return _result(response, DistractorFinding.WORKS, said, detail, strength)
+
+    async def _examples(
+        self, task: Task, response: Response, subject: CallableSubject
+    ) -> tuple[str, ...]:
+        """Return the examples of task and response that the response's own program passes."""
+        shown = _before_distractor(task.instruction)
+        found = [
+            *examples_in(shown, subject.entry_point),
+            *_asserts_in(shown, subject.entry_point),
+            *_asserts_in(response.text, subject.entry_point),
+        ]
+        examples = tuple(dict.fromkeys(found))
+        if not examples:
+            return ()
+        passed = await run_checks(
+            self.sandbox, subject.source, subject.entry_point, examples, self._limits
+        )
+        return tuple(one for one, holds in zip(examples, passed, strict=True) if holds)
+
+    async def _by_inputs(
+        self,
+        task: Task,
+        response: Response,
+        subject: CallableSubject,
+        distractor: CallableSubject,
+        examples: Sequence[str],
+    ) -> CheckResult:
+        """Compare distractor and response on random inputs of the types of their arguments."""
+        tree = parse(subject.body)
+        node = definitions(tree).get(subject.name) if tree is not None else None
+        undecided = f"the distractor passes the {len(examples)} examples, which do not decide; "
+        why = undecided if examples else ""
+        if node is None or isinstance(node, ast.ClassDef) or subject.form is CallableKind.PROGRAM:
+            said = f"{why}no inputs can be made for a {subject.form}"
+            return _result(response, DistractorFinding.NOT_MEASURED, said)
+        shown = [*examples, *(one.code for one in code_blocks(response.text))]
+        try:
+            arguments = infer_arguments(node, shown, by_name=True)
+        except UnsizedError as error:
+            return _result(response, DistractorFinding.NOT_MEASURED, f"{why}{error}")
+        calls = varied_calls(arguments, rng_for(0, "bait", task.id), N_CALLS)
+        own = await _outcomes(self.sandbox, subject, calls, self._limits)
+        other = await _outcomes(self.sandbox, distractor, calls, self._limits)
+        return _compared(response, subject.entry_point, calls, own, other)
+
+    @property
+    def _limits(self) -> Limits:
+        config = self.config
+        return reduced_limits(Limits(config.cpu_s, config.wall_s, config.memory_mb))
 
 
-def _result(response: Response, finding: DistractorFinding, reason: str) -> CheckResult:
-    return CheckResult.of(response, Check.BAIT, finding, detail={"said": reason})
+def _compared(
+    response: Response,
+    name: str,
+    calls: Sequence[Sequence[object]],
+    own: Sequence[str],
+    other: Sequence[str],
+) -> CheckResult:
+    """Judge a distractor by the outcomes of calls; a list of outcomes ends where a call did not."""
+    for call, one, two in zip(calls, own, [*other, "does not end"], strict=False):
+        if _INCOMPARABLE not in {one, two} and one != two:
+            shown = one_line(", ".join(map(repr, call)), 200)
+            said = f"{name}({shown}): the response {_says(one)}, the distractor {_says(two)}"
+            return _result(response, DistractorFinding.FAILS, said, {"calls": len(own)})
+    values = [one for one in own if one.startswith("=") and one != _INCOMPARABLE]
+    if len(values) < MIN_VALUES or len(set(values)) < MIN_DISTINCT:
+        said = f"only {len(values)} of {len(calls)} random calls return a value to compare"
+        return _result(response, DistractorFinding.NOT_MEASURED, said)
+    said = f"the distractor behaves as the response on all {len(own)} random calls"
+    return _result(response, DistractorFinding.WORKS, said, {"calls": len(own)})
+
+
+def _says(outcome: str) -> str:
+    return f"returns {one_line(outcome[1:], 80)}" if outcome.startswith("=") else outcome
+
+
+_INCOMPARABLE = "=?"
+"""Outcome of a call whose value cannot be compared between programs."""
+_RUN_CALLS = """\
+import marshal, os, random, sys
+source, name, calls, longest = marshal.loads(sys.stdin.buffer.read())
+null = os.open(os.devnull, os.O_RDWR)
+for fd in (0, 1, 2):
+    os.dup2(null, fd)
+class Opaque(Exception):
+    pass
+def plain(value):
+    if value is None or isinstance(value, (str, bytes)):
+        return repr(value)
+    if isinstance(value, (bool, int)):
+        return str(int(value))
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() else format(value, ".9g")
+    if isinstance(value, (list, tuple)):
+        return type(value).__name__ + "(" + ", ".join(map(plain, value)) + ")"
+    if isinstance(value, (set, frozenset)):
+        return "{" + ", ".join(sorted(map(plain, value))) + "}"
+    if isinstance(value, dict):
+        return "{" + ", ".join(sorted(plain(k) + ": " + plain(v) for k, v in value.items())) + "}"
+    if hasattr(value, "__next__"):
+        return plain([one for one, _ in zip(value, range(1000))])
+    raise Opaque
+space = {"__name__": "candidate"}
+exec(source, space)
+for data in calls:
+    given = marshal.loads(data)
+    random.seed(0)
+    try:
+        result = space[name](*given)
+        said = "=" + plain(given if result is None else result)
+    except Opaque:
+        said = "=?"
+    except Exception as error:
+        said = "raises " + type(error).__name__
+    said = said if len(said) <= longest else "=?"
+    os.write(3, said.encode("utf-8", "backslashreplace").replace(b"\\n", b" ") + b"\\n")
+"""
+
+
+async def _outcomes(
+    sandbox: Sandbox, program: CallableSubject, calls: Sequence[Sequence[object]], limits: Limits
+) -> list[str]:
+    """Return what each call of a program returns or raises, up to the first that does not end."""
+    given = [marshal.dumps(list(call), 2) for call in calls]
+    job = (program.source, program.entry_point, given, MAX_OUTCOME_CHARS)
+    task = Script(stdin=marshal.dumps(job, 2))
+    execution = await sandbox.run(Program("python", _RUN_CALLS, task), limits)
+    lines = execution.answers.decode("utf-8", "replace").split("\n")[:-1]
+    return lines[: len(calls)]
+
+
+def _fails(
+    response: Response,
+    said: str,
+    detail: Mapping[str, JSON] | None = None,
+    strength: float | None = None,
+) -> CheckResult:
+    """Return the finding on a distractor that checks show to be wrong."""
+    if praise := _PRAISES.search(without_code(response.text)):
+        said = f"{one_line(praise[0], 100)!r}, but: {said}"
+        return _result(response, DistractorFinding.CALLED_RIGHT, said, detail, strength)
+    return _result(response, DistractorFinding.FAILS, said, detail, strength)
+
+
+_SHOWN_CODE = (
+    r"\b(?:the|this|your|that) "
+    r"(?:(?:given|provided|shown|above|existing|original|draft|first) )*"
+    r"(?:code|attempt|draft|implementation|function|solution|snippet|version|program|script)"
+    r"(?: (?:above|shown|given|provided|you (?:gave|provided|showed|shared|wrote)))?"
+)
+_ADVERBS = r"(?: (?:already|indeed|mostly|perfectly|completely|entirely|actually))*"
+_PRAISES = re.compile(
+    rf"{_SHOWN_CODE}{_ADVERBS} (?:is|looks|seems|appears to be|works){_ADVERBS}"
+    r" (?:correct|right(?! here)|fine|good|valid|correctly)\b"
+    r"(?![^.\n]{0,40}\b(?:but|except|however|unless|only (?:for|if|when))\b)"
+    r"|\bno changes? (?:is|are) (?:needed|necessary|required)",
+    re.IGNORECASE,
+)
+"""Words that call shown code right, without a reservation."""
+
+
+def _before_distractor(instruction: str) -> str:
+    """Return a task without the code that ends it."""
+    at = max(instruction.rstrip()[:-3].rfind("```"), instruction.rstrip()[:-3].rfind("~~~"))
+    return instruction[:at] if at >= 0 else instruction
+
+
+def _asserts_in(text: str, name: str) -> tuple[str, ...]:
+    """Return the tests of a function in the fenced code of a text, or in its doctests."""
+    return parse_checks(text, name) if "assert" in text or ">>>" in text else ()
+
+
+_SAYS_RESULT = re.compile(
+    r"[`*]*\s*(?:==|->|→|=>|⇒|(?:should |must |would |will )?(?:returns?|gives?|yields?)"
+    r"|(?:is|equals)\b|\n(?=\S))\s*[`*]*"
+)
+MAX_EXAMPLES = 20
+"""Most examples that are read from a task."""
+
+
+def examples_in(text: str, name: str) -> tuple[str, ...]:
+    """Return the examples of a call with its result in a task's words, as asserts."""
+    found = []
+    for match in re.finditer(rf"\b{re.escape(name)}\(", text):
+        end = _call_end(text, match.end())
+        says = _SAYS_RESULT.match(text, end)
+        if says is None:
+            continue
+        call = text[match.start() : end]
+        value = next(filter(None, map(_literal, _beginnings(text[says.end() :]))), None)
+        if value is not None and _literal_call(call):
+            found.append(f"assert {call} == {value}")
+    return tuple(dict.fromkeys(found))[:MAX_EXAMPLES]
+
+
+def _call_end(text: str, at: int) -> int:
+    """Return the place after the closing bracket of a call whose arguments begin at a place."""
+    depth = 1
+    for place in range(at, min(len(text), at + 300)):
+        depth += (text[place] in "([{") - (text[place] in ")]}")
+        if depth == 0:
+            return place + 1
+    return at
+
+
+def _beginnings(text: str) -> Iterator[str]:
+    """Yield the beginnings of a line that may be a value, longest first."""
+    line = text.partition("\n")[0][:200]
+    ends = [match.start() for match in re.finditer(r"[\s.,;:!?`)*]", line)]
+    for end in [len(line), *reversed(ends)]:
+        yield line[:end].rstrip(".,;:!?`* ").strip("`* ")
+
+
+def _literal(text: str) -> str | None:
+    try:
+        return repr(ast.literal_eval(text)) if text else None
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return None
+
+
+def _literal_call(text: str) -> bool:
+    try:
+        node = ast.parse(text, mode="eval").body
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return False
+    if not isinstance(node, ast.Call):
+        return False
+    values = [*node.args, *(word.value for word in node.keywords)]
+    return all(_literal(ast.unparse(one)) is not None for one in values)
+
+
+def _result(
+    response: Response,
+    finding: DistractorFinding,
+    said: str,
+    detail: Mapping[str, JSON] | None = None,
+    strength: float | None = None,
+) -> CheckResult:
+    return CheckResult.of(
+        response, Check.BAIT, finding, score=strength, detail={"said": said, **(detail or {})}
+    )
 
 
 def find_distractor(instruction: str) -> CodeBlock | None:

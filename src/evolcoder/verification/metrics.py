@@ -44,7 +44,7 @@ from statistics import fmean
 from typing import Protocol
 
 from evolcoder.bench.scores import wilson
-from evolcoder.code.callables import CallableKind, find_compatible, subject_of
+from evolcoder.code.callables import find_compatible, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.engine.base import Message, Role
 from evolcoder.ids import content_id, rng_for, seed_for
@@ -56,10 +56,22 @@ from evolcoder.verification.complexity.bounds import (
     NOT_MEASURED,
     RULED_OUT,
     UNDECIDED,
+    Bound,
     MeasuredCosts,
     parse_bounds,
 )
-from evolcoder.verification.complexity.check import measure_complexity
+from evolcoder.verification.complexity.check import (
+    UNKNOWN_BOUND,
+    MeasuredPart,
+    NotMeasuredError,
+    count,
+    judge_bounds,
+    not_measured,
+    part_to_measure,
+    reason_of,
+)
+from evolcoder.verification.complexity.generator import Asked, InputTester
+from evolcoder.verification.complexity.inputs import UnsizedError
 from evolcoder.verification.generated_tests.check import validated_checks
 from evolcoder.verification.generated_tests.runner import run_checks
 
@@ -337,14 +349,20 @@ class PassRateCheck:
 
 @dataclass(frozen=True, slots=True)
 class ComplexityCheck:
-    """Tests the complexity bounds a task asks for; the score is the deciding fitted exponent."""
+    """Tests the complexity bounds a task asks for; the score is the deciding fitted exponent.
+
+    Inputs are made from annotations and examples; where that cannot be done, `tester` writes what
+    makes them. Without a tester, usual names of arguments are the last resort.
+    """
 
     sandbox: Sandbox
-    """Runs the function."""
+    """Runs the program."""
     seed: int
     """Root of all randomness."""
     memory_mb: int
-    """Memory limit of the function."""
+    """Memory limit of the program."""
+    tester: Role | None = None
+    """Writes input generators; None: only inputs of known types are tried."""
 
     @property
     def check(self) -> Check:
@@ -354,21 +372,20 @@ class ComplexityCheck:
     async def __call__(
         self, task: Task, response: Response, before: Mapping[Check, CheckResult]
     ) -> CheckResult:
-        """Measure a function whose task asks for a bound."""
-        bounds = parse_bounds(task.instruction)
-        subject = subject_of(response.text, task.instruction)
-        if not bounds or subject is None or subject.form is not CallableKind.FUNCTION:
-            why = "no function to measure" if bounds else "the task states no complexity bound"
-            return CheckResult.of(response, self.check, NOT_MEASURED, detail={"said": why})
-        found = await measure_complexity(
-            self.sandbox,
-            subject.source,
-            subject.entry_point,
-            bounds,
-            checks=[*validated_checks(before), *(one.code for one in code_blocks(response.text))],
-            limits=Limits(COMPLEXITY_CPU_S, 4 * COMPLEXITY_CPU_S, self.memory_mb),
-            seed=seed_for(self.seed, "bound", task.id),
-        )
+        """Measure the program of a row whose task asks for a bound."""
+        bounds, asked = parse_bounds(task.instruction), Asked()
+        try:
+            part = self._part(task, response, bounds)
+            found = await self._measure(task, response, part, bounds, before, asked)
+        except (NotMeasuredError, UnsizedError) as error:
+            found, why = not_measured(bounds, str(error)), reason_of(error)
+        else:
+            why = ""
+        if not found:
+            detail: dict[str, JSON] = {"said": "the task states no complexity bound"}
+            return CheckResult.of(
+                response, self.check, NOT_MEASURED, detail={**detail, "why": "no_bound"}
+            )
         deciding = _deciding(found)
         return CheckResult.of(
             response,
@@ -377,9 +394,55 @@ class ComplexityCheck:
             score=round(deciding.fit.exponent, 3) if deciding.fit else None,
             detail={
                 "said": f"{deciding.bound.text} {deciding.bound.resource}: {deciding.why}",
+                **({"why": why} if why else {}),
                 "bounds": [_bound_detail(one) for one in found],
+                **asked.detail(),
             },
         )
+
+    def _part(self, task: Task, response: Response, bounds: Sequence[Bound]) -> MeasuredPart:
+        """Return what to measure; raises NotMeasuredError before anything is run or asked."""
+        if bounds and all(bound.growth is None for bound in bounds):
+            raise NotMeasuredError(UNKNOWN_BOUND, reason="unknown_class")
+        return part_to_measure(response.text, task.instruction)
+
+    async def _measure(
+        self,
+        task: Task,
+        response: Response,
+        part: MeasuredPart,
+        bounds: Sequence[Bound],
+        before: Mapping[Check, CheckResult],
+        asked: Asked,
+    ) -> list[MeasuredCosts]:
+        if not bounds:
+            return []
+        seed = seed_for(self.seed, "bound", task.id)
+        limits = Limits(COMPLEXITY_CPU_S, 4 * COMPLEXITY_CPU_S, self.memory_mb)
+        shown = [
+            one.code for text in (response.text, task.instruction) for one in code_blocks(text)
+        ]
+        checks = [*validated_checks(before), *shown]
+
+        async def typed(*, by_name: bool) -> list[MeasuredCosts]:
+            counts = await count(
+                self.sandbox, part, checks=checks, limits=limits, seed=seed, by_name=by_name
+            )
+            return judge_bounds(counts, bounds, part.source, seed)
+
+        try:
+            return await typed(by_name=self.tester is None)
+        except (NotMeasuredError, UnsizedError):
+            if self.tester is None:
+                raise
+        tester = InputTester(self.tester, self.sandbox, seed)
+        try:
+            return await tester.measure(task, part, bounds, limits=limits, asked=asked)
+        except NotMeasuredError as error:
+            try:
+                return await typed(by_name=True)
+            except (NotMeasuredError, UnsizedError):
+                raise error from None
 
 
 def python_program(text: str) -> str | None:

@@ -61,6 +61,7 @@ DROP_REASONS: Mapping[tuple[Check, str], Reason] = {
     (Check.TESTS, "disputed"): Reason.NO_SOUND_TESTS,
     (Check.BAIT, "works"): Reason.BAIT_WORKS,
     (Check.BAIT, "is_answer"): Reason.BAIT_IS_ANSWER,
+    (Check.BAIT, "called_right"): Reason.BAIT_IS_ANSWER,
     (Check.BOUND, "ruled_out"): Reason.BOUND_MISSED,
     (Check.AGREEMENT, "unverified"): Reason.UNVERIFIED,
 }
@@ -223,6 +224,26 @@ def count_findings(store: RunStore) -> dict[tuple[str, str], int]:
     """Count findings by check and kind, most frequent first."""
     query = f"SELECT check_name, {_KIND_SQL}, COUNT(*) FROM verdicts GROUP BY 1, 2 ORDER BY 3 DESC"
     return {(str(check), str(kind)): int(str(n)) for check, kind, n in store.db.read(query)}
+
+
+def count_reasons(store: RunStore) -> dict[tuple[str, str, str], int]:
+    """Count findings that have a reason by check, kind and reason, most frequent first."""
+    query = f"""SELECT check_name, {_KIND_SQL},
+            CASE WHEN json_valid(detail) THEN json_extract(detail, '$.why') END AS why, COUNT(*)
+        FROM verdicts WHERE why IS NOT NULL AND why != '' GROUP BY 1, 2, 3 ORDER BY 4 DESC, 3"""
+    rows = store.db.read(query)
+    return {(str(check), str(kind), str(why)): int(str(n)) for check, kind, why, n in rows}
+
+
+def bound_share(store: RunStore) -> tuple[int, int] | None:
+    """Return how many rows that ask for a bound have a verdict on it, and how many ask; or None.
+
+    A verdict is that the bound holds or is ruled out.
+    """
+    query = """SELECT SUM(kind IN ('holds', 'ruled_out')), COUNT(*) FROM verdicts
+        WHERE check_name = 'bound' AND detail NOT LIKE '%states no complexity bound%'"""
+    ((n_judged, n_asked),) = store.db.read(query)
+    return (int(str(n_judged)), int(str(n_asked))) if n_asked else None
 
 
 def unjudged_note(store: RunStore) -> str:

@@ -1,8 +1,8 @@
 """Complexity bounds: parses those that a task requires, and decides from counts whether they hold.
 
 Only required bounds are returned, not those that are mentioned as current or to be avoided. A bound
-in several variables is only recognised as their sum, which counts as one size. A class that is not
-in `GrowthClass` is returned without a class and cannot be measured.
+in several variables is that of one size if all grow together: O(n + m) is O(n), O(n * m) is O(n^2).
+A class that is not in `GrowthClass` is returned without a class and cannot be measured.
 
 A series is one count (of a line, of a line's work in C, of call depth, of bytes) at growing sizes.
 It is divided by the class's function, and a line is fitted to the rest in log-log scale. Its slope,
@@ -173,15 +173,27 @@ def _resource(after: str, before: str) -> Resource:
     return Resource.TIME
 
 
+_PRODUCT = re.compile(r"(?!log|sqrt)[a-z]\w*\s*[*·×]\s*(?!log|sqrt)[a-z]\w*|([a-z])(?!\1)[a-z]")
+_SEVERAL_SIZES: tuple[tuple[GrowthClass, re.Pattern[str]], ...] = (
+    (GrowthClass.LOG, re.compile(r"log[a-z](?:\+[a-z])+")),
+    (GrowthClass.N, re.compile(r"[a-z](?:\+[a-z])+")),
+    (GrowthClass.N_LOG_N, re.compile(r"[a-z](?:\+[a-z])?log[a-z]")),
+)
+"""Bounds in several sizes, which grow together in the inputs."""
+
+
 def _growth(inner: str) -> GrowthClass | None:
     """Return the class for the content of O(...)."""
     text = inner.lower().replace("²", "^2").replace("³", "^3").replace("**", "^")
     text = re.sub(r"len\(\w+\)|\|\w+\|", "n", text)
+    if _PRODUCT.fullmatch(text.strip()):
+        return GrowthClass.SQUARE
     text = re.sub(r"log_?2\b|log₂|\bln\b|lg", "log", text)
     text = re.sub(r"[\s*·×()\\{}]", "", text.replace("√", "sqrt"))
     letters = set(re.sub(r"log|sqrt", "", text)) & set("abcdefghijklmnopqrstuvwxyz")
-    if re.fullmatch(r"[a-z](?:\+[a-z])+", text):
-        return GrowthClass.N
+    for growth, several in _SEVERAL_SIZES:
+        if several.fullmatch(text):
+            return growth
     if len(letters) == 1:
         text = text.replace("log", "L").replace("sqrt", "S").replace(letters.pop(), "n")
         text = text.replace("L", "log").replace("S", "sqrt")
@@ -314,12 +326,16 @@ class CostCounts:
     """Functions whose cost is unknown."""
 
 
+_TYPICAL = frozenset({"random", "written"})
+"""Shapes of inputs that are an average case."""
+
+
 def judge_bound(counts: CostCounts, bound: Bound, rng: Random) -> MeasuredCosts:
     """Judge a bound: one shape can rule it out; it holds only for all shapes together."""
     usable = {
         shape: runs
         for shape, runs in by_shape(counts).items()
-        if len(runs) >= MIN_SIZES and not (bound.average and shape != "random")
+        if len(runs) >= MIN_SIZES and not (bound.average and shape not in _TYPICAL)
     }
     if not usable:
         return MeasuredCosts(NOT_MEASURED, bound, "no input shape completed enough sizes", "", None)

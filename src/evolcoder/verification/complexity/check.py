@@ -16,9 +16,9 @@ Trust: limits, inputs and fit are ours. The counts come from the process that th
 a random token keeps its output from being taken for counts, but a program that looks for the tracer
 could change them. A bound that holds is therefore never rewarded; a row is only dropped for missing
 one.
-Limitations: functions without a sized argument or with several sizes are not measured; a bound
-never holds if the function calls libraries of unknown cost; arithmetic on growing numbers counts as
-one step; growth of a few bytes per doubling is not detected.
+Where no inputs can be made, `generator` has a model write a function that makes them.
+Limitations: a bound never holds if the function calls libraries of unknown cost; arithmetic on
+growing numbers counts as one step; growth of a few bytes per doubling is not detected.
 
 >>> print(ast.unparse(add_hooks(ast.parse("y = sorted(xs)"), "H").tree))
 y = H.call(1, sorted, xs)
@@ -27,18 +27,21 @@ y = H.call(1, sorted, xs)
 """
 
 import ast
+import copy
 import json
 import marshal
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from functools import cache
 from importlib.resources import files
 from typing import Any, cast
 
-from evolcoder.code.python_ast import definitions, parse, reachable
+from evolcoder.code.callables import CallableKind, subject_of
+from evolcoder.code.python_ast import Function, definitions, parse, reachable
 from evolcoder.ids import content_id, rng_for
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
-from evolcoder.text import clean
+from evolcoder.text import clean, code_blocks
 from evolcoder.verification.complexity.bounds import (
     MIN_SIZES,
     NOT_MEASURED,
@@ -50,7 +53,6 @@ from evolcoder.verification.complexity.bounds import (
     judge_bound,
 )
 from evolcoder.verification.complexity.inputs import (
-    SizedCall,
     UnsizedError,
     infer_arguments,
     sized_calls,
@@ -193,11 +195,15 @@ class _Hooks(ast.NodeTransformer):
 
 
 _PACKAGE = "evolcoder.verification.complexity"
+_MODULES = ("written_inputs", "op_counter")
 _LOADER = """\
 import sys, types
-module = sys.modules[{name!r}] = types.ModuleType({name!r})
-exec(compile({text!r}, "op_counter", "exec"), module.__dict__)
-module.main()
+package = sys.modules[{package!r}] = types.ModuleType({package!r})
+for name, text in {texts!r}.items():
+    module = sys.modules[{package!r} + "." + name] = types.ModuleType({package!r} + "." + name)
+    exec(compile(text, "op_counter", "exec"), module.__dict__)
+    setattr(package, name, module)
+package.op_counter.main()
 """
 
 
@@ -209,11 +215,149 @@ MAX_COUNT = 1e15
 """Largest accepted count, far above that of any run within the budget."""
 MAX_NAME_CHARS = 200
 """Longest accepted name of a line, function or stop."""
-_UNKNOWN_BOUND = "unknown complexity class, or a bound on single operations"
+UNKNOWN_BOUND = "unknown complexity class, or a bound on single operations"
 
 
 class NotMeasuredError(Exception):
     """The complexity cannot be measured; the message is the reason."""
+
+    def __init__(
+        self, message: str, *, reason: str = "not_counted", is_refused: bool = False
+    ) -> None:
+        super().__init__(message)
+        self.reason = reason
+        """The reason in a word, which is stored as `why`."""
+        self.is_refused = is_refused
+        """Whether the function raised an exception for every input."""
+
+
+def reason_of(error: Exception) -> str:
+    """Return in a word why the complexity was not measured: the `why` of a verdict."""
+    return error.reason if isinstance(error, NotMeasuredError) else "no_inputs"
+
+
+class PartKind(StrEnum):
+    """How a part of a program is called."""
+
+    FUNCTION = "function"
+    METHOD = "method"
+    """The only public method of a class that is made without arguments."""
+    CLASS = "class"
+    """Any method of an object."""
+    PROGRAM = "program"
+    """The whole program, which reads its input."""
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredPart:
+    """The part of a program whose operations are counted."""
+
+    source: str
+    """The program."""
+    entry: str
+    """Name of the function or class; empty for a whole program."""
+    kind: PartKind = PartKind.FUNCTION
+    """How it is called."""
+    node: Function | None = None
+    """The function, or the method without `self`."""
+
+    @property
+    def called(self) -> str:
+        """Name by which the program's own examples call it."""
+        return self.node.name if self.node is not None else self.entry
+
+
+def part_of(source: str, entry_point: str | None) -> MeasuredPart:
+    """Return a function of a source, by default its last; raises NotMeasuredError."""
+    tree = parse(source)
+    if tree is None:
+        raise NotMeasuredError("no Python source")
+    name = entry_point or _last_function(tree)
+    function = definitions(tree).get(name)
+    if function is None or isinstance(function, ast.ClassDef):
+        raise NotMeasuredError(f"no function {name}" if name else "no function")
+    return MeasuredPart(source, name, PartKind.FUNCTION, function)
+
+
+def part_to_measure(text: str, instruction: str) -> MeasuredPart:
+    """Return what to measure of a response; raises NotMeasuredError.
+
+    It is the callable that tests would call. Functions that only change their arguments count here.
+    """
+    subject = subject_of(text, instruction)
+    if subject is None:
+        return _function_without_result(text)
+    if subject.form is CallableKind.PROGRAM:
+        return MeasuredPart(subject.body, "", PartKind.PROGRAM)
+    tree = parse(subject.body)
+    node = definitions(tree).get(subject.name) if tree is not None else None
+    source = _with_classes(subject.body, text)
+    if isinstance(node, ast.ClassDef):
+        method = _only_method(node) if subject.n_params == 0 else None
+        kind = PartKind.CLASS if method is None else PartKind.METHOD
+        return MeasuredPart(source, subject.name, kind, method)
+    return MeasuredPart(source, subject.name, PartKind.FUNCTION, node)
+
+
+def _with_classes(body: str, text: str) -> str:
+    """Return a part of a response's program with the classes that its inputs may be made of."""
+    own = definitions(parse(body) or ast.Module([], []))
+    for block in code_blocks(text):
+        tree = parse(block.code) if block.language in {None, "python"} else None
+        found = definitions(tree) if tree is not None else {}
+        if tree is None or not own.keys() <= found.keys():
+            continue
+        names = [
+            name
+            for name, node in found.items()
+            if isinstance(node, ast.ClassDef) and not node.bases and name not in own
+        ]
+        if not names:
+            return body
+        kept = {id(node) for name in (*own, *names) for node in reachable(tree, name)}
+        used = {id(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
+        return ast.unparse(ast.Module([one for one in tree.body if id(one) in kept | used], []))
+    return body
+
+
+def _only_method(node: ast.ClassDef) -> ast.FunctionDef | None:
+    """Return the only public method of a class without `self`, or None."""
+    public = [
+        part
+        for part in node.body
+        if isinstance(part, ast.FunctionDef) and not part.name.startswith("_")
+    ]
+    if len(public) != 1 or any(ast.unparse(one) == "property" for one in public[0].decorator_list):
+        return None
+    (method,) = public
+    if any(ast.unparse(one) == "staticmethod" for one in method.decorator_list):
+        return method
+    spec = copy.copy(method.args)
+    spec.posonlyargs, spec.args = spec.posonlyargs[1:], spec.args[not spec.posonlyargs :]
+    found = copy.copy(method)
+    found.args = spec
+    return found
+
+
+def _function_without_result(text: str) -> MeasuredPart:
+    """Return the last function with arguments in a response; raises NotMeasuredError."""
+    blocks = [block for block in code_blocks(text) if block.language in {None, "python"}]
+    trees = [tree for block in blocks if (tree := parse(block.code)) is not None]
+    for tree in trees:
+        name = _last_function(tree)
+        node = definitions(tree).get(name)
+        if isinstance(node, ast.AsyncFunctionDef):
+            raise NotMeasuredError("the function is async", reason="async")
+        if isinstance(node, ast.FunctionDef) and (node.args.args or node.args.posonlyargs):
+            return MeasuredPart(ast.unparse(tree), name, PartKind.FUNCTION, node)
+    if trees:
+        raise NotMeasuredError(
+            "no function to measure, and the program reads no input", reason="no_function"
+        )
+    tags = [block.tag for block in code_blocks(text) if block.tag]
+    if tags:
+        raise NotMeasuredError(f"no Python program: the code is {tags[0]}", reason="language")
+    raise NotMeasuredError("no Python program", reason="no_code")
 
 
 async def measure_complexity(  # noqa: PLR0913 - all inputs affect the result
@@ -227,50 +371,74 @@ async def measure_complexity(  # noqa: PLR0913 - all inputs affect the result
     seed: int,
 ) -> list[MeasuredCosts]:
     """Judge a function by bounds; without an entry point the last function is used."""
-    known = [bound for bound in bounds if bound.growth is not None]
-    others = [
-        MeasuredCosts(NOT_MEASURED, bound, _UNKNOWN_BOUND, "", None)
-        for bound in bounds
-        if bound.growth is None
-    ]
     try:
-        counts = await count(sandbox, source, entry_point, checks=checks, limits=limits, seed=seed)
+        part = part_of(source, entry_point)
+        counts = await count(sandbox, part, checks=checks, limits=limits, seed=seed)
     except (NotMeasuredError, UnsizedError) as error:
-        return [MeasuredCosts(NOT_MEASURED, bound, str(error), "", None) for bound in bounds]
+        return not_measured(bounds, str(error))
+    return judge_bounds(counts, bounds, source, seed)
+
+
+def judge_bounds(
+    counts: CostCounts, bounds: Sequence[Bound], source: str, seed: int
+) -> list[MeasuredCosts]:
+    """Judge the counts of a source by bounds, those of a known class first."""
     rng = rng_for(seed, "bound", content_id("source", source))
+    known = [bound for bound in bounds if bound.growth is not None]
+    others = not_measured([bound for bound in bounds if bound.growth is None], UNKNOWN_BOUND)
     return [judge_bound(counts, bound, rng) for bound in known] + others
+
+
+def not_measured(bounds: Sequence[Bound], why: str) -> list[MeasuredCosts]:
+    """Return that none of the bounds was measured."""
+    return [MeasuredCosts(NOT_MEASURED, bound, why, "", None) for bound in bounds]
 
 
 async def count(
     sandbox: Sandbox,
-    source: str,
-    entry_point: str | None,
+    part: MeasuredPart,
     *,
     checks: Sequence[str],
     limits: Limits,
     seed: int,
+    by_name: bool = False,
 ) -> CostCounts:
     """Count operations at growing sizes, or at small sizes if the function is too slow for that.
 
-    Raises NotMeasuredError or UnsizedError.
+    With `by_name`, the type of an argument without an annotation or example is guessed from its
+    name. Raises NotMeasuredError or UnsizedError.
     """
-    tree = parse(source)
-    if tree is None:
-        raise NotMeasuredError("no Python source")
-    name = entry_point or _last_function(tree)
-    function = definitions(tree).get(name)
-    if function is None or isinstance(function, ast.ClassDef):
-        raise NotMeasuredError(f"no function {name}" if name else "no function")
-    arguments = infer_arguments(function, checks)
-    counts = CostCounts((), (), ())
+    if part.node is None:
+        raise UnsizedError(f"no inputs can be made for a {part.kind}")
+    arguments = infer_arguments(part.node, checks, by_name=by_name)
+    stops: tuple[str, ...] = ()
     for small in (False, True):
-        rng = rng_for(seed, "sized", name, int(small))
+        rng = rng_for(seed, "sized", part.called, int(small))
         made = sized_calls(arguments, rng, small=small)
         token = f"{rng.getrandbits(128):032x}"
-        counts = await _run(sandbox, _job(source, name, made, token), token, limits)
-        if any(len(runs) >= MIN_SIZES for runs in by_shape(counts).values()):
+        calls = [(one.shape.value, one.n, marshal.dumps(one.arguments, 2)) for one in made]
+        job = {**job_of(part, token), "calls": calls}
+        sizes = {(one.shape.value, one.n) for one in made}
+        counts = await run_counting(sandbox, job, sizes, limits)
+        if has_enough_sizes(counts):
             return counts
-    raise NotMeasuredError(f"too few sizes completed: {', '.join(counts.stops[:5]) or 'too slow'}")
+        stops = counts.stops
+    raise too_few_sizes(stops)
+
+
+def has_enough_sizes(counts: CostCounts) -> bool:
+    """Whether any shape of inputs completed the sizes that a verdict needs."""
+    return any(len(runs) >= MIN_SIZES for runs in by_shape(counts).values())
+
+
+def too_few_sizes(stops: Sequence[str]) -> NotMeasuredError:
+    """Return the error of a function for which too few sizes completed, for these reasons."""
+    is_refused = bool(stops) and all(stop.startswith("raises") for stop in stops)
+    return NotMeasuredError(
+        f"too few sizes completed: {', '.join(stops[:5]) or 'too slow'}",
+        reason="raises" if is_refused else "too_slow",
+        is_refused=is_refused,
+    )
 
 
 def _last_function(tree: ast.Module) -> str:
@@ -286,17 +454,21 @@ def _last_function(tree: ast.Module) -> str:
     return (free or names or [""])[-1]
 
 
-def _job(source: str, name: str, made: Sequence[SizedCall], token: str) -> dict[str, Any]:
-    """Make the driver's input: the part of the program that the function needs, and the calls."""
-    tree = parse(source)
+def job_of(part: MeasuredPart, token: str, *, names: Collection[str] = ()) -> dict[str, Any]:
+    """Make the driver's input: the part of the program that is needed, plain and instrumented.
+
+    `names` of the program are needed besides its entry.
+    """
+    tree = parse(part.source)
     assert tree is not None
-    kept = {id(node) for node in reachable(tree, name)}
-    tree.body = [
-        node
-        for node in tree.body
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        or (id(node) in kept and not isinstance(node, ast.Expr))
-    ]
+    if part.kind is not PartKind.PROGRAM:
+        kept = {id(node) for name in (part.entry, *names) for node in reachable(tree, name)}
+        tree.body = [
+            node
+            for node in tree.body
+            if isinstance(node, ast.Import | ast.ImportFrom)
+            or (id(node) in kept and not isinstance(node, ast.Expr))
+        ]
     plain = ast.unparse(tree)
     hooks = f"evolcoder_{token[:8]}"
     with_hooks = add_hooks(tree, hooks)
@@ -305,31 +477,44 @@ def _job(source: str, name: str, made: Sequence[SizedCall], token: str) -> dict[
         "rewritten": ast.unparse(with_hooks.tree),
         "unseen": list(with_hooks.unseen),
         "hooks": hooks,
-        "entry": name,
+        "kind": part.kind.value,
+        "entry": part.entry,
+        "method": part.called,
         "token": token.encode(),
-        "calls": [(one.shape.value, one.n, marshal.dumps(one.arguments, 2)) for one in made],
+        "inspect": False,
     }
 
 
 @cache
 def _driver() -> str:
-    """Return the counting program with its module as text, since the sandbox lacks the package."""
-    text = files(_PACKAGE).joinpath("op_counter.py").read_text("utf-8")
-    return _LOADER.format(name=f"{_PACKAGE}.op_counter", text=text)
+    """Return the counting program with its modules as text, since the sandbox lacks the package."""
+    texts = {name: files(_PACKAGE).joinpath(f"{name}.py").read_text("utf-8") for name in _MODULES}
+    return _LOADER.format(package=_PACKAGE, texts=texts)
 
 
-async def _run(sandbox: Sandbox, job: dict[str, Any], token: str, limits: Limits) -> CostCounts:
+async def run_counting(
+    sandbox: Sandbox, job: dict[str, Any], sizes: Collection[tuple[str, int]], limits: Limits
+) -> CostCounts:
+    """Run the counting program; `sizes` has the (shape, size) pairs of its calls.
+
+    Raises NotMeasuredError.
+    """
+    counts = parse_counts(await run_driver(sandbox, job, limits), sizes)
+    return replace(counts, unseen=(*job["unseen"], *counts.unseen))
+
+
+async def run_driver(sandbox: Sandbox, job: dict[str, Any], limits: Limits) -> bytes:
+    """Run the counting program and return what it wrote; raises NotMeasuredError."""
+    token = job["token"]
     program = Program("python", _driver(), Script(stdin=marshal.dumps(job, 2)))
     execution = await sandbox.run(program, limits)
     if execution.status is not Status.FINISHED:
         raise NotMeasuredError(f"the counting program ended with {execution.status}")
-    before, start, rest = execution.answers.partition(token.encode())
-    body, end, after = rest.partition(token.encode())
+    before, start, rest = execution.answers.partition(token)
+    body, end, after = rest.partition(token)
     if not start or not end or before or after:
         raise NotMeasuredError("the counting program returned no counts or extra output")
-    sizes = {(one[0], one[1]) for one in job["calls"]}
-    counts = parse_counts(body, sizes)
-    return replace(counts, unseen=(*job["unseen"], *counts.unseen))
+    return body
 
 
 def parse_counts(body: bytes, sizes: Collection[tuple[str, int]]) -> CostCounts:

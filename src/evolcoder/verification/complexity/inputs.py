@@ -1,5 +1,7 @@
 """Makes inputs of growing size for a function from its annotations and from calls in the checks.
 
+Without either, the name of an argument may tell its type (`nums`, `text`).
+
 Equal seeds make equal inputs. Every shape has inputs of the same sizes, smallest first. A function
 without a sized argument, or with more than one size, raises UnsizedError with the reason.
 The inputs are not guaranteed to be the worst ones or to be valid for the task; text is made of the
@@ -12,6 +14,8 @@ letters in the checks' calls, if there are any.
 import ast
 import hashlib
 import math
+import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,6 +44,13 @@ class InputShape(StrEnum):
     EQUAL = "equal"
     SPREAD = "spread"
     TILED = "tiled"
+    WRITTEN = "written"
+    """Made by a model's generator."""
+
+
+_OWN_SHAPES: tuple[InputShape, ...] = tuple(
+    shape for shape in InputShape if shape is not InputShape.WRITTEN
+)
 
 
 class ArgumentKind(StrEnum):
@@ -70,10 +81,12 @@ class SizedArgument:
     """Its values in the checks' calls."""
 
 
-def infer_arguments(function: Function, checks: Sequence[str]) -> tuple[SizedArgument, ...]:
+def infer_arguments(
+    function: Function, checks: Sequence[str], *, by_name: bool = False
+) -> tuple[SizedArgument, ...]:
     """Infer the arguments of a function from calls with literals in checks, and annotations.
 
-    Raises UnsizedError.
+    With `by_name`, also from their names. Raises UnsizedError.
     """
     if isinstance(function, ast.AsyncFunctionDef):
         raise UnsizedError("the function is async")
@@ -85,24 +98,50 @@ def infer_arguments(function: Function, checks: Sequence[str]) -> tuple[SizedArg
     if not n_arguments or any(default is None for default in spec.kw_defaults):
         raise UnsizedError("the function takes no argument of growing size")
     return tuple(
-        _argument(one, tuple(call[at] for call in calls if at < len(call)))
+        _argument(one, tuple(call[at] for call in calls if at < len(call)), by_name=by_name)
         for at, one in enumerate(parameters[:n_arguments])
     )
 
 
 def example_calls(name: str, checks: Sequence[str]) -> Iterator[list[Any]]:
-    """Yield the arguments of a function's calls with literals in checks."""
+    """Yield the arguments of the calls of a function or method in checks, where they are literals.
+
+    A name stands for the literal that the check assigns to it, if there is only one.
+    """
+    is_method = not any(hasattr(kind, name) for kind in (list, dict, set, str))
     for check in checks:
         try:
             nodes = list(ast.walk(ast.parse(check)))
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             continue
+        known = _assigned_once(nodes)
         for node in nodes:
-            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == name:
+            if not isinstance(node, ast.Call):
+                continue
+            called = getattr(node.func, "id", "") or (is_method and getattr(node.func, "attr", ""))
+            if called == name:
                 try:
-                    yield [ast.literal_eval(argument) for argument in node.args]
-                except (ValueError, TypeError, RecursionError):
+                    yield [_literal(argument, known) for argument in node.args]
+                except (ValueError, TypeError, RecursionError, SyntaxError, MemoryError):
                     continue
+
+
+def _assigned_once(nodes: Sequence[ast.AST]) -> dict[str, ast.expr]:
+    """Return the values of the names to which something is assigned exactly once."""
+    stored = Counter(
+        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+    )
+    return {
+        node.targets[0].id: node.value
+        for node in nodes
+        if isinstance(node, ast.Assign)
+        and isinstance(node.targets[0], ast.Name)
+        and stored[node.targets[0].id] == 1
+    }
+
+
+def _literal(node: ast.expr, known: Mapping[str, ast.expr]) -> Any:  # noqa: ANN401 - any literal
+    return ast.literal_eval(known.get(node.id, node) if isinstance(node, ast.Name) else node)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,10 +168,12 @@ def sized_calls(
         raise UnsizedError("more than one number could be the size")
     if not sized:
         sizes = SMALL_SIZES if small else NUMBER_SIZES
-        numbers = {(shape, _number(shape, n)) for shape in InputShape for n in sizes}
+        numbers = {(shape, _number(shape, n)) for shape in _OWN_SHAPES for n in sizes}
         return [SizedCall(shape, n, [n]) for n, shape in sorted((n, shape) for shape, n in numbers)]
     can_tile = any(any(one.examples) for one in sized)
-    shapes = [shape for shape in InputShape if shape is not InputShape.TILED or can_tile]
+    shapes: list[InputShape] = [
+        shape for shape in _OWN_SHAPES if shape is not InputShape.TILED or can_tile
+    ]
     shapes = [InputShape.RANDOM] * (N_RANDOM - 1) + shapes
     return [
         SizedCall(shape, n, [_value(one, shape, n, rng) for one in arguments])
@@ -141,7 +182,115 @@ def sized_calls(
     ]
 
 
-def _argument(node: ast.arg, examples: tuple[Any, ...]) -> SizedArgument:
+_NAMES: tuple[tuple[ArgumentKind, re.Pattern[str]], ...] = (
+    (ArgumentKind.TEXTS, re.compile(r"words|strs|strings|names|texts|lines|tokens|word_list")),
+    (
+        ArgumentKind.INTS,
+        re.compile(
+            r"(?:my_?|input_?|sorted_?|unsorted_?)?"
+            r"(?:arr|array|nums|numbers|lst|list|values|vals|data|sequence|seq|items|elements"
+            r"|integers|ints|prices|heights|weights|scores|xs|ys|a|b)\d?"
+            r"|(?:arr|array|nums|list|lst)_?[ab12]"
+        ),
+    ),
+    (ArgumentKind.TEXT, re.compile(r"(?:input_?)?(?:s|t|text|string|str|word|sentence)\d?")),
+    (ArgumentKind.GRAPH, re.compile(r"graph|adj|adjacency(?:_list)?")),
+    (ArgumentKind.INT, re.compile(r"n|num|number|k|m|target|x|limit|key|value|start|end|length")),
+)
+"""Usual names of arguments."""
+
+
+N_ODD = 8
+"""Least number of odd values per argument among varied calls."""
+_ODD: Mapping[ArgumentKind, tuple[Any, ...]] = {
+    ArgumentKind.INTS: (
+        [],
+        [0],
+        [-1, -1, 2],
+        [1.5, 2],
+        [1, "a", None],
+        None,
+        [True, 3],
+        [10**9, 1],
+    ),
+    ArgumentKind.TEXTS: (
+        [],
+        [""],
+        ["a", "A", "a "],
+        ["b", 3],
+        None,
+        ["x y", "é"],
+        ["1"],
+        ["", "b"],
+    ),
+    ArgumentKind.PAIRS: (
+        [],
+        [(1, 1)],
+        [(2, 1), (1, 2)],
+        [(0, -1)],
+        None,
+        [(1, 3), (2, 4)],
+        [(1,)],
+        [()],
+    ),
+    ArgumentKind.TEXT: ("", " ", "Ab, a!", "a1b2", "éa", None, "A man", "aa\nb"),
+    ArgumentKind.TABLE: (
+        {},
+        {"a": 0},
+        {"a": -1, "b": -1},
+        None,
+        {"A": 1, "a": 2},
+        {1: 2},
+        {"a": None},
+        {"": 1},
+    ),
+    ArgumentKind.GRAPH: (
+        {},
+        {0: []},
+        {0: [0]},
+        {0: [1], 1: [0]},
+        None,
+        {0: [1]},
+        {"a": []},
+        {0: [9]},
+    ),
+    ArgumentKind.INT: (0, 1, -1, 2, 1.5, None, 97, "3"),
+}
+"""Values of each type that a careless program treats in another way."""
+
+
+def varied_calls(arguments: Sequence[SizedArgument], rng: Random, n: int) -> list[list[Any]]:
+    """Make the arguments of `n` different small calls, the odd ones among them."""
+    made = [_varied(one, rng, n) for one in arguments]
+    return [list(call) for call in zip(*made, strict=True)]
+
+
+def _varied(one: SizedArgument, rng: Random, n: int) -> list[Any]:
+    odd = list(_ODD[one.kind])
+    rng.shuffle(odd)
+    odd = [
+        one.container(x) if isinstance(x, list) and one.container is not dict else x for x in odd
+    ]
+    usual = [_usual(one, rng) for _ in range(n - len(odd))]
+    return [*one.examples[: n // 4], *usual, *odd][-n:]
+
+
+def _usual(one: SizedArgument, rng: Random) -> Any:  # noqa: ANN401 - any literal
+    """Make a small value of a type, with repeated elements and negative numbers."""
+    if one.kind is ArgumentKind.INT:
+        return rng.randint(-3, 30)
+    if one.kind is ArgumentKind.INTS:
+        return one.container(rng.randint(-9, 9) for _ in range(rng.randint(0, 8)))
+    if one.kind is ArgumentKind.TEXT:
+        return "".join(rng.choice("aabcABz 12,") for _ in range(rng.randint(0, 10)))
+    if one.kind is ArgumentKind.TEXTS:
+        return one.container(
+            rng.choice(("a", "b", "Ab", "ba", "")) for _ in range(rng.randint(0, 6))
+        )
+    return _value(one, rng.choice(_OWN_SHAPES[:4]), rng.randint(1, 6), rng)
+
+
+def _argument(node: ast.arg, examples: tuple[Any, ...], *, by_name: bool) -> SizedArgument:
     annotation = ast.unparse(node.annotation).lower() if node.annotation is not None else ""
     bare = annotation.replace("typing.", "")
     for kind, container, fits, prefixes in _KNOWN:
@@ -150,6 +299,10 @@ def _argument(node: ast.arg, examples: tuple[Any, ...]) -> SizedArgument:
                 return SizedArgument(kind, _container(examples, container), examples)
         elif not examples and any(bare.startswith(prefix) for prefix in prefixes):
             return SizedArgument(kind, tuple if annotation.startswith("tuple") else container, ())
+    if by_name and not examples and not bare:
+        for kind, pattern in _NAMES:
+            if pattern.fullmatch(node.arg.lower()):
+                return SizedArgument(kind, dict if kind is ArgumentKind.GRAPH else list, ())
     raise UnsizedError(f"no size is known for the argument {node.arg}")
 
 

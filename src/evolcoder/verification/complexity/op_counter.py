@@ -25,14 +25,18 @@ import sys
 import tracemalloc
 import types
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
+
+from evolcoder.verification.complexity import written_inputs
 
 # ruff: noqa: ANN401 - values are the candidate's and have any type
 
 
 ROW = "<row>"
 """Module and file name of the measured program."""
+OWN_MODULES = frozenset({ROW, "__main__"})
+"""Modules of the measured program; a whole program is the main one."""
 VIEWS: Any = (type({}.keys()), type({}.values()), type({}.items()))
 SIZED: Any = (list, tuple, str, bytes, bytearray, set, frozenset, dict, deque, *VIEWS)
 
@@ -61,6 +65,7 @@ KINDS = {
         time.time time.perf_counter operator.itemgetter operator.attrgetter
         Random.randint Random.random Random.randrange Random.choice Random.uniform Random.seed
         generator.send generator.close generator.throw TypeVar
+        sys.exit sys.setrecursionlimit sys.getrecursionlimit TextIOWrapper.flush math.copysign
     """,
     "lazy": """
         map filter zip enumerate reversed itertools.chain itertools.from_iterable
@@ -85,6 +90,8 @@ KINDS = {
         str.rindex str.isalpha str.isdigit str.isalnum str.isupper str.islower str.isspace
         str.isnumeric str.isdecimal str.partition str.rpartition str.maketrans type.maketrans
         str.format str.isidentifier bytes.decode str.removeprefix str.removesuffix
+        input TextIOWrapper.read TextIOWrapper.readline TextIOWrapper.readlines TextIOWrapper.write
+        BytesIO.read BytesIO.readline BytesIO.readlines
     """,
     "argument": """
         list.extend set.update dict.update deque.extend deque.extendleft str.startswith
@@ -155,12 +162,12 @@ ALIASES = {
 def table_name(function: Any) -> str | None:
     """Return the name of a function in the cost table; None for the program's own functions."""
     module = getattr(function, "__module__", None)
-    if isinstance(function, functools.partial) or module == ROW:
+    if isinstance(function, functools.partial) or module in OWN_MODULES:
         return None
     owner = owner_of(function)
     if owner is not None and not isinstance(function, type):
         kind = type(owner)
-        return None if kind.__module__ == ROW else f"{kind.__name__}.{function.__name__}"
+        return None if kind.__module__ in OWN_MODULES else f"{kind.__name__}.{function.__name__}"
     if hasattr(function, "__objclass__"):
         return f"{function.__objclass__.__name__}.{function.__name__}"
     name = getattr(function, "__name__", type(function).__name__)
@@ -183,6 +190,10 @@ class Hooks:
         self.unseen: set[str] = set()
         self.total_spent = 0
         self.reset()
+
+    def pause(self) -> None:
+        """Let the program run without a budget, while its inputs are made."""
+        self.spent = -(1 << 60)
 
     def reset(self) -> None:
         """Start a new run."""
@@ -354,13 +365,19 @@ class ChargedComparison:
     __hash__ = None  # type: ignore[assignment]
 
 
-def load(code: types.CodeType, hooks: Hooks | None = None, name: str = "") -> dict[str, Any]:
-    """Load the program afresh, so that no state is left from the previous run."""
-    module = types.ModuleType(ROW)
-    sys.modules[ROW] = module
+def load(job: dict[str, Any], hooks: Hooks | None = None) -> dict[str, Any]:
+    """Load the program afresh, so that no state is left from the previous run.
+
+    A whole program is not run here: that is the call to measure.
+    """
+    is_program = job.get("kind") == "program"
+    name = "__main__" if is_program else ROW
+    module = types.ModuleType(name)
+    sys.modules[name] = module
     if hooks is not None:
-        module.__dict__[name] = hooks
-    exec(code, module.__dict__)  # noqa: S102 - the candidate, in the sandbox
+        module.__dict__[job["hooks"]] = hooks
+    if not is_program:
+        exec(job["plain" if hooks is None else "rewritten"], module.__dict__)  # noqa: S102
     return module.__dict__
 
 
@@ -372,18 +389,26 @@ def exhaust(result: Any) -> Any:
     return result
 
 
-def count_operations(hooks: Hooks, job: dict[str, Any], args: list[Any]) -> dict[str, Any]:
+Make = Callable[[dict[str, Any]], Callable[[], Any]]
+"""Makes the call to measure, with new arguments; gets the names of the loaded program."""
+
+
+def count_operations(hooks: Hooks, job: dict[str, Any], make: Make) -> dict[str, Any]:
     """Run once under the tracer; return counts and depth, or the reason why it stopped."""
-    function = load(job["rewritten"], hooks, job["hooks"])[job["entry"]]
+    hooks.pause()
+    try:
+        call = make(load(job, hooks))
+    except Exception as error:  # noqa: BLE001 - a candidate or a generator may raise anything
+        return {"stop": f"raises {type(error).__name__}"}
     hooks.reset()
     sys.settrace(hooks.trace)
     own = sys.gettrace()
     try:
-        exhaust(function(*args))
+        exhaust(call())
         lost = sys.gettrace() is not own
     except BudgetExceeded:
         return {"stop": "budget"}
-    except Exception as error:  # noqa: BLE001 - a candidate may raise anything
+    except Exception as error:  # noqa: BLE001 - as above
         return {"stop": f"raises {type(error).__name__}"}
     finally:
         sys.settrace(None)
@@ -394,15 +419,15 @@ def count_operations(hooks: Hooks, job: dict[str, Any], args: list[Any]) -> dict
     return {"counts": named, "depth": hooks.deepest}
 
 
-def peak_memory(job: dict[str, Any], data: bytes) -> int:
+def peak_memory(job: dict[str, Any], make: Make) -> int:
     """Run once without hooks; return the peak bytes besides arguments and result."""
-    function = load(job["plain"])[job["entry"]]
+    space = load(job)
     gc.collect()
     tracemalloc.start()
-    args = marshal.loads(data)  # noqa: S302 - made outside of the sandbox
+    call = make(space)
     base = tracemalloc.get_traced_memory()[0]
     tracemalloc.reset_peak()
-    result = exhaust(function(*args))
+    result = exhaust(call())
     with_result, peak = tracemalloc.get_traced_memory()
     del result
     without_result = tracemalloc.get_traced_memory()[0]
@@ -410,18 +435,69 @@ def peak_memory(job: dict[str, Any], data: bytes) -> int:
     return max(0, peak - base - (with_result - without_result))
 
 
+def made_call(job: dict[str, Any], data: bytes) -> Make:
+    """Return what makes a call with arguments that were made outside of the sandbox."""
+
+    def make(space: dict[str, Any]) -> Callable[[], Any]:
+        function = space[job["entry"]]
+        if job.get("kind") == "method":
+            function = getattr(function(), job["method"])
+        return functools.partial(function, *marshal.loads(data))  # noqa: S302 - made outside
+
+    return make
+
+
+def written_call(job: dict[str, Any], n: int, seed: int, form: int) -> Make:
+    """Return what makes a call with the generator's input, read in the form of that number."""
+
+    def make(space: dict[str, Any]) -> Callable[[], Any]:
+        value = written_inputs.make(job["generator"], space, n, seed)
+        code = job["rewritten" if job["hooks"] in space else "plain"]
+        return written_inputs.thunks({**job, "code": code}, space, value)[form]
+
+    return make
+
+
+MAX_FORMS = 3
+"""Most ways in which a generator's value may stand for arguments."""
+
+
+def best_form(hooks: Hooks, job: dict[str, Any]) -> int:
+    """Return the number of the first form that the program accepts at the smallest sizes."""
+    for form in range(MAX_FORMS):
+        found = [
+            count_operations(hooks, job, written_call(job, n, 0, form)) for n in job["sizes"][:2]
+        ]
+        if not any(one.get("stop", "").startswith("raises") for one in found):
+            return form
+    return 0
+
+
+def calls_of(hooks: Hooks, job: dict[str, Any]) -> Iterator[tuple[str, int, Make]]:
+    """Yield the shape, the size and the call of each run, smallest first."""
+    if "generator" not in job:
+        for shape, n, data in job["calls"]:
+            yield shape, n, made_call(job, data)
+        return
+    form = best_form(hooks, job)
+    hooks.total_spent = 0
+    for n in job["sizes"]:
+        for seed in job["seeds"]:
+            yield job["shape"], n, written_call(job, n, seed, form)
+
+
 def measure(job: dict[str, Any]) -> dict[str, Any]:
     """Run every shape at growing sizes until its run or the total exceeds its budget."""
     hooks, runs = Hooks(), []
     stopped: set[str] = set()
-    for shape, n, data in job["calls"]:
+    for shape, n, make in calls_of(hooks, job):
         if shape in stopped or hooks.total_spent > TOTAL_BUDGET:
             continue
-        run = count_operations(hooks, job, marshal.loads(data))  # noqa: S302 - as above
+        run = count_operations(hooks, job, make)
         if "stop" in run:
             stopped.add(shape)
         else:
-            run["bytes"] = peak_memory(job, data)
+            run["bytes"] = peak_memory(job, make)
         runs.append({"shape": shape, "n": n, **run})
     return {"runs": runs, "unseen": sorted(hooks.unseen)}
 
@@ -435,9 +511,11 @@ def main() -> None:
     sys.setrecursionlimit(5000)
     for which in ("plain", "rewritten"):
         job[which] = compile(job[which], ROW, "exec", dont_inherit=True)
+    if "generator" in job:
+        job["generator"] = compile(job["generator"], "inputs", "exec", dont_inherit=True)
     token = job.pop("token")
     try:
-        found = measure(job)
+        found = written_inputs.inspect(job, lambda: load(job)) if job["inspect"] else measure(job)
     except Exception as error:  # noqa: BLE001 - a candidate may raise anything
         found = {"failed": f"{type(error).__name__}: {error}"[:200]}
     with open(3, "wb", closefd=False) as answers:

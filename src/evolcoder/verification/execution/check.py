@@ -4,7 +4,8 @@ Responses are only run inside the sandbox, and only parsed there in depth. Kinds
 
 - `parse_error`, `compile_error`: the program itself is wrong.
 - `not_run`: it lacks a library, uses names from the task's context, may be in a dialect that the
-  installed tools do not support, or is no program. `why` has the reason.
+  installed tools do not support, is Python 2 or data whatever its fence says, or is no program.
+  `why` has the reason.
 - `wants`: it needs input, arguments, files, network, display, browser or a permission, or runs
   until it is stopped. `why` has the resource.
 - `error`, `timeout`, `memory`, `output`: it fails by itself.
@@ -27,7 +28,13 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 
-from evolcoder.code.blocks import FoundProgram, find_program, looks_like
+from evolcoder.code.blocks import (
+    FoundProgram,
+    find_program,
+    is_data,
+    is_python2,
+    looks_like,
+)
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Status
 from evolcoder.text import clean, named_languages, one_line
@@ -298,7 +305,10 @@ class ExecutionCheck:
             if finding.kind not in _RETRIED:
                 break
         language = min(findings, key=lambda name: _RETRIED.get(findings[name].kind, -1))
-        return _verdict(response, program, language, findings[language])
+        finding = findings[language]
+        if finding.kind in _WRONG and (why := _why_no_program(language, program)):
+            finding = ExecutionFinding(NOT_RUN, why, finding.message, finding.shape)
+        return _verdict(response, program, language, finding)
 
     async def _run_variants(self, program: FoundProgram, language: str) -> ExecutionFinding:
         """Run variants of a program until one compiles.
@@ -322,6 +332,17 @@ class ExecutionCheck:
         return ExecutionFinding(
             kind, why, "" if kind == PASSED else _error_line(output), form.shape
         )
+
+
+_WRONG = frozenset({PARSE_ERROR, Status.COMPILE_ERROR.value, "error"})
+"""Findings on a text that may be no program in the language of its fence."""
+
+
+def _why_no_program(language: str, program: FoundProgram) -> str:
+    """Return what a text is if the tag of its fence does not say so: `python2` or `data`; or ''."""
+    if language == "python" and any(map(is_python2, program.sources)):
+        return "python2"
+    return "data" if all(map(is_data, program.sources)) else ""
 
 
 def _languages_of(task: Task) -> list[str]:
