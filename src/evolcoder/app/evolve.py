@@ -99,12 +99,10 @@ async def _evolve_run(
         verifier_models = _verifier_models(config, opened, factory)
         _reopen(store, config, roles, verifier_models, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
-        bound = (config, sandbox, languages, verifier_models)
-        checks, chooser = verify.make_checks(*bound), verify.make_chooser(*bound)
-        if chooser is not None:
-            _reopen_answers(store, config, unjudged=retry_rejected)
-        asked = [one.engine for one in opened.all()]
-        waits = batches.progress(asked)
+        given = (config, sandbox, languages, verifier_models)
+        checks, chooser = verify.make_checks(*given), verify.make_chooser(*given)
+        _reopen_answers(store, config, is_chosen=chooser is not None, unjudged=retry_rejected)
+        waits = batches.progress(asked := [one.engine for one in opened.all()])
         limit: BudgetReached | None = None
         try:
             own = await style.settle(store, config, chosen, roles.evolver, waits)
@@ -188,8 +186,10 @@ def _reopen(
     store.set_meta(ASKED_META, asked)
 
 
-def _reopen_answers(store: RunStore, config: Config, *, unjudged: bool) -> None:
-    """Reopen the rows for which fewer answers were asked than the config now says."""
+def _reopen_answers(store: RunStore, config: Config, *, is_chosen: bool, unjudged: bool) -> None:
+    """Where answers are chosen, reopen the rows with fewer answers than the config now says."""
+    if not is_chosen:
+        return
     wanted = config.respond.candidates
     first = partial(first_answer, config=config)
     if n := pending.reopen_answers(store, wanted, first, unjudged=unjudged):
