@@ -71,6 +71,7 @@ def _arguments() -> argparse.Namespace:
     add("--read", type=int, default=100, help="tasks whose answers are to be read (100)")
     add("--concurrency", type=int, default=256, help="requests in flight (256)")
     add("--max-tokens", type=int, default=1024, help="longest answer (1024)")
+    add("--sandbox", choices=("strict", "processes"), default="strict", help="minimum isolation")
     add("--seeded", action="store_true", help="send seeds, with which vLLM is slower")
     add("--limit-s", type=float, default=340, help="seconds for all arms together (340)")
     add("--score", type=Path, metavar="JUDGED", help="print the table of a judged reading.jsonl")
@@ -99,7 +100,7 @@ def _config(args: argparse.Namespace, arm: str, limit_s: float) -> Config:
         "responder.max_tokens": args.max_tokens, "respond.reanswer_seeds": True,
         "budget.rounds": 0, "budget.max_hours": limit_s / 3600,
         "traffic.concurrency": args.concurrency, "traffic.seeds": args.seeded,
-        "clean.exact": False, "clean.near": None, "cache": str(args.out / "completions.db"),
+        "verify.sandbox": args.sandbox, "clean.exact": False, "clean.near": None, "cache": str(args.out / "completions.db"),
         "export.formats": [],
     }  # fmt: skip
     if arm != "single":
