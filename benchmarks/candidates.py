@@ -100,7 +100,8 @@ def _config(args: argparse.Namespace, arm: str, limit_s: float) -> Config:
         "responder.max_tokens": args.max_tokens, "respond.reanswer_seeds": True,
         "budget.rounds": 0, "budget.max_hours": limit_s / 3600,
         "traffic.concurrency": args.concurrency, "traffic.seeds": args.seeded,
-        "verify.sandbox": args.sandbox, "clean.exact": False, "clean.near": None, "cache": str(args.out / "completions.db"),
+        "verify.sandbox": args.sandbox, "clean.exact": False, "clean.near": None,
+        "cache": str(args.out / "completions.db"),
         "export.formats": [],
     }  # fmt: skip
     if arm != "single":
