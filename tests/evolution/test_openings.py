@@ -264,6 +264,12 @@ def test_every_opening_can_be_chosen():
         ("be skipped.", "Blanks must be skipped."),
         ("Blanks must be kept.", "Blanks must be kept."),
         (", if any, stay.\n\nmore", "Blanks must, if any, stay."),
+        (" be skipped, and the function must return a float.", "Blanks must be skipped."),
+        (" be skipped, sort the rest, and sum it up.", "Blanks must be skipped."),
+        (
+            " be skipped, except in names and lists.",
+            "Blanks must be skipped, except in names and lists.",
+        ),
     ],
 )
 def test_openings_and_continuations_are_joined(continuation, text):

@@ -53,6 +53,13 @@ _ASKS_FOR_OUTPUT = re.compile(
 LIKE_FROM = (4, 16)
 """Content words of a task above which it needs two, or three, words of a kind to be of it."""
 _NEXT_SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z])")
+_NEXT_CLAUSE = re.compile(
+    r"(?<=\w), (?:and )?(?:then )?(?:accept|add|calculate|combine|compare|count|display"
+    r"|exclude|filter|group|ignore|include|keep|leave|list|order|print|put|remove|return|round|show|skip|sort"
+    r"|sum|use|(?:it|there|they|the \w+) (?:must|should)|must|should)\b.*",
+    re.IGNORECASE,
+)
+"""A further demand in a sentence, as small models add one that has nothing to do with the first."""
 _LITERAL = re.compile(r"\[|\{|\"|`|\d")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
 
@@ -127,17 +134,18 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
 def complete(opening: str, continuation: str) -> str:
     """Join an opening with what a model wrote after it, up to the end of the sentence.
 
-    Further sentences of small models explain how. Empty if the model wrote nothing that completes
-    the sentence: punctuation or filler words alone, another paragraph, or a code block.
+    Further sentences of small models explain how, and further demands wander off. Empty if the
+    model wrote nothing that completes the sentence: punctuation or filler words alone, another
+    paragraph, or a code block.
     """
     text = _NEXT_SENTENCE.split(continuation.partition("\n")[0].rstrip(), maxsplit=1)[0]
     is_repeated = text.lower().lstrip().startswith(opening.lower())
     said = text.lstrip()[len(opening) :] if is_repeated else text
+    said = _NEXT_CLAUSE.sub(".", said)
     if "```" in said or not (tokenize(said).content_words or _LITERAL.search(said)):
         return ""
-    if is_repeated:
-        return text.lstrip()
-    return f"{opening}{'' if _CONTINUES.match(text) else ' '}{text}"
+    begun = text.lstrip()[: len(opening)] if is_repeated else opening
+    return f"{begun}{'' if _CONTINUES.match(said) else ' '}{said}"
 
 
 def complete_asked(opening: str, answer: str) -> str | None:
