@@ -21,12 +21,12 @@ REACHED_S = 0.1
 which the machine had no processor for us do not count."""
 
 
-def start(folder: Path, seeds: Path, url: str) -> subprocess.Popen[bytes]:
+def start(folder: Path, seeds: Path, url: str, *more: str) -> subprocess.Popen[bytes]:
     command = ["run", "--seeds", seeds, "--model", f"{url}#toy", "--rounds", "2", "--out", folder]
     options = ["--cache", folder.with_suffix(".cache"), "--set", "traffic.concurrency=16",
                "--style", "append"]  # fmt: skip
     return subprocess.Popen(
-        [sys.executable, "-m", "evolcoder.cli.main", *map(str, [*command, *options])],
+        [sys.executable, "-m", "evolcoder.cli.main", *map(str, [*command, *options, *more])],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         preexec_fn=heed_interrupts,  # noqa: PLW1509 - it only sets a signal
@@ -54,20 +54,26 @@ def wait_for_calls(server: Loopback, n: int, process: subprocess.Popen[bytes]) -
 
 
 @pytest.mark.parametrize(
-    ("n_seeds", "n_kills"), [(40, 2), pytest.param(220, 25, marks=pytest.mark.e2e)]
+    ("n_seeds", "n_kills", "more"),
+    [
+        (40, 2, ()),
+        (8, 2, ("--candidates", "4")),
+        pytest.param(220, 25, (), marks=pytest.mark.e2e),
+        pytest.param(60, 25, ("--candidates", "4"), marks=pytest.mark.e2e),
+    ],
 )
-def test_sigkill_at_random_instants_loses_and_repeats_nothing(tmp_path, n_seeds, n_kills):
+def test_sigkill_at_random_instants_loses_and_repeats_nothing(tmp_path, n_seeds, n_kills, more):
     """The restarted run equals an undisturbed one, and no answer that had come is asked again."""
     rng = random.Random(2024)
     seeds = toys.seeds_file(tmp_path / "seeds.jsonl", n_seeds)
     server = Loopback(answer=toys.answer, latency_s=LATENCY_S)
     with in_thread(server):
-        finish(start(tmp_path / "whole", seeds, server.base_url))
+        finish(start(tmp_path / "whole", seeds, server.base_url, *more))
         n_whole = len(server.calls)
         server.calls.clear()
         kills = []
         for n in range(1, n_kills + 1):
-            process = start(tmp_path / "cut", seeds, server.base_url)
+            process = start(tmp_path / "cut", seeds, server.base_url, *more)
             if n % 5:
                 wait_for_calls(server, len(server.calls) + 1, process)
                 time.sleep(rng.uniform(0.0, 0.5))
@@ -78,7 +84,7 @@ def test_sigkill_at_random_instants_loses_and_repeats_nothing(tmp_path, n_seeds,
             process.communicate()
             if process.returncode == -signal.SIGKILL:
                 kills.append((safe_at, len(server.calls)))
-        finish(start(tmp_path / "cut", seeds, server.base_url))
+        finish(start(tmp_path / "cut", seeds, server.base_url, *more))
     assert len(kills) >= n_kills - n_kills // 8, "the run ended before it could be killed"
     assert dump(tmp_path / "cut") == dump(tmp_path / "whole")
     assert asked_again(server, kills) == []

@@ -25,7 +25,16 @@ from evolcoder.errors import BudgetReached, UnjudgedError
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import Heuristic, choose
 from evolcoder.evolution.respond import answer_several, drop_of, respond, response_of
-from evolcoder.records import Answer, Check, CheckResult, Drop, Reason, Response, Stage, Task
+from evolcoder.records import (
+    Check,
+    CheckResult,
+    Drop,
+    Reason,
+    Response,
+    ResponseCandidate,
+    Stage,
+    Task,
+)
 from evolcoder.sample_errors import judging
 from evolcoder.storage import pending as pool
 from evolcoder.storage.run_store import RunStore
@@ -276,7 +285,7 @@ class Pipeline:
         self._store.choose(choice.answers, found, response)
         return response, found
 
-    async def _answers(self, task: Task) -> list[Answer] | Drop:
+    async def _answers(self, task: Task) -> list[ResponseCandidate] | Drop:
         try:
             with judging():
                 return await answer_several(

@@ -239,7 +239,7 @@ class Response:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class ResponseCandidate:
     """One of several answers to a task, of which agreement chooses the response."""
 
     task: str

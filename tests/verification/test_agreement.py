@@ -12,13 +12,15 @@ import toys
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import SandboxError
-from evolcoder.records import Answer, Task, Usage
+from evolcoder.records import ResponseCandidate, Task, Usage
 from evolcoder.verification.agreement.choose import (
     MAX_CONSECUTIVE_SANDBOX_FAILURES,
     AnswerChooser,
-    Candidate,
+)
+from evolcoder.verification.agreement.clusters import (
     Comparison,
     Observation,
+    ObservedAnswer,
     choose,
     is_same,
     same_text,
@@ -31,7 +33,7 @@ CONFIG = toys.config(respond={"candidates": 8})
 
 def answers(task, codes, language="python"):
     return [
-        Answer(
+        ResponseCandidate(
             task.id, 0, 0, number, f"So:\n```{language}\n{code}\n```", "", "", "", 1.0, number,
             Usage("toy", 1, 1, 1),
         )
@@ -238,7 +240,9 @@ def test_answers_with_a_defect_take_no_part(sandbox):
     """A refusal is neither run nor chosen, and is counted."""
     task = Task.seed("Write a Python function best.", ordinal=0, language="python")
     given = answers(task, function("best", "return 1 + max(nums)", "return max(nums) + 1", "pass"))
-    first = Answer(task.id, 0, 0, 9, "", "", "rejected", "no", 1.0, 9, Usage("toy", 1, 1, 1))
+    first = ResponseCandidate(
+        task.id, 0, 0, 9, "", "", "rejected", "no", 1.0, 9, Usage("toy", 1, 1, 1)
+    )
     chooser = AnswerChooser(sandbox.sandbox, CONFIG, ("python",), None)
     choice = sandbox.runner.run(chooser(task, [first, *given]))
     assert (choice.kind, choice.chosen.number) == ("agreed", 0)
@@ -293,7 +297,7 @@ def made(*columns):
     task = Task.seed("x", ordinal=0, language=None)
     given = answers(task, ["x"] * len(columns))
     found = [
-        Candidate(answer, "x", tuple(Observation("value", value) for value in column))
+        ObservedAnswer(answer, "x", tuple(Observation("value", value) for value in column))
         for answer, column in zip(given, columns, strict=True)
     ]
     probes = tuple(Probe(Origin.RANDOM, (n,)) for n in range(len(columns[0])))

@@ -10,10 +10,9 @@ measurements (`docs/experiments`); `TokenRates.source` names which. No model is 
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from evolcoder.app.style import N_SEEDS
-from evolcoder.config.load import Config, preset_values, validate
+from evolcoder.config.load import Config, validate
 from evolcoder.engine.batch.budget import batch_price
 from evolcoder.engine.prices import price_of, usd
 from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
@@ -133,22 +132,19 @@ def estimate(
 
 def levels_of_verification(config: Config) -> dict[str, Config]:
     """Return the config with the quick default of verification, and with that of `strong`."""
-    given, strong = config.model_dump(mode="json"), preset_values("strong")
-    plain: dict[str, dict[str, Any]] = {"respond": {}, "verify": {}}
-    quick = Config().model_dump(mode="json")
-    for section in plain:
-        plain[section] = {key: quick[section].get(key) for key in strong[section]}
-    plain["respond"] = {"candidates": 1}
-    return {
-        name: validate(
-            {
-                **given,
-                **{key: {**given[key], **values[key]} for key in ("respond", "verify")},
-            },
-            where="config",
-        )
-        for name, values in (("quick", plain), ("strong", strong))
+    strong = validate({"preset": "strong"}, where="preset")
+    levels = {"quick": Config(), "strong": strong}
+    return {name: _verified_like(config, level) for name, level in levels.items()}
+
+
+def _verified_like(config: Config, other: Config) -> Config:
+    verify = {"checks": other.verify.checks, "when": other.verify.when}
+    respond = {"candidates": other.respond.candidates}
+    sections = {
+        "verify": config.verify.model_copy(update=verify),
+        "respond": config.respond.model_copy(update=respond),
     }
+    return config.model_copy(update=sections)
 
 
 def _generator_requests(config: Config, heuristics: tuple[Heuristic, ...], n_rows: int) -> int:

@@ -18,7 +18,7 @@ from evolcoder.cli import output, show
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.evaluation.store import DB_NAME as EVAL_DB
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
-from evolcoder.records import Answer, Check, CheckResult, Drop, Row, Usage
+from evolcoder.records import Check, CheckResult, Drop, ResponseCandidate, Row, Usage
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
@@ -271,7 +271,7 @@ def _step_text(step: LineageStep) -> str:
     return "\n".join(parts) + "\n"
 
 
-def _answer_text(answer: Answer) -> str:
+def _answer_text(answer: ResponseCandidate) -> str:
     """Describe one of several answers that was not chosen."""
     cluster = "not compared" if answer.cluster is None else f"cluster {answer.cluster}"
     tests = f", passes {answer.tests_passed} sound tests" if answer.tests_passed else ""

@@ -21,7 +21,16 @@ from evolcoder.errors import EngineError
 from evolcoder.ids import seed_for
 from evolcoder.natural_language import changed_language, names_language
 from evolcoder.reasoning import without_blank_lines
-from evolcoder.records import SEEN_CHARS, Answer, Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.records import (
+    SEEN_CHARS,
+    Drop,
+    Reason,
+    Response,
+    ResponseCandidate,
+    Stage,
+    Task,
+    Usage,
+)
 from evolcoder.text import (
     STOP_WORDS,
     WantedOutput,
@@ -82,12 +91,12 @@ async def respond(task: Task, *, responder: Role, config: Config) -> Response | 
 
 async def answer_several(
     task: Task,
-    known: Sequence[Answer],
+    known: Sequence[ResponseCandidate],
     *,
     responder: Role,
     config: Config,
-    save: Callable[[Answer], None],
-) -> list[Answer]:
+    save: Callable[[ResponseCandidate], None],
+) -> list[ResponseCandidate]:
     """Ask for the answers to a task that are not `known` yet; return all, in order.
 
     Each is a request of its own, sent at once, and saved when it comes. The first is the request
@@ -97,7 +106,7 @@ async def answer_several(
     """
     have = {answer.number for answer in known}
 
-    async def ask(number: int) -> Answer:
+    async def ask(number: int) -> ResponseCandidate:
         answer = await _answer(task, number, responder=responder, config=config)
         if answer.defect not in _NOT_ANSWERED:
             save(answer)
@@ -108,16 +117,18 @@ async def answer_several(
     for error in found:
         if isinstance(error, BaseException):
             raise error
-    asked = [one for one in found if isinstance(one, Answer)]
+    asked = [one for one in found if isinstance(one, ResponseCandidate)]
     return sorted([*known, *asked], key=lambda one: one.number)
 
 
-def response_of(answers: Sequence[Answer], chosen: Answer, task: Task) -> Response:
+def response_of(
+    answers: Sequence[ResponseCandidate], chosen: ResponseCandidate, task: Task
+) -> Response:
     """Make the response of the chosen answer; its cost is that of all answers."""
     return Response.to(task, chosen.text, reasoning=chosen.reasoning, made=_cost(answers))
 
 
-def first_answer(task: Task, response: Response, *, config: Config) -> Answer:
+def first_answer(task: Task, response: Response, *, config: Config) -> ResponseCandidate:
     """Return the response of a run that asked for one answer as the first of several."""
     assert response.made is not None
     temperature = config.responder.temperature
@@ -125,7 +136,7 @@ def first_answer(task: Task, response: Response, *, config: Config) -> Answer:
     return _answer_to(task, 0, (response.text, response.reasoning), None, how, response.made)
 
 
-def drop_of(answers: Sequence[Answer], task: Task) -> Drop:
+def drop_of(answers: Sequence[ResponseCandidate], task: Task) -> Drop:
     """Make the drop of a task none of whose answers can be a response, with the first's reason.
 
     An answer that came says more of the task than one that a server did not give.
@@ -135,7 +146,7 @@ def drop_of(answers: Sequence[Answer], task: Task) -> Drop:
     return _drop(task, Reason(first.defect), first.detail, seen, _cost(answers))
 
 
-def _cost(answers: Sequence[Answer]) -> Usage:
+def _cost(answers: Sequence[ResponseCandidate]) -> Usage:
     made = [one.made for one in answers]
     return Usage(
         made[0].model,
@@ -149,7 +160,7 @@ def _cost(answers: Sequence[Answer]) -> Usage:
 _NOT_ANSWERED = frozenset({Reason.REJECTED.value, Reason.FAILED.value})
 
 
-async def _answer(task: Task, number: int, *, responder: Role, config: Config) -> Answer:
+async def _answer(task: Task, number: int, *, responder: Role, config: Config) -> ResponseCandidate:
     """Ask for one of the answers to a task, with up to `respond.tries` attempts."""
     role, sent, received, requests = _role_for(responder, number, config), 0, 0, 0
     # An answer that breaks off is asked for again, also where one attempt is configured.
@@ -184,9 +195,9 @@ def _answer_to(
     defect: tuple[Reason, str] | None,
     how: tuple[float, int],
     usage: Usage,
-) -> Answer:
+) -> ResponseCandidate:
     why = ("", "") if defect is None else (defect[0].value, defect[1])
-    return Answer(task.id, task.round, task.ordinal, number, *texts, *why, *how, usage)
+    return ResponseCandidate(task.id, task.round, task.ordinal, number, *texts, *why, *how, usage)
 
 
 def _role_for(responder: Role, number: int, config: Config) -> Role:

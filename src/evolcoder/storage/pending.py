@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from evolcoder.records import Answer, Check, Reason, Response, Stage, Task
+from evolcoder.records import Check, Reason, Response, ResponseCandidate, Stage, Task
 from evolcoder.storage.run_store import RunStore, response_from, task_from
 
 PAGE = 256
@@ -223,7 +223,7 @@ _FORGET_OUTCOME = (
     "DELETE FROM responses WHERE round = ? AND ordinal = ?",
     f"DELETE FROM verdicts WHERE round = ? AND ordinal = ? AND check_name = '{Check.AGREEMENT}'",
 )
-FirstAnswer = Callable[[Task, Response], Answer]
+FirstAnswer = Callable[[Task, Response], ResponseCandidate]
 
 
 def reopen_answers(store: RunStore, n: int, first: FirstAnswer, *, unjudged: bool = False) -> int:

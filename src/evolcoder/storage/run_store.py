@@ -29,13 +29,13 @@ from pydantic import NonNegativeInt
 from evolcoder.config.load import Config, differing_keys, without_places
 from evolcoder.errors import RunFolderError
 from evolcoder.records import (
-    Answer,
     Check,
     CheckResult,
     Drop,
     Origin,
     Reason,
     Response,
+    ResponseCandidate,
     Row,
     Stage,
     Task,
@@ -185,7 +185,7 @@ _FORGET_MODELS = (
 )
 """Removes what models decided, so that others are asked; what was paid for stays."""
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
-Record = Task | Response | Drop | CheckResult | Origin | Answer
+Record = Task | Response | Drop | CheckResult | Origin | ResponseCandidate
 T = TypeVar("T", Task, Response)
 DB_NAME = "run.db"
 LATER_SECTIONS = frozenset({"verify"})
@@ -266,12 +266,14 @@ class RunStore(Workdir):
         query = "SELECT * FROM verdicts WHERE round=? AND ordinal=? ORDER BY rowid"
         return list(self.db.each(verdict_from, query, (task.round, task.ordinal)))
 
-    def answers(self, task: Task) -> list[Answer]:
+    def answers(self, task: Task) -> list[ResponseCandidate]:
         """Return the stored answers to a task, in their order."""
         query = "SELECT * FROM answers WHERE task=? ORDER BY number"
         return list(self.db.each(answer_from, query, (task.id,)))
 
-    def choose(self, answers: Iterable[Answer], verdict: CheckResult, response: Response) -> None:
+    def choose(
+        self, answers: Iterable[ResponseCandidate], verdict: CheckResult, response: Response
+    ) -> None:
         """Store how the answers to a task agreed, and the response chosen among them.
 
         The response is queued last: where it is stored, all of it is. Verdicts of another response,
@@ -538,7 +540,7 @@ def _statements(record: Record, *, unverified: bool) -> Iterator[Statement]:
     elif isinstance(r, Origin):
         facts = {"turns": r.turns, "context": r.context, "lineage": r.lineage}
         yield _insert("origins", (r.ordinal, json.dumps(facts)))
-    elif isinstance(r, Answer):
+    elif isinstance(r, ResponseCandidate):
         texts = (r.text, r.reasoning, r.defect, r.detail, r.temperature, r.seed)
         found = (r.made.answered, r.cluster, r.tests_passed, int(r.is_chosen))
         values = (r.task, r.round, r.ordinal, r.number, *texts, *_made(r.made), *found)
@@ -604,7 +606,7 @@ def response_from(columns: Sequence[Any]) -> Response:
     return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
 
 
-def answer_from(columns: Sequence[Any]) -> Answer:
+def answer_from(columns: Sequence[Any]) -> ResponseCandidate:
     """Decode one of several answers to a task."""
     _ANSWER.validate(columns)
     made = _made_from(columns[10:14])
@@ -614,7 +616,7 @@ def answer_from(columns: Sequence[Any]) -> Answer:
     task, round, ordinal, number, text, reasoning, defect, detail, temperature, seed = columns[:10]
     made = replace(made, answered=answered)
     head = (task, round, ordinal, number, text, reasoning, defect, detail)
-    return Answer(*head, temperature, seed, made, cluster, tests_passed, bool(is_chosen))
+    return ResponseCandidate(*head, temperature, seed, made, cluster, tests_passed, bool(is_chosen))
 
 
 def verdict_from(columns: Sequence[Any]) -> CheckResult:
@@ -679,7 +681,7 @@ class LineageStep:
     """Drops at its evolution, response or verification."""
     verdicts: tuple[CheckResult, ...]
     """Verdicts on its response, in the order added."""
-    answers: tuple[Answer, ...] = ()
+    answers: tuple[ResponseCandidate, ...] = ()
     """All answers to it, if several were asked for."""
 
 
