@@ -149,6 +149,25 @@ def test_a_changed_config_is_refused_by_key(tmp_path):
         RunStore.create(tmp_path / "run", toys.config(seed=2, evolver={"top_p": 0.5}))
 
 
+EARLIER = {"checks": ["runs"], "drop": ["does_not_parse", "does_not_compile"]}
+
+
+def test_a_run_keeps_the_checks_and_drops_that_were_defaults_when_it_began(tmp_path):
+    """Its folder keeps its name; other checks are added, and other drops are refused, as given."""
+    earlier, folder = toys.config(verify=EARLIER), tmp_path / "run"
+    assert earlier.fingerprint == toys.config().fingerprint
+    RunStore.create(folder, earlier).close()
+    with RunStore.create(folder, toys.config()) as store:
+        assert {key: store.meta("config")["verify"][key] for key in EARLIER} == EARLIER
+        assert load(folder / CONFIG_NAME).verify.drop == tuple(EARLIER["drop"])
+    with RunStore.create(folder, toys.config(verify={"checks": ["bait"]})) as store:
+        assert store.meta("config")["verify"]["checks"] == ["runs", "bait"]
+    with pytest.raises(RunFolderError, match=r"different values of verify\.drop"):
+        RunStore.create(folder, toys.config(verify={"drop": ["bait_works"]}))
+    RunStore.create(tmp_path / "new", toys.config()).close()
+    assert load(tmp_path / "new" / CONFIG_NAME).verify.checks == (Check.RUNS, Check.BAIT)
+
+
 def test_limits_and_traffic_may_change(tmp_path):
     """A higher limit or another concurrency resumes the run."""
     task = Task.seed("Sort.", ordinal=0, language=None)

@@ -16,7 +16,7 @@ included. Invalid text raises yaml.YAMLError or ValueError.
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -256,11 +256,24 @@ class Config(Section):
         return self.fingerprint, content_id("config", self._decided())
 
     def _decided(self) -> dict[str, Any]:
-        """Return the keys that determine the rows; `auto` leaves the style to be decided."""
+        """Return the keys that determine the rows; `auto` leaves the style to be decided.
+
+        Defaults that changed count as the earlier ones, so that folders keep their names.
+        """
         plain = self.fingerprinted()
         if self.evolve.style == "auto":
             del plain["evolve"]["style"]
+        for key, earlier in _EARLIER_VERIFY.items():
+            if getattr(self.verify, key) == VerifyConfig.model_fields[key].default:
+                plain["verify"][key] = list(earlier)
         return plain
+
+
+_EARLIER_VERIFY: Mapping[str, Sequence[str]] = {
+    "checks": ("runs",),
+    "drop": ("does_not_parse", "does_not_compile"),
+}
+"""Defaults of the section `verify` in earlier versions."""
 
 
 def preset_values(name: str) -> dict[str, Any]:

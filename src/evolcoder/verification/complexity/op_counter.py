@@ -65,7 +65,10 @@ KINDS = {
         time.time time.perf_counter operator.itemgetter operator.attrgetter
         Random.randint Random.random Random.randrange Random.choice Random.uniform Random.seed
         generator.send generator.close generator.throw TypeVar
-        sys.exit sys.setrecursionlimit sys.getrecursionlimit TextIOWrapper.flush math.copysign
+        sys.exit sys.setrecursionlimit sys.getrecursionlimit TextIOWrapper.flush time.sleep
+        operator.add operator.sub operator.mul operator.floordiv operator.mod operator.neg
+        math.radians math.degrees math.log1p math.expm1 math.cbrt math.asin math.acos math.atan
+        deque.clear set.__len__ list.__len__ dict.__len__ str.__len__ random.gauss
     """,
     "lazy": """
         map filter zip enumerate reversed itertools.chain itertools.from_iterable
