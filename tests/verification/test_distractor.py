@@ -109,6 +109,38 @@ def test_a_difference_on_an_odd_input_is_enough(sandbox):
 
 
 @pytest.mark.parametrize(
+    ("demand", "kind"),
+    [
+        ("It must run in O(n) time.", "not_measured"),
+        ("Do it without using a set.", "not_measured"),
+        ("Write it recursively.", "not_measured"),
+        ("Do it in a single pass.", "not_measured"),
+        ("Ignore what is not above zero.", "works"),
+    ],
+)
+def test_a_demand_that_no_result_shows_is_left_open(sandbox, demand, kind):
+    """A slow distractor returns what is right and is wrong."""
+    text = f"Add up. {demand}\n\n{FRAME}\n```python\n{ALIKE}\n```"
+    parent = Task.seed("Add up.", ordinal=1, language="python")
+    made = Usage("toy", 1, 1, 1)
+    task = parent.child(text, round=1, heuristic="misdirect", language="python", made=made)
+    check = DistractorCheck(sandbox.sandbox, VerifyConfig(cpu_s=1, wall_s=3))
+    own = OWN.replace("if number > 0", "if number and number > 0")
+    response = Response.to(task, f"```python\n{own}\n```", made=None)
+    found = sandbox.runner.run(check(task, response, {}))
+    assert found.kind == kind, found.detail
+
+
+def test_a_changed_argument_is_a_difference(sandbox):
+    """A distractor that sorts its argument in place returns the same."""
+    own = "def order(nums):\n    return sorted(nums)"
+    bait = "def order(nums):\n    nums.sort()\n    return nums"
+    found = run(sandbox, bait, own=own, checks=())
+    assert found.kind == "fails"
+    assert "and leaves" in found.detail["said"] or "raises" in found.detail["said"]
+
+
+@pytest.mark.parametrize(
     ("own", "bait", "kind"),
     [
         ("def mark(q):\n    return q", "def mark(q):\n    return q + q", "not_measured"),

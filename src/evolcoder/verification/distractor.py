@@ -8,7 +8,8 @@ docstrings), and runs it. No model is asked. In this order decide:
 2. the examples in the task and the asserts in the response that the response's own program passes:
    a distractor that fails one is wrong;
 3. the response's program on typed random inputs, odd ones among them (`varied_calls`): a distractor
-   that behaves alike on all of them is not wrong, or the response is as wrong as it is.
+   that behaves alike on all of them is not wrong, or the response is as wrong as it is, unless the
+   task demands what no result shows, such as a bound.
 
 A response whose words call the distractor right while tests or examples show it wrong leaves too.
 What cannot be run so is `not_measured`. A failing distractor is not guaranteed to be wrong in the
@@ -186,7 +187,12 @@ class DistractorCheck:
         calls = varied_calls(arguments, rng_for(0, "bait", task.id), N_CALLS)
         own = await _outcomes(self.sandbox, subject, calls, self._limits)
         other = await _outcomes(self.sandbox, distractor, calls, self._limits)
-        return _compared(response, subject.entry_point, calls, own, other)
+        found = _compared(response, subject.entry_point, calls, own, other)
+        demand = _UNSEEN_DEMAND.search(_before_distractor(task.instruction))
+        if found.kind != DistractorFinding.WORKS or demand is None:
+            return found
+        said = f"{found.detail['said']}, but the task also asks for {demand[0]!r}"
+        return _result(response, DistractorFinding.NOT_MEASURED, said)
 
     @property
     def _limits(self) -> Limits:
@@ -213,6 +219,17 @@ def _compared(
         return _result(response, DistractorFinding.NOT_MEASURED, said)
     said = f"the distractor behaves as the response on all {len(own)} random calls"
     return _result(response, DistractorFinding.WORKS, said, {"calls": len(own)})
+
+
+_UNSEEN_DEMAND = re.compile(
+    r"\bO\s?\([^)\n]{1,20}\)|\b(?:constant|logarithmic|linear|quadratic)[- ](?:time|space)\b"
+    r"|\bwithout (?:using|the use of|any|a|calling|importing)\b|\b(?:do|must|should|may) not use\b"
+    r"|\bdon't use\b|\brecursi(?:on|ve|vely)\b|\bin[- ]place\b"
+    r"|\b(?:single|one)[- ](?:pass|line|loop)\b"
+    r"|\b(?:efficient|faster|memory)\w*",
+    re.IGNORECASE,
+)
+"""Demands that a distractor may miss although it returns what is right."""
 
 
 def _says(outcome: str) -> str:
@@ -251,8 +268,9 @@ for data in calls:
     given = marshal.loads(data)
     random.seed(0)
     try:
-        result = space[name](*given)
-        said = "=" + plain(given if result is None else result)
+        result = plain(space[name](*given))
+        left, before = plain(given), plain(marshal.loads(data))
+        said = "=" + result + ("" if left == before else " and leaves " + left)
     except Opaque:
         said = "=?"
     except Exception as error:

@@ -314,10 +314,22 @@ def _with_classes(body: str, text: str) -> str:
         ]
         if not names:
             return body
-        kept = {id(node) for name in (*own, *names) for node in reachable(tree, name)}
-        used = {id(node) for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)}
-        return ast.unparse(ast.Module([one for one in tree.body if id(one) in kept | used], []))
+        nodes = [node for name in (*own, *names) for node in reachable(tree, name)]
+        used = {part.id for node in nodes for part in ast.walk(node) if isinstance(part, ast.Name)}
+        kept = {id(node) for node in nodes}
+        return ast.unparse(
+            ast.Module([one for one in tree.body if id(one) in kept or _imports(one, used)], [])
+        )
     return body
+
+
+def _imports(node: ast.stmt, names: Collection[str]) -> bool:
+    """Whether a statement imports one of these names."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return False
+    bound = {(one.asname or one.name).partition(".")[0] for one in node.names}
+    is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"
+    return is_future or "*" in bound or not bound.isdisjoint(names)
 
 
 def _only_method(node: ast.ClassDef) -> ast.FunctionDef | None:

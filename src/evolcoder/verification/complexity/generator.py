@@ -69,7 +69,7 @@ MAX_SHOWN_CHARS = 6000
 """Longest answer shown to the tester."""
 INPUT_SEEDS = (0, 1, 2)
 """Seeds of the inputs of each size."""
-GENERATOR_LIMITS = Limits(cpu_s=20.0, wall_s=80.0)
+GENERATOR_LIMITS = Limits(cpu_s=10.0, wall_s=80.0)
 """Limits of making one input per size; a generator that does not end is stopped by its lines."""
 
 PROMPT = (

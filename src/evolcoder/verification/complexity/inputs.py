@@ -188,12 +188,12 @@ _NAMES: tuple[tuple[ArgumentKind, re.Pattern[str]], ...] = (
         ArgumentKind.INTS,
         re.compile(
             r"(?:my_?|input_?|sorted_?|unsorted_?)?"
-            r"(?:arr|array|nums|numbers|lst|list|values|vals|data|sequence|seq|items|elements"
-            r"|integers|ints|prices|heights|weights|scores|xs|ys|a|b)\d?"
+            r"(?:arr|array|nums|numbers|lst|list|values|vals|sequence|seq|items|elements"
+            r"|integers|ints|prices|heights|scores|xs|ys)\d?"
             r"|(?:arr|array|nums|list|lst)_?[ab12]"
         ),
     ),
-    (ArgumentKind.TEXT, re.compile(r"(?:input_?)?(?:s|t|text|string|str|word|sentence)\d?")),
+    (ArgumentKind.TEXT, re.compile(r"(?:input_?)?(?:s|text|string|str|word|sentence)\d?")),
     (ArgumentKind.GRAPH, re.compile(r"graph|adj|adjacency(?:_list)?")),
     (ArgumentKind.INT, re.compile(r"n|num|number|k|m|target|x|limit|key|value|start|end|length")),
 )
