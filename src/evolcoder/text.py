@@ -34,7 +34,8 @@ _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*"
     # attributes as in Pandoc, R Markdown and MyST: {.python .numberLines}, {r}, {code-cell} python
     r"(?:\{[ \t]*(?:#[\w-]+[ \t]+)?(?:code-cell\}[ \t]*|code-block\}[ \t]*)?\.?)?"
-    r"(?:lang(?:uage)?-)?(?![\w-]+=)([\w+#.-]*)[^\n]*$",
+    r"(?:lang(?:uage)?-)?((?!(?:title|file|filename|name|caption|lines|linenums|hl_lines)=)"
+    r"[\w+#.-]*|)[^\n]*$",
     re.MULTILINE,
 )
 _SPACE = re.compile(r"\s+")

@@ -285,7 +285,7 @@ def test_a_wrong_program_is_wrong_by_any_tag(sandbox, tag):
 @pytest.mark.parametrize(
     "tag",
     ["python", "Python", "PYTHON3", "py", "py3", "python3.12", "main.py", "{.python .numberLines}",
-     "{python}", "{ .py }", "{#one .python}", "language-python", 'python title="x.py"', "python {1}"],
+     "{python}", "{ .py }", "{#one .python}", "language-python", 'python title="x.py"', "python {1}", "python linenums=1"],
 )  # fmt: skip
 def test_python_by_any_tag_is_run(sandbox, tag):
     """Upper case, versions, attributes, titles."""
