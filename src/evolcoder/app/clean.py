@@ -53,9 +53,9 @@ async def clean_run(
     done = store.meta(CLEAN_META, CleanFacts)
     is_done = done is not None and not config.beside and settings.items() <= done.items()
     if done is not None and is_done and not force:
-        layers = tuple(done.get("layers", ()))
-        return CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers)
-    duplicates = _find_duplicates(store, config, seed, embedder)
+        layers, shared = (tuple(done.get(key, ())) for key in ("layers", "shared"))
+        return CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers, shared)
+    duplicates, shared = _find_duplicates(store, config, seed, embedder)
     if leak_detector is not None:
         gone = {duplicate.id for duplicate in duplicates}
         leaks = await leak_detector(
@@ -66,7 +66,7 @@ async def clean_run(
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in duplicates)
     reasons["leak"] = len(leaks.evidence)
     dropped = dict((+reasons).most_common())
-    summary = CleaningSummary(n_rows, dropped, embedder_name(embedder), leaks.layers)
+    summary = CleaningSummary(n_rows, dropped, embedder_name(embedder), leaks.layers, shared)
     drops = chain(
         (_duplicate_drop(store, duplicate) for duplicate in duplicates),
         (_leak_drop(store, id, hits) for id, hits in sorted(leaks.evidence.items())),
@@ -78,15 +78,20 @@ async def clean_run(
 
 def _find_duplicates(
     store: RunStore, config: CleanConfig, seed: int, embedder: "Embedder | None"
-) -> "list[Duplicate]":
+) -> "tuple[list[Duplicate], tuple[str, ...]]":
+    """Return the duplicates, and the text that was left out of comparisons."""
     if not config.exact and config.near is None and config.meaning is None:
-        return []
+        return [], ()
     from evolcoder.deduplication.files import external_documents, similarity_of  # noqa: PLC0415
     from evolcoder.deduplication.find import Document, find_duplicates  # noqa: PLC0415 - numpy
 
     own = (Document.of(row, config.compare) for row in store.rows(cleaned=False))
     documents = chain(external_documents(config.beside, config), own)
-    return list(find_duplicates(documents, similarity_of(config), seed=seed, embedder=embedder))
+    shared: list[str] = []
+    found = find_duplicates(
+        documents, similarity_of(config), seed=seed, embedder=embedder, shared=shared
+    )
+    return list(found), tuple(shared)
 
 
 def _duplicate_drop(store: RunStore, duplicate: "Duplicate") -> Drop:

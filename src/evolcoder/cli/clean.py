@@ -23,7 +23,12 @@ from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication import files
-from evolcoder.deduplication.summary import CleaningSummary, LeakCounts, LeakDetector
+from evolcoder.deduplication.summary import (
+    CleaningSummary,
+    LeakCounts,
+    LeakDetector,
+    shared_note,
+)
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.records import Row
 from evolcoder.sandbox.base import layers_text, missing_from
@@ -192,6 +197,8 @@ def _show(
         print(f"\n{reports.table(report)}\n")
     elif summary.layers:
         print(f"sandbox of leak detection: {layers_text(summary.layers)}")
+    if note := shared_note(summary):
+        print(note)
     if summary.embedder is not None:
         print(f"embeddings by {summary.embedder}")
     for path in paths:

@@ -16,7 +16,7 @@ from itertools import islice
 from evolcoder import sample_errors
 from evolcoder.code.normalize import read
 from evolcoder.decontamination import llm_judge, nearest
-from evolcoder.decontamination.hits import BenchmarkText, Detector, DropRule, Hit
+from evolcoder.decontamination.hits import BenchmarkText, Detector, DropRule, Hit, confirmed
 from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.decontamination.ngrams import NgramDetector
 from evolcoder.decontamination.report import Report, report_of
@@ -105,6 +105,7 @@ async def detect_leaks(
         if settings.judge is not None:
             found.judged += await llm_judge.judge_pairs(pairs, settings.judge, seed=seed)
             found.hits += llm_judge.judge_hits(found.judged)
+    found.hits = confirmed(found.hits)
     return found
 
 

@@ -14,7 +14,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from html import escape
 
-from evolcoder.decontamination.hits import Detector, DropRule, Hit, SpanMark, dropped, sort_hits
+from evolcoder.decontamination.hits import (
+    Detector,
+    DropRule,
+    Hit,
+    SpanMark,
+    dropped,
+    sort_hits,
+)
 from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.text import visible

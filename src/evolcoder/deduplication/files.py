@@ -53,7 +53,10 @@ async def clean_file(  # noqa: PLR0913 - all of it decides
     """
     source = SeedsConfig(path=source) if isinstance(source, str) else source
     documents = _CountedDocuments(source, config, counts)
-    found = find_duplicates(documents, similarity_of(config), seed=seed, embedder=embedder)
+    shared: list[str] = []
+    found = find_duplicates(
+        documents, similarity_of(config), seed=seed, embedder=embedder, shared=shared
+    )
     reasons: Counter[str] = Counter()
     with ExitStack() as stack:
         drops = (
@@ -77,7 +80,9 @@ async def clean_file(  # noqa: PLR0913 - all of it decides
     if out is not None:
         _write_kept(source, out, is_dropped)
     dropped = dict(reasons.most_common())
-    return CleaningSummary(documents.n_rows, dropped, embedder_name(embedder), leaks.layers)
+    return CleaningSummary(
+        documents.n_rows, dropped, embedder_name(embedder), leaks.layers, tuple(shared)
+    )
 
 
 def drops_path(out: Path) -> Path:

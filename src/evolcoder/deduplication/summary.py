@@ -39,11 +39,21 @@ class CleaningSummary:
     """Name of the embedding model, if one was used."""
     layers: tuple[str, ...] = ()
     """Sandbox layers under which responses were executed; empty if none was."""
+    shared: tuple[str, ...] = ()
+    """Excerpts of the text that many rows share and that was left out of comparisons."""
 
     @property
     def n_kept(self) -> int:
         """Rows kept."""
         return self.n_rows - sum(self.dropped.values())
+
+
+def shared_note(summary: CleaningSummary) -> str:
+    """Say what was taken as a header that many rows share; empty if nothing was."""
+    if not summary.shared:
+        return ""
+    parts = " and ".join(f'"{one}"' for one in summary.shared)
+    return f"many rows share this text, so near duplicates are compared without it: {parts}"
 
 
 def embedder_name(embedder: "Embedder | None") -> str | None:
