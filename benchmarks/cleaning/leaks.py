@@ -82,7 +82,7 @@ async def _by_texts(rows: Sequence[Row], shelf: DataFolder) -> dict[str, set[Pai
     embedder = open_embedder(MINILM, cache_folder() / "models")
     looks = DetectorSettings(items, BY_TEXT, CachedEmbedder(embedder, BENCH / "embeddings.db"))
     seen = await detect_leaks(map(_as_row, rows), looks, seed=0)
-    found: dict[str, set[Pair]] = {name.value: set() for name in looks.ran()}
+    found: dict[str, set[Pair]] = {name.value: set() for name in looks.enabled()}
     for hit in seen.hits:
         found[hit.detector.value].add((hit.row, hit.item))
     tasks = {(hit.row, hit.item) for hit in seen.hits if hit.part is RowField.TASK}

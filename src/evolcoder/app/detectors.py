@@ -14,9 +14,10 @@ from evolcoder.app.progress import print_note
 from evolcoder.bench.base import Bench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONFIGURATIONS
-from evolcoder.bench.registry import bench_named
+from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.decontamination import report as reports
+from evolcoder.decontamination.certificate import search_record
 from evolcoder.decontamination.detect import DetectorSettings, Execution, build_report, detect_leaks
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, benchmark_texts, execution_hits
@@ -114,7 +115,7 @@ def leak_counts(report: Report) -> LeakCounts:
     for hit in report.hits:
         if hit.row in evidence:
             evidence[hit.row].append(asdict(hit))
-    return LeakCounts(evidence, report.layers)
+    return LeakCounts(evidence, report.layers, search_record(report, BENCHES))
 
 
 async def open_detectors(
@@ -134,6 +135,7 @@ async def open_detectors(
         judge,
         execution,
         layers,
+        frozenset(bench.name for bench in benches if runs and bench.name in EXECUTABLE),
     )
 
 

@@ -10,8 +10,8 @@ no scripts, and shows row contents as escaped text. No I/O.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 
 from evolcoder.decontamination.hits import (
@@ -87,6 +87,20 @@ class DropChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchedBenchmark:
+    """A benchmark that rows were compared with."""
+
+    name: str
+    """Its name on the command line."""
+    n_problems: int
+    """Its problems."""
+    sha256: str
+    """Digest of their texts as compared."""
+    is_run: bool
+    """Whether answers were run against its tests."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All findings in one data set."""
 
@@ -115,6 +129,10 @@ class Report:
 
     unjudged: tuple[tuple[str, str], ...] = ()
     """Rows on which a detector failed, with the error; its findings there are unknown."""
+    benchmarks: tuple[SearchedBenchmark, ...] = ()
+    """The benchmarks, in the order given."""
+    parameters: Mapping[str, Plain] = field(default_factory=dict)
+    """Parameters of detectors that use a model, by detector."""
 
     def with_layers(self, layers: Sequence[str]) -> "Report":
         """Add the sandbox layers under which responses were executed."""

@@ -1,7 +1,7 @@
 """The results of cleaning, as plain records. Imports no numpy."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evolcoder.records import Row
@@ -21,6 +21,8 @@ class LeakCounts:
     """Hits by id of the rows to drop."""
     layers: tuple[str, ...] = ()
     """Sandbox layers under which responses were executed; empty if none was."""
+    searched: Mapping[str, object] = field(default_factory=dict)
+    """What was looked for and found, as plain data for the certificate; empty if nothing was."""
 
 
 LeakDetector = Callable[[Iterable[Row]], Awaitable[LeakCounts]]
