@@ -6,6 +6,7 @@ written atomically. Reordered rows give the same drops, apart from row numbers.
 >>> summary = await clean_file("data.jsonl", config, seed=0, out=out)   # doctest: +SKIP
 """
 
+import base64
 import json
 from array import array
 from collections import Counter
@@ -206,4 +207,9 @@ def _write_kept(source: SeedsConfig, out: Path, is_dropped: bytearray) -> None:
 
 def _write(file: TextIO, value: object) -> None:
     """Write a JSON line, ASCII-escaped so that lone surrogates survive."""
-    file.write(json.dumps(value, default=str) + "\n")
+    file.write(json.dumps(value, default=_as_text) + "\n")
+
+
+def _as_text(value: object) -> str:
+    """Return what JSON cannot hold as text: bytes, such as an image, in base 64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)
