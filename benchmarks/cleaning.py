@@ -74,7 +74,9 @@ def _leaks(args: argparse.Namespace) -> None:
 
 
 def _verbatim(args: argparse.Namespace) -> None:
-    done = verbatim.measure(args.data_dir, every=args.every, languages=args.languages)
+    done = verbatim.measure(
+        args.data_dir, every=args.every, languages=args.languages, real=args.real
+    )
     print(f"Verbatim prose, {time.strftime('%Y-%m-%d')}, {sys.platform}\n\n{verbatim.told(done)}")
     if args.store:
         _store(verbatim.record(done))
@@ -101,6 +103,7 @@ def _arguments() -> argparse.Namespace:
     add("--verbatim", action="store_true", help="look for the prose of every benchmark")
     add("--every", type=int, default=1, help="with --verbatim: one problem in so many")
     add("--languages", type=int, default=6, help="with --verbatim: one MultiPL-E file in so many")
+    add("--real", type=int, default=1, help="with --verbatim: one real row in so many")
     add("--store", action="store_true", help="write what was measured into the package")
     add("--rows", type=int, default=20_000, help="with --planted: rows among which they are")
     add("--seed", type=int, default=0, help="with --planted: which leaks, which rows")

@@ -112,19 +112,22 @@ class Measured:
         return sum("same" in verdicts_of(hit) for hit in hits), len(hits)
 
 
-def measure(data: Path, *, every: int = 1, languages: int = 6) -> Measured:
-    """Look for the prose of one problem in `every`, and of one MultiPL-E file in `languages`."""
+def measure(data: Path, *, every: int = 1, languages: int = 6, real: int = 1) -> Measured:
+    """Look for the prose of one problem in `every`, and of one MultiPL-E file in `languages`.
+
+    One in `real` of the rows of Code Alpaca is searched.
+    """
     with TemporaryDirectory() as folder:
         shelf = DataFolder(data, Path(folder))
         items, missing = _items(shelf, languages)
-        innocent = [*alpaca(shelf), *_made_up()]
+        innocent = [*alpaca(shelf)[::real], *_made_up()]
     looks = {Detector.NGRAMS.value: _by_ngrams(items), Detector.SUBSTRING.value: _by_run(items)}
     rows = [(item, form) for item in items[::every] for form in FORMS]
     texts = [tuple(map(read, FORMS[form](item.wording))) for item, form in rows]
-    real = [(read(task), read(answer)) for task, answer in innocent]
+    others = [(read(task), read(answer)) for task, answer in innocent]
     recall, hits = {}, {}
     for name, look in looks.items():
-        found = look([*texts, *real])
+        found = look([*texts, *others])
         recall[name] = _recall(rows, found)
         hits[name] = [
             _innocent_hit(row, some)

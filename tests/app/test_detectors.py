@@ -104,6 +104,20 @@ def test_a_certificate_says_what_was_looked_for_and_how_well(capsys, tmp_path, d
     assert "recall, verbatim" in page
 
 
+def test_all_benchmarks_that_can_be_had_are_compared(capsys, tmp_path, data, shared):
+    """The others are named in a note and in the certificate; a benchmark named by itself is not."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "humaneval").symlink_to(shared / "humaneval")
+    flags = ["--data-dir", tmp_path / "files", "--detectors", "substring"]
+    out = tmp_path / "clean.jsonl"
+    code, _, err = clean(capsys, data, "--against", "all", *flags, "--out", out)
+    assert (code, "mbpp is not compared: " in err) == (0, True)
+    found = json.loads((tmp_path / "clean.certificate.json").read_text())
+    assert {"humaneval", "humaneval+"} <= {one["name"] for one in found["benchmarks"]}
+    assert "ds1000" in found["not_looked_for"][0]
+    assert clean(capsys, data, "--against", "mbpp", *flags)[0] == 2
+
+
 def test_a_run_drops_what_leaks_the_benchmarks_that_its_config_names(
     capsys, tmp_path, problems, shared
 ):

@@ -27,6 +27,7 @@ from evolcoder.deduplication.summary import LeakCounts, LeakDetector
 from evolcoder.engine.base import Role
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.registry import cache_file, cache_folder
+from evolcoder.errors import BenchError
 from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import PoolSandbox
@@ -45,6 +46,8 @@ def open_cached_embedder(spec: str) -> Embedder:
 
 MULTIPL_E = "multipl-e"
 """Name that selects all MultiPL-E benchmarks."""
+ALL = "all"
+"""Name that selects every benchmark of the registry whose files can be had."""
 EXECUTABLE = ("humaneval", "humaneval+", "mbpp", "mbpp+", "mbpp-dev")
 """Benchmarks with Python tests, which execution-based detection runs answers against."""
 
@@ -140,11 +143,21 @@ async def open_detectors(
 
 
 def _benches(options: DetectorOptions) -> list[Bench]:
+    """Read the benchmarks; those that only `all` names are left out with a note if not there."""
     data = DataFolder(options.data_dir, cache_folder() / "benchmarks")
-    names: list[str] = []
-    for name in options.against:
-        names += CONFIGURATIONS if name == MULTIPL_E else [name]
-    return [bench_named(name, data) for name in dict.fromkeys(names)]
+    groups = {MULTIPL_E: CONFIGURATIONS, ALL: BENCHES}
+    names = [one for name in options.against for one in groups.get(name, (name,))]
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            found.append(bench_named(name, data))
+        except BenchError as error:
+            if name in options.against or MULTIPL_E in options.against:
+                raise
+            print_note(f"{name} is not compared: {error}")
+    if not found:
+        raise BenchError("no benchmark could be read; name a folder with --data-dir")
+    return found
 
 
 async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:

@@ -221,7 +221,8 @@ def _add_leak_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--against",
         metavar="NAME,...",
-        help=f"benchmarks to search for; `{detectors.MULTIPL_E}` means all MultiPL-E benchmarks",
+        help=f"benchmarks to search for; `{detectors.MULTIPL_E}` means all MultiPL-E benchmarks, "
+        f"`{detectors.ALL}` every one whose files can be had",
     )
     add("--data-dir", type=Path, metavar="DIR",
         help="folder with benchmark data (default: download it)")  # fmt: skip

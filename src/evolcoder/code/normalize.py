@@ -94,8 +94,14 @@ class NormalizedText:
     """Tokens of each code block."""
     statements: frozenset[str]
     """Statements of all code."""
-    phrases: frozenset[tuple[str, ...]] = frozenset()
-    """Words of each sentence and line of fewer than `PHRASE_WORDS` words."""
+    prose: str = ""
+    """The text without entities, tags and invisible characters."""
+
+    def phrases(self) -> frozenset[tuple[str, ...]]:
+        """Return the words of each short sentence, which may be wrapped, and of each short line."""
+        parts = {*_PHRASE_END.split(self.prose), *self.prose.splitlines()}
+        found = (_words(part) for part in parts if len(part) <= PHRASE_WORDS * MAX_WORD_CHARS)
+        return frozenset(words for words in found if 0 < len(words) < PHRASE_WORDS)
 
 
 def read(text: str) -> NormalizedText:
@@ -104,7 +110,7 @@ def read(text: str) -> NormalizedText:
     found = frozenset[str]().union(*(statements(code, language) for language, code in parts))
     tokens = tuple(code_tokens(code, language) for language, code in parts)
     prose = prose_of(text)
-    return NormalizedText(_words(prose), tokens, found, _phrases(prose))
+    return NormalizedText(_words(prose), tokens, found, prose)
 
 
 def prose_of(text: str) -> str:
@@ -125,13 +131,6 @@ def words_of(text: str) -> tuple[str, ...]:
 
 def _words(prose: str) -> tuple[str, ...]:
     return tuple(_WORD.findall(prose.lower()))
-
-
-def _phrases(prose: str) -> frozenset[tuple[str, ...]]:
-    """Return the words of short sentences, which may be wrapped, and of short lines."""
-    parts = {*_PHRASE_END.split(prose), *prose.splitlines()}
-    found = (_words(part) for part in parts if len(part) <= PHRASE_WORDS * MAX_WORD_CHARS)
-    return frozenset(words for words in found if 0 < len(words) < PHRASE_WORDS)
 
 
 def code_parts(text: str) -> list[tuple[str, str]]:

@@ -194,8 +194,8 @@ class _Prose:
 
         Comments of code often are a short task, such as `swap two numbers`.
         """
-        if short:
-            for core in {*map(task_words, row.phrases), *self._short_runs(row.words)}:
+        if short and self._short:
+            for core in {*map(task_words, row.phrases()), *self._short_runs(row.words)}:
                 for text in self._short.get(core, ()):
                     yield _Match(text, len(core), core)
         for text, place, run in _runs(row.words, ANCHOR_WORDS, self._places, self._texts):
