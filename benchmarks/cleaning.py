@@ -74,8 +74,9 @@ def _leaks(args: argparse.Namespace) -> None:
 
 
 def _verbatim(args: argparse.Namespace) -> None:
+    names = args.against.split(",") if args.against else ()
     done = verbatim.measure(
-        args.data_dir, every=args.every, languages=args.languages, real=args.real
+        args.data_dir, names=names, every=args.every, languages=args.languages, real=args.real
     )
     print(f"Verbatim prose, {time.strftime('%Y-%m-%d')}, {sys.platform}\n\n{verbatim.told(done)}")
     if args.store:
@@ -101,6 +102,7 @@ def _arguments() -> argparse.Namespace:
     add("--quick", action="store_true", help="1,000 and 10,000 rows")
     add("--planted", type=int, nargs="?", const=1000, metavar="N", help="look for N leaks (1,000)")
     add("--verbatim", action="store_true", help="look for the prose of every benchmark")
+    add("--against", metavar="NAME,...", help="with --verbatim: benchmarks (all)")
     add("--every", type=int, default=1, help="with --verbatim: one problem in so many")
     add("--languages", type=int, default=6, help="with --verbatim: one MultiPL-E file in so many")
     add("--real", type=int, default=1, help="with --verbatim: one real row in so many")

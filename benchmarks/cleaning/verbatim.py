@@ -112,14 +112,16 @@ class Measured:
         return sum("same" in verdicts_of(hit) for hit in hits), len(hits)
 
 
-def measure(data: Path, *, every: int = 1, languages: int = 6, real: int = 1) -> Measured:
-    """Look for the prose of one problem in `every`, and of one MultiPL-E file in `languages`.
+def measure(
+    data: Path, *, names: Sequence[str] = (), every: int = 1, languages: int = 6, real: int = 1
+) -> Measured:
+    """Look for the prose of one problem in `every` of the benchmarks named, or of all.
 
-    One in `real` of the rows of Code Alpaca is searched.
+    Of MultiPL-E one file in `languages` is taken, and one in `real` of the rows of Code Alpaca.
     """
     with TemporaryDirectory() as folder:
         shelf = DataFolder(data, Path(folder))
-        items, missing = _items(shelf, languages)
+        items, missing = _items(shelf, names or _names(languages))
         innocent = [*alpaca(shelf)[::real], *_made_up()]
     looks = {Detector.NGRAMS.value: _by_ngrams(items), Detector.SUBSTRING.value: _by_run(items)}
     rows = [(item, form) for item in items[::every] for form in FORMS]
@@ -171,11 +173,15 @@ def _together(shares: Mapping[tuple[str, str], tuple[int, int]], form: str) -> l
     return [sum(found for found, _ in pairs), sum(size for _, size in pairs)]
 
 
-def _items(shelf: DataFolder, languages: int) -> tuple[list[BenchmarkText], tuple[str, ...]]:
+def _names(languages: int) -> list[str]:
+    left_out = [name for n, name in enumerate(CONFIGURATIONS) if n % languages]
+    return [name for name in BENCHES if name not in left_out]
+
+
+def _items(shelf: DataFolder, names: Sequence[str]) -> tuple[list[BenchmarkText], tuple[str, ...]]:
     items: list[BenchmarkText] = []
     missing = []
-    left_out = [name for n, name in enumerate(CONFIGURATIONS) if n % languages]
-    for name in (name for name in BENCHES if name not in left_out):
+    for name in names:
         try:
             items += benchmark_texts(name, bench_named(name, shelf).problems())
         except BenchError:

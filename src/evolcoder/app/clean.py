@@ -99,7 +99,7 @@ def run_certificate_paths(folder: Path) -> tuple[Path, Path]:
 def _certify_run(
     store: RunStore, config: CleanConfig, summary: CleaningSummary, searched: Mapping[str, object]
 ) -> None:
-    from evolcoder.decontamination.certificate import CleanedData  # noqa: PLC0415 - numpy
+    from evolcoder.decontamination.certificate import CleanedData  # noqa: PLC0415 - slow
 
     name = store.folder.name
     source = CleanedData(name, *_digest_of_rows(store.rows(cleaned=False)))
@@ -129,7 +129,7 @@ def certify_file(
     out: Path,
 ) -> tuple[Path, Path]:
     """Write the certificate of a cleaned file next to its kept rows; return JSON and page."""
-    from evolcoder.decontamination.certificate import CleanedData  # noqa: PLC0415 - numpy
+    from evolcoder.decontamination.certificate import CleanedData  # noqa: PLC0415 - slow
 
     paths = (
         out.with_name(f"{out.stem}.certificate.json"),

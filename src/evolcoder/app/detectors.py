@@ -17,11 +17,10 @@ from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.decontamination import report as reports
-from evolcoder.decontamination.certificate import search_record
 from evolcoder.decontamination.detect import DetectorSettings, Execution, build_report, detect_leaks
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, benchmark_texts, execution_hits
-from evolcoder.decontamination.report import Report
+from evolcoder.decontamination.report import Report, search_record
 from evolcoder.deduplication.embedders import CachedEmbedder, Embedder, open_embedder
 from evolcoder.deduplication.summary import LeakCounts, LeakDetector
 from evolcoder.engine.base import Role

@@ -16,32 +16,13 @@ from functools import cache
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from evolcoder.decontamination import ngrams, substring
-from evolcoder.decontamination.execution.search import MIN_AGREEMENT
-from evolcoder.decontamination.hits import Detector
-from evolcoder.decontamination.report import Plain, Report, unjudged_note
 from evolcoder.text import visible
 
+Plain = dict[str, object]
 Json: TypeAlias = Any
 """A part of a certificate."""
 MEASURED = "cleaning-measured.json"
 """File of the package with the stored measurements."""
-PARAMETERS: Mapping[Detector, Plain] = {
-    Detector.NGRAMS: {
-        "words": ngrams.WORDS,
-        "min_bits": {side.value: bits for side, bits in ngrams.MIN_BITS.items()},
-        "min_share": {side.value: share for side, share in ngrams.MIN_SHARE.items()},
-    },
-    Detector.SUBSTRING: {
-        "words": substring.MIN_RUN_WORDS,
-        "words_of_short_problems": substring.ANCHOR_WORDS,
-        "min_specific_words": substring.MIN_SPECIFIC_WORDS,
-        "tokens": substring.ANCHOR_TOKENS,
-        "min_bits": substring.MIN_BITS,
-    },
-    Detector.EXECUTION: {"min_agreement": MIN_AGREEMENT},
-}
-"""Parameters of detectors that need no model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,30 +35,6 @@ class CleanedData:
     """Digest of its bytes, or of the rows of a run; None for what is not a file."""
     n_rows: int | None
     """Its rows; None if they were not counted."""
-
-
-def search_record(report: Report, known: Iterable[str]) -> Plain:
-    """Return the part of a certificate that leak detection gives.
-
-    `known` are the names of all benchmarks.
-    """
-    models = dict(report.models)
-    return {
-        "benchmarks": [asdict(one) for one in report.benchmarks],
-        "detectors": [
-            {
-                "name": name,
-                "parameters": PARAMETERS.get(Detector(name), {}) or report.parameters.get(name, {}),
-                "model": models.get(name),
-                "measured": measurements().get(name),
-            }
-            for name in report.ran
-        ],
-        "drop": list(report.drops),
-        "sandbox_layers": list(report.layers),
-        "hits": [asdict(one) for one in report.found],
-        "not_looked_for": list(_gaps(report, known)),
-    }
 
 
 def certificate(  # noqa: PLR0913 - all of it is certified
@@ -119,34 +76,6 @@ def measurements() -> Mapping[str, Plain]:
     text = (files("evolcoder") / "data" / MEASURED).read_text("utf-8")
     found: Mapping[str, Plain] = json.loads(text)["detectors"]
     return found
-
-
-def _gaps(report: Report, known: Iterable[str]) -> Iterable[str]:
-    """Say in plain words what leak detection could not look for."""
-    searched = {one.name for one in report.benchmarks}
-    if missing := [name for name in known if name not in searched]:
-        yield f"These benchmarks were not compared: {', '.join(missing)}."
-    words = {
-        Detector.NGRAMS: "Texts with an edit every few words, and code under other names",
-        Detector.SUBSTRING: "Verbatim runs of a task's words",
-        Detector.NEIGHBOURS: "Tasks in other words (this needs an embedding model)",
-        Detector.JUDGE: "What a judge would say of the nearest tasks (this needs --judge)",
-        Detector.EXECUTION: "Answers that solve a problem under another name or in another way",
-    }
-    for detector, what in words.items():
-        if detector.value not in report.ran:
-            yield f"{what}: `{detector.value}` did not run."
-    if Detector.EXECUTION.value in report.ran:
-        yield (
-            "Only functions in Python that need nothing but the standard library were run; "
-            "answers in other languages were compared by their text alone."
-        )
-        if texts_only := [one.name for one in report.benchmarks if not one.is_run]:
-            yield f"By their text alone were compared: {', '.join(texts_only)}."
-    if report.unjudged:
-        yield unjudged_note(report) + "."
-    if report.missing:
-        yield f"The sandbox ran without these layers: {', '.join(report.missing)}."
 
 
 def page(record: Plain) -> str:
