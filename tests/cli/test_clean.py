@@ -82,7 +82,9 @@ def test_a_run_is_cleaned_and_exported_again(capsys, tmp_path):
     assert clean(capsys, run, "--out", tmp_path / "x.jsonl")[0] == 2
 
 
-HEADER = "Answer as the clerk of a harbour who writes with care and keeps every ledger tidy: " * 6
+HEADER = (
+    "Answer as the clerk of a harbour who writes with care and keeps every ledger <b>tidy: " * 6
+)
 
 
 def test_the_summary_says_what_was_taken_as_a_header(capsys, tmp_path):
@@ -91,7 +93,10 @@ def test_the_summary_says_what_was_taken_as_a_header(capsys, tmp_path):
     path = tmp_path / "data.jsonl"
     rows = [{"instruction": f"{HEADER}\n{task}", "output": "x"} for task in tasks]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    code, out, _ = clean(capsys, path)
+    code, out, _ = clean(capsys, path, "--out", tmp_path / "clean.jsonl")
+    page = (tmp_path / "clean.certificate.md").read_text()
+    assert "<b>" not in page
+    assert "every ledger &lt;b&gt;tidy" in page
     assert (code, "duplicate" in out.split("many rows")[0]) == (0, False)
     assert 'near duplicates are compared without it: "answer as the clerk' in out
     found = json.loads(clean(capsys, path, "--json")[1])

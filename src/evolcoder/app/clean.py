@@ -102,9 +102,10 @@ def _certify_run(
     from evolcoder.decontamination.certificate import CleanedData  # noqa: PLC0415 - slow
 
     name = store.folder.name
-    source = CleanedData(name, *_digest_of_rows(store.rows(cleaned=False)))
-    kept = CleanedData(name, *_digest_of_rows(store.rows()))
-    n_earlier = source.n_rows - kept.n_rows - sum(summary.dropped.values())
+    before, n_before = _digest_of_rows(store.rows(cleaned=False))
+    after, n_after = _digest_of_rows(store.rows())
+    source, kept = CleanedData(name, before, n_before), CleanedData(name, after, n_after)
+    n_earlier = n_before - n_after - sum(summary.dropped.values())
     dropped = Counter(summary.dropped) + Counter(leak=max(0, n_earlier))
     _write_certificate(
         run_certificate_paths(store.folder), config, summary, searched,

@@ -3,7 +3,8 @@
 One record, as JSON and as one page of Markdown. It depends on the data, the settings and the
 benchmarks alone: the same cleaning gives the same bytes. Measured recall and precision are those
 that `benchmarks/cleaning.py --store` wrote into the package; a detector without a measurement says
-so. It does not promise that nothing is left: what could not be looked for is listed in words.
+so. Imports no numpy. It does not promise that nothing is left: what could not be looked for is
+listed in words.
 
 >>> record = certificate(rows, searched=search_record(report))   # doctest: +SKIP
 >>> path.write_text(page(record))   # doctest: +SKIP
@@ -13,6 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from html import escape
 from importlib.resources import files
 from typing import Any, TypeAlias
 
@@ -49,7 +51,7 @@ def certificate(  # noqa: PLR0913 - all of it is certified
     gaps: Iterable[str],
 ) -> Plain:
     """Build a certificate; `searched` is empty if no benchmark was named."""
-    empty = {"benchmarks": [], "detectors": [], "drop": [], "sandbox_layers": [], "hits": []}
+    empty: Plain = {"benchmarks": [], "detectors": [], "drop": [], "sandbox_layers": [], "hits": []}
     search = {**empty, **searched}
     not_looked_for = [*_list(search.pop("not_looked_for", [])), *gaps]
     if not searched:
@@ -79,7 +81,7 @@ def measurements() -> Mapping[str, Plain]:
 
 
 def page(record: Plain) -> str:
-    """Format a certificate as one page of Markdown."""
+    """Format a certificate as one page of Markdown; what rows hold is text, whatever it says."""
     data: Json = record
     lines = ["# Certificate of a cleaning", "", f"By evolcoder {data['evolcoder']}.", "", "## Data"]
     lines += ["", *_table(["", "name", "rows", "SHA-256"], _data_rows(data)), "", "## Rows", ""]
@@ -89,7 +91,7 @@ def page(record: Plain) -> str:
     lines += _leaks(data) if data["detectors"] else ["Leaks were not looked for."]
     lines += ["", "## What could not be looked for", ""]
     lines += [f"- {one}" for one in data["not_looked_for"]] or ["Nothing is known."]
-    return visible("\n".join(lines)) + "\n"
+    return escape(visible("\n".join(lines)), quote=False) + "\n"
 
 
 def _data_rows(data: Json) -> list[list[object]]:
