@@ -1,8 +1,9 @@
-"""Compares near duplicates of evolcoder and other tools at growing sizes; or finds planted leaks.
+"""Compares near duplicates of evolcoder and other tools at growing sizes; or finds leaks.
 
     python benchmarks/cleaning.py              about ten minutes on a quiet machine
     python benchmarks/cleaning.py --quick      1,000 and 10,000 rows
     python benchmarks/cleaning.py --planted    1,000 leaks in 20,000 rows, about as long
+    python benchmarks/cleaning.py --verbatim   prose of every benchmark without answers, minutes
 
 The rows are recombined real texts with planted duplicates (`cleaning/corpus.py`). Every tool gets
 the same file, runs of three words and a threshold of 0.8, and does all of its work: reading,
@@ -10,7 +11,9 @@ comparing, writing. Each competitor has a venv under .bench/, made when it is fi
 processor time: clock time depends on the machine's load.
 
 Leaks are HumanEval's and MBPP's test problems, planted in six ways (`cleaning/planted.py`) among
-rows of Code Alpaca. Every detector except the judge looks for them (`cleaning/leaks.py`).
+rows of Code Alpaca. Every detector except the judge looks for them (`cleaning/leaks.py`). With
+`--verbatim` the prose of every benchmark, in nine forms (`cleaning/verbatim.py`). `--store` writes
+recall and precision into the package, from which certificates of cleanings quote them.
 """
 
 import argparse
@@ -19,17 +22,18 @@ import math
 import shutil
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from cleaning import corpus, leaks
+from cleaning import corpus, leaks, verbatim
 from cleaning.speed import TOOLS, Cleaning, clean
 from harness.table import Target, at_least, below, markdown
 from harness.table import targets as target_table
 from harness.venvs import BENCH
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+MEASURED = Path(__file__).resolve().parents[1] / "src/evolcoder/data/cleaning-measured.json"
 MOST_MB = 2048
 GROWTH = 1.3
 """Time per row and doubling that may differ between the smallest and the largest size."""
@@ -37,8 +41,8 @@ GROWTH = 1.3
 
 def main() -> None:
     args = _arguments()
-    if args.planted is not None:
-        _leaks(args)
+    if args.planted is not None or args.verbatim:
+        (_verbatim if args.verbatim else _leaks)(args)
         return
     work = BENCH / "cleaning-work"
     shutil.rmtree(work, ignore_errors=True)
@@ -63,8 +67,30 @@ def main() -> None:
 def _leaks(args: argparse.Namespace) -> None:
     done = leaks.search(args.data_dir, n_planted=args.planted, n_clean=args.rows, seed=args.seed)
     print(f"Planted leaks, {time.strftime('%Y-%m-%d')}, {sys.platform}\n\n{leaks.told(done)}")
+    if args.store:
+        _store(leaks.record(done))
     if args.json:
         args.json.write_text(json.dumps(leaks.amiss(done), indent=1) + "\n")
+
+
+def _verbatim(args: argparse.Namespace) -> None:
+    names = args.against.split(",") if args.against else ()
+    done = verbatim.measure(
+        args.data_dir, names=names, every=args.every, languages=args.languages, real=args.real
+    )
+    print(f"Verbatim prose, {time.strftime('%Y-%m-%d')}, {sys.platform}\n\n{verbatim.told(done)}")
+    if args.store:
+        _store(verbatim.record(done))
+    if args.json:
+        hits = {name: [asdict(one) for one in some] for name, some in done.innocent.items()}
+        args.json.write_text(json.dumps(hits, indent=1) + "\n")
+
+
+def _store(measured: Mapping[str, object]) -> None:
+    """Replace the measurements of some detectors in the package."""
+    stored = json.loads(MEASURED.read_text(encoding="utf-8"))
+    stored["detectors"] |= measured
+    MEASURED.write_text(json.dumps(stored, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:
@@ -75,6 +101,12 @@ def _arguments() -> argparse.Namespace:
     add("--beside", type=int, help="rows at which the others run too (100,000)")
     add("--quick", action="store_true", help="1,000 and 10,000 rows")
     add("--planted", type=int, nargs="?", const=1000, metavar="N", help="look for N leaks (1,000)")
+    add("--verbatim", action="store_true", help="look for the prose of every benchmark")
+    add("--against", metavar="NAME,...", help="with --verbatim: benchmarks (all)")
+    add("--every", type=int, default=1, help="with --verbatim: one problem in so many")
+    add("--languages", type=int, default=6, help="with --verbatim: one MultiPL-E file in so many")
+    add("--real", type=int, default=1, help="with --verbatim: one real row in so many")
+    add("--store", action="store_true", help="write what was measured into the package")
     add("--rows", type=int, default=20_000, help="with --planted: rows among which they are")
     add("--seed", type=int, default=0, help="with --planted: which leaks, which rows")
     add("--data-dir", type=Path, default=DATA, help="where codealpaca/ lies")

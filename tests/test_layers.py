@@ -15,7 +15,7 @@ ALLOWED = {
     "reasoning": "",
     "safe_codec": "",
     "safe_repr": "",
-    "input_files": "errors",
+    "input_files": "errors text",
     "records": "ids",
     "sample_errors": "errors text safe_repr",
     "config": "ids errors text safe_repr input_files records",

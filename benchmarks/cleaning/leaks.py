@@ -11,6 +11,7 @@ import asyncio
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -82,7 +83,7 @@ async def _by_texts(rows: Sequence[Row], shelf: DataFolder) -> dict[str, set[Pai
     embedder = open_embedder(MINILM, cache_folder() / "models")
     looks = DetectorSettings(items, BY_TEXT, CachedEmbedder(embedder, BENCH / "embeddings.db"))
     seen = await detect_leaks(map(_as_row, rows), looks, seed=0)
-    found: dict[str, set[Pair]] = {name.value: set() for name in looks.ran()}
+    found: dict[str, set[Pair]] = {name.value: set() for name in looks.enabled()}
     for hit in seen.hits:
         found[hit.detector.value].add((hit.row, hit.item))
     tasks = {(hit.row, hit.item) for hit in seen.hits if hit.part is RowField.TASK}
@@ -138,6 +139,24 @@ def amiss(done: Search) -> list[dict[str, Any]]:
         }
         for row, problem in cases
     ]
+
+
+def record(done: Search) -> dict[str, object]:
+    """Return recall and precision of what embeds and runs, as certificates show them."""
+    by_id, known = {row.id: row for row in done.rows}, natural()
+    sizes = Counter(row.kind for row in done.rows if row.problem)
+    on = (
+        f"{sum(sizes.values()):,} leaks planted among {len(done.rows) - sum(sizes.values()):,} rows"
+    )
+    found = {}
+    for name, source in (("neighbours", "neighbours"), ("execution", "execution, telling")):
+        pairs = done.found[source]
+        hits = Counter(by_id[row].kind for row, problem in pairs if by_id[row].problem == problem)
+        flagged = {row for row, _ in pairs}
+        true = {row for row, problem in pairs if is_true(by_id[row], problem, known)}
+        recall = {kind: [hits[kind], size] for kind, size in sorted(sizes.items())}
+        found[name] = {"on": on, "recall": recall, "precision": [len(true), len(flagged)]}
+    return found
 
 
 def _cpu_s() -> float:

@@ -56,7 +56,7 @@ class Cost:
         return (
             f"{self.rows:,} rows, {each:.1f} ms of processor time each (goal {GOAL_MS:.0f}): "
             f"{self.cpu_s:,.0f} s in all, {self.wall_s:,.0f} s by the clock, load "
-            f"{os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; {self.counts}"
+            f"{os.getloadavg()[1]:.1f} on {os.cpu_count()} cores; {self.tally}"
         )
 
 

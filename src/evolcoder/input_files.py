@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, cast
 
 from evolcoder.errors import NO_DESCRIPTORS, UserError, too_few_descriptors
+from evolcoder.text import one_line
 
 GZIP_MAGIC = b"\x1f\x8b"
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -205,7 +206,21 @@ MAX_BLANK = 1 << 20
 _HEAD_BYTES, _READ_BYTES = 1 << 12, 1 << 20
 _MAX_READ = 8 << 20
 """Longest single read; it cannot contain MAX_PARTS."""
-_DECODER = json.JSONDecoder()
+
+
+def _one_of_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Return an object; refuse one that names a key twice, since either value may be meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        twice = next(key for n, key in enumerate(keys) if key in keys[:n])
+        raise ValueError(f"it has the key {one_line(twice, MAX_KEY_CHARS)!r} twice; remove one")
+    return found
+
+
+MAX_KEY_CHARS = 60
+"""Longest key that is quoted in an error."""
+_DECODER = json.JSONDecoder(object_pairs_hook=_one_of_each)
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NEAR_END = 12
 """Invalid JSON this near to the end of the buffer may be the start of valid JSON, such as `tru` or
@@ -315,7 +330,7 @@ def parse_value(data: bytes, first_line: int = 1, *, errors: str = "strict") -> 
     """Parse one value; errors name the line of the file."""
     check_parts(data, first_line)
     try:
-        return json.loads(data.decode("utf-8", errors))
+        return _DECODER.decode(data.decode("utf-8", errors))
     except UnicodeDecodeError as error:
         raise NotJSONError(not_utf8(data, error, first_line)) from error
     except json.JSONDecodeError as error:

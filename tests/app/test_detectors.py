@@ -82,6 +82,42 @@ def test_a_report_as_json_is_what_is_printed(capsys, tmp_path, data, against):
     assert json.loads(file.read_text()) == json.loads(out)["leakage"]
 
 
+def test_a_certificate_says_what_was_looked_for_and_how_well(capsys, tmp_path, data, against):
+    """Detectors with parameters and measurements, hits by benchmark, and the benchmarks left out."""
+    out = tmp_path / "clean.jsonl"
+    clean(capsys, data, *against, "--out", out)
+    found = json.loads((tmp_path / "clean.certificate.json").read_text())
+    assert found["rows"] == {"read": 3, "kept": 1, "dropped": {"leak": 2}}
+    assert [(one["name"], one["n_problems"]) for one in found["benchmarks"]] == [("humaneval", 164)]
+    by_name = {one["name"]: one for one in found["detectors"]}
+    assert by_name["substring"]["parameters"]["words"] == 10
+    for name in ("ngrams", "substring"):
+        measured = by_name[name]["measured"]
+        assert 0 < measured["precision"][0] <= measured["precision"][1]
+        assert measured["recall"]["verbatim"][0] > 0
+    hits = {(one["detector"], one["benchmark"]): one["n_rows"] for one in found["hits"]}
+    assert hits["together", "humaneval"] == 2
+    gaps = " ".join(found["not_looked_for"])
+    for words in ("mbpp", "`neighbours` did not run", "`execution` did not run"):
+        assert words in gaps
+    page = (tmp_path / "clean.certificate.md").read_text()
+    assert "recall, verbatim" in page
+
+
+def test_all_benchmarks_that_can_be_had_are_compared(capsys, tmp_path, data, shared):
+    """The others are named in a note and in the certificate; a benchmark named by itself is not."""
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files" / "humaneval").symlink_to(shared / "humaneval")
+    flags = ["--data-dir", tmp_path / "files", "--detectors", "substring"]
+    out = tmp_path / "clean.jsonl"
+    code, _, err = clean(capsys, data, "--against", "all", *flags, "--out", out)
+    assert (code, "mbpp is not compared: " in err) == (0, True)
+    found = json.loads((tmp_path / "clean.certificate.json").read_text())
+    assert {"humaneval", "humaneval+"} <= {one["name"] for one in found["benchmarks"]}
+    assert "ds1000" in found["not_looked_for"][0]
+    assert clean(capsys, data, "--against", "mbpp", *flags)[0] == 2
+
+
 def test_a_run_drops_what_leaks_the_benchmarks_that_its_config_names(
     capsys, tmp_path, problems, shared
 ):

@@ -1,5 +1,6 @@
 """`evolcoder clean` as a user meets it."""
 
+import hashlib
 import json
 
 import pytest
@@ -79,3 +80,94 @@ def test_a_run_is_cleaned_and_exported_again(capsys, tmp_path):
     assert (code, len(json.loads(exported.read_text()))) == (0, 3)
     assert "kept" in out
     assert clean(capsys, run, "--out", tmp_path / "x.jsonl")[0] == 2
+
+
+HEADER = (
+    "Answer as the clerk of a harbour who writes with care and keeps every ledger <b>tidy: " * 6
+)
+
+
+def test_the_summary_says_what_was_taken_as_a_header(capsys, tmp_path):
+    """Tasks under one long header all stay, and its words are shown."""
+    tasks = ("Sort a list.", "Reverse a string.", "Merge two trees.", "Count the vowels of a text.")
+    path = tmp_path / "data.jsonl"
+    rows = [{"instruction": f"{HEADER}\n{task}", "output": "x"} for task in tasks]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    code, out, _ = clean(capsys, path, "--out", tmp_path / "clean.jsonl")
+    page = (tmp_path / "clean.certificate.md").read_text()
+    assert "<b>" not in page
+    assert "every ledger &lt;b&gt;tidy" in page
+    assert (code, "duplicate" in out.split("many rows")[0]) == (0, False)
+    assert 'near duplicates are compared without it: "answer as the clerk' in out
+    found = json.loads(clean(capsys, path, "--json")[1])
+    assert found["shared"][0].startswith("answer as the clerk of a harbour")
+
+
+def test_a_cleaning_ends_with_a_certificate(capsys, tmp_path, data):
+    """Digests of what went in and out, rows that add up, and what was not looked for, twice alike."""
+    out = tmp_path / "clean.jsonl"
+    pages = []
+    for _ in range(2):
+        code, said, _ = clean(capsys, data, "--out", out, "--json")
+        record, page = (tmp_path / f"clean.certificate.{kind}" for kind in ("json", "md"))
+        assert (code, json.loads(said)["certificate"]) == (0, [str(record), str(page)])
+        pages.append((record.read_bytes(), page.read_bytes()))
+    assert pages[0] == pages[1]
+    found = json.loads(record.read_text())
+    for side, path in (("input", data), ("output", out)):
+        assert found[side]["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    rows = found["rows"]
+    assert rows == {"read": 4, "kept": 2, "dropped": {"duplicate_near": 2}}
+    assert found["not_looked_for"][0] == "No benchmark was named, so leaks were not looked for."
+    text = page.read_text()
+    for words in ("duplicate_near | 2", "leaks were not looked for", found["input"]["sha256"]):
+        assert words in text
+    assert f"wrote {page}" in clean(capsys, data, "--out", out)[1]
+
+
+def test_a_run_has_its_certificate_in_its_folder(capsys, tmp_path):
+    """Written by the run itself, and again by a cleaning with other settings."""
+    seeds, run = tmp_path / "seeds.jsonl", tmp_path / "run"
+    rows = [{"instruction": text, "output": "x"} for text in (TASK, f"{TASK} now", "Sort a list.")]
+    seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    script = tmp_path / "model.json"
+    script.write_text('{"rules": [{"match": "", "answer": "I cannot."}]}')
+    flags = ["--seeds", seeds, "--model", f"scripted:{script}", "--rounds", "0", "--out", run]
+    assert main(["run", *map(str, flags), "--set", "verify.checks=[]"]) == 0
+    path = run / "certificate.json"
+    assert json.loads(path.read_text())["rows"]["dropped"] == {"duplicate_near": 1}
+    said = clean(capsys, run, "--set", "clean.near=null", "--json")[1]
+    assert json.loads(said[said.index("{") :])["certificate"][0] == str(path)
+    found = json.loads(path.read_text())
+    assert (found["rows"], found["duplicates"]["near"]) == (
+        {"read": 3, "kept": 3, "dropped": {}},
+        None,
+    )
+    assert found["input"] == found["output"]
+    path.unlink()
+    assert clean(capsys, run, "--set", "clean.near=null")[0] == 0
+    assert json.loads(path.read_text()) == found
+
+
+def test_columns_of_bytes_are_written_as_text_or_base_64(capsys, tmp_path):
+    """Parquet may hold texts and images as bytes."""
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    rows = {"instruction": [b"Sort a list.", "Zähle.".encode()], "thumb": [b"\xff\x00", None]}
+    path, out = tmp_path / "data.parquet", tmp_path / "clean.jsonl"
+    parquet.write_table(arrow.table({**rows, "output": ["x", "y"]}), path)
+    assert clean(capsys, path, "--out", out)[0] == 0
+    found = [json.loads(line) for line in out.read_text().splitlines()]
+    assert [row["instruction"] for row in found] == ["Sort a list.", "Zähle."]
+    assert [row["thumb"] for row in found] == ["/wA=", None]
+
+
+def test_a_key_that_stands_twice_is_named(capsys, tmp_path):
+    """Neither value wins silently."""
+    path = tmp_path / "data.jsonl"
+    path.write_text('{"instruction": "a"}\n{"instruction": "b", "instruction": "c"}\n')
+    code, _, err = clean(capsys, path)
+    assert code == 2
+    assert "line 2 " in err
+    assert "has the key 'instruction' twice" in err

@@ -4,6 +4,7 @@ Benchmarks as plain texts.
 """
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -17,6 +18,7 @@ from evolcoder.decontamination.hits import (
     SpanMark,
     TextSpan,
     benchmark_texts,
+    confirmed,
     dropped,
     sort_hits,
 )
@@ -53,6 +55,19 @@ def test_a_weak_pass_does_not_spare_a_row_that_another_hit_tells_of():
     hits = [hit("row", Detector.EXECUTION, mark=SpanMark.WEAK), hit("row", Detector.NGRAMS)]
     assert dropped(hits, DropRule.ANY) == {"row"}
     assert dropped(hits, DropRule.EXECUTION) == frozenset()
+
+
+@pytest.mark.parametrize("mark", [SpanMark.WEAK, SpanMark.PLAIN])
+def test_a_weak_pass_whose_text_is_found_too_is_evidence(mark):
+    """Only where the text is of the same problem, in whichever of its benchmarks."""
+    weak = hit("row", Detector.EXECUTION, mark=mark)
+    elsewhere = [hit("other", Detector.NGRAMS), hit("row", Detector.SUBSTRING, "HumanEval/1")]
+    assert confirmed([weak, *elsewhere]) == [weak, *elsewhere]
+    text = replace(hit("row", Detector.SUBSTRING), benchmark="humaneval+")
+    found, other = confirmed([weak, text])
+    assert (found.mark, other) == (SpanMark.CONCLUSIVE, text)
+    assert dropped([found], DropRule.EXECUTION) == {"row"}
+    assert found.seen == "seen; its text was found too"
 
 
 def test_every_detector_has_a_drop_of_its_name():

@@ -1,5 +1,6 @@
 """Leaks by a long common run."""
 
+import textwrap
 import time
 
 import pytest
@@ -70,3 +71,108 @@ def test_a_million_equal_words_cost_seconds():
     start = time.process_time()
     runs.find("row", row, row)
     assert time.process_time() - start < 20
+
+
+VOYAGES = (
+    "Given a ledger of barley sacks, return the number of voyages that a small barge needs to carry "
+    "all of them across the river. No voyage may exceed the weight which the ferryman allows on "
+    "that day, and two sacks of one owner never travel together."
+)
+REAL = (
+    ("p/0", "Write a function to find the perimeter of a square."),
+    ("p/1", "Write a python function to swap two numbers."),
+    ("p/2", "Write a function to sort the tide tables of a harbour by their second column."),
+    ("p/3", VOYAGES),
+    ("p/4", "Write a function that takes a list of integers and returns the sum of all of them."),
+)
+
+
+def verbatim(task="", answer="", items=REAL):
+    """The problems of a small benchmark that a row repeats."""
+    benchmark = [BenchmarkText("p", id, "python", ("f",), text, "", "") for id, text in items]
+    runs = SubstringDetector(benchmark)
+    return {hit.item for hit in runs.find("row", read(task), read(answer))}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        str,
+        str.upper,
+        lambda text: f"Kindly {' '.join(text.split()[3:])}",
+        lambda text: " ".join(text.split()[: 2 * len(text.split()) // 3]),
+        lambda text: " ".join(text.split()[len(text.split()) // 3 :]),
+        lambda text: " ".join([*text.split()[:22], "or", "maybe", "not", *text.split()[25:]]),
+        lambda text: textwrap.fill(text, 30, initial_indent="# ", subsequent_indent="# "),
+        lambda text: "\n".join(f"* **{word}**" for word in text.split()),
+        lambda text: text.replace(" ", "&nbsp;").replace(",", "&#44;"),
+        lambda text: f"<p>{text.replace(' of ', ' <b>of</b> ')}<br></p>",
+        lambda text: text.replace("e", "e\u200b").replace(" ", "\u00a0 "),
+        lambda text: text.replace(" the ", "\\n the\\t "),
+        lambda text: "".join(chr(ord(c) + 0xFEE0) if c.isalpha() else c for c in text),
+    ],
+)
+@pytest.mark.parametrize("part", ["task", "answer"])
+def test_prose_is_found_whatever_its_form(part, change):
+    """Changed at the start, in the middle or cut, in other markup, entities, lines or characters."""
+    assert verbatim(**{part: change(VOYAGES)}) == {"p/3"}
+
+
+@pytest.mark.parametrize(
+    ("task", "found"),
+    [
+        ("Find the perimeter of a square.", {"p/0"}),
+        ("Please find the perimeter of a square in Rust, given its side.", {"p/0"}),
+        ("Hello!\nCreate a C++ program that does this: swap two numbers.\nThanks.", {"p/1"}),
+        ("Create a C++ program to swap two numbers", {"p/1"}),
+        ("Swap two numbers of a list that are next to each other.", set()),
+        ("Find the area of a square.", set()),
+        ("Write a function to find the largest square.", set()),
+    ],
+)
+def test_a_short_task_is_found_as_a_whole(task, found):
+    """A few words count where they are all of a task, and not amid other words."""
+    assert verbatim(task) == found
+
+
+def test_a_comment_of_code_is_no_short_task():
+    """Code says what it does in words that exercises use too."""
+    assert verbatim(answer="```python\n# swap two numbers\na, b = b, a\n```") == set()
+
+
+@pytest.mark.parametrize(
+    "task",
+    [
+        "Write a function that takes a list of integers and returns the largest one.",
+        "Write a function that takes a list of integers and returns their mean as a float.",
+        "Create a Python function which takes a list of integers and returns the sum of squares.",
+        "Write a function to sort the names of a class by length.",
+        "Take 1 2 3 4 5 6 7 8 9 10 11 12 and 13 of them.",
+    ],
+)
+def test_what_exercises_share_is_no_leak(task):
+    """A request and words of any exercise are in many tasks that leak nothing."""
+    assert verbatim(task) == set()
+
+
+def test_boilerplate_of_a_benchmark_is_no_leak():
+    """A licence header or an instruction in every problem is not what they ask."""
+    header = (
+        "Copyright by the harbour guild: permission is granted to copy this ledger for any voyage "
+        "without a fee, provided that this notice stays on every page of it."
+    )
+    nouns = ("anchor", "beacon", "compass", "dinghy", "estuary", "ferry")
+    unlike = (
+        "Count each {0} near {0} bay while the {0} keeper of {0} island sleeps beside {0} pier."
+    )
+    items = [
+        (noun, f"{header} {unlike.format(noun)} Nothing about {noun} repeats.") for noun in nouns
+    ]
+    assert verbatim(f"{header} Sort a list.", items=items) == set()
+    assert verbatim(f"{header} {unlike.format('ferry')}", items=items) == {"ferry"}
+
+
+def test_versions_of_a_problem_do_not_make_it_boilerplate():
+    """The same text in eighteen languages, each with another signature, is still found."""
+    items = [(f"v/{n}", f"{VOYAGES}\nfn f{n}(kind{n}: Type{n})") for n in range(18)]
+    assert verbatim(VOYAGES, items=[*REAL, *items]) == {"p/3", *(id for id, _ in items)}

@@ -1,5 +1,7 @@
 """The stage `clean` of a run: stores duplicates and leaks as drops, which exports leave out.
 
+Also writes the certificates of cleanings, of runs and of files.
+
 Guarantees: a cleaning covers all rows of the run and replaces the drops of the previous cleaning in
 one transaction, so a kill loses nothing; the same run and config give the same drops. Of duplicates
 the verified row is kept, then the row of the earlier round, then the smaller ordinal.
@@ -8,12 +10,16 @@ the verified row is kept, then the row of the earlier round, then the smaller or
 978
 """
 
+import hashlib
 import json
 from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import evolcoder
 from evolcoder.config.load import CleanConfig
 from evolcoder.deduplication.summary import (
     CleaningSummary,
@@ -23,11 +29,15 @@ from evolcoder.deduplication.summary import (
     embedder_name,
 )
 from evolcoder.errors import StoreError
-from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage
+from evolcoder.records import SEEN_CHARS, Drop, Reason, Row, Stage
+from evolcoder.seeds.rows import ReadCounts
+from evolcoder.storage import atomic
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import CLEAN_META, CleanFacts
+from evolcoder.text import json_text
 
 if TYPE_CHECKING:
+    from evolcoder.decontamination.certificate import CleanedData
     from evolcoder.deduplication.embedders import Embedder
     from evolcoder.deduplication.find import Duplicate
 
@@ -53,40 +63,164 @@ async def clean_run(
     done = store.meta(CLEAN_META, CleanFacts)
     is_done = done is not None and not config.beside and settings.items() <= done.items()
     if done is not None and is_done and not force:
-        layers = tuple(done.get("layers", ()))
-        return CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers)
-    duplicates = _find_duplicates(store, config, seed, embedder)
+        layers, shared = (tuple(done.get(key, ())) for key in ("layers", "shared"))
+        summary = CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers, shared)
+        if not all(path.is_file() for path in run_certificate_paths(store.folder)):
+            _certify_run(store, config, summary, done.get("searched", {}))
+        return summary
+    duplicates, shared = _find_duplicates(store, config, seed, embedder)
     if leak_detector is not None:
         gone = {duplicate.id for duplicate in duplicates}
         leaks = await leak_detector(
             row for row in store.rows(cleaned=False) if row.task.id not in gone
         )
     else:  # the earlier leaks stay dropped, so their sandbox layers stay recorded
-        leaks = LeakCounts({}, tuple((done or {}).get("layers", ())))
+        earlier = done or {}
+        leaks = LeakCounts({}, tuple(earlier.get("layers", ())), earlier.get("searched", {}))
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in duplicates)
     reasons["leak"] = len(leaks.evidence)
     dropped = dict((+reasons).most_common())
-    summary = CleaningSummary(n_rows, dropped, embedder_name(embedder), leaks.layers)
+    summary = CleaningSummary(n_rows, dropped, embedder_name(embedder), leaks.layers, shared)
     drops = chain(
         (_duplicate_drop(store, duplicate) for duplicate in duplicates),
         (_leak_drop(store, id, hits) for id, hits in sorted(leaks.evidence.items())),
     )
-    facts = {**settings, **asdict(summary)}
+    facts = {**settings, **asdict(summary), "searched": leaks.searched}
     store.replace_cleaned(drops, CLEAN_META, facts, with_leaks=leak_detector is not None)
+    _certify_run(store, config, summary, leaks.searched)
     return summary
+
+
+def run_certificate_paths(folder: Path) -> tuple[Path, Path]:
+    """Return where the certificate of a run lies, as JSON and as a page."""
+    return folder / "certificate.json", folder / "certificate.md"
+
+
+def _certify_run(
+    store: RunStore, config: CleanConfig, summary: CleaningSummary, searched: Mapping[str, object]
+) -> None:
+    from evolcoder.decontamination.certificate import CleanedData  # noqa: PLC0415 - slow
+
+    name = store.folder.name
+    before, n_before = _digest_of_rows(store.rows(cleaned=False))
+    after, n_after = _digest_of_rows(store.rows())
+    source, kept = CleanedData(name, before, n_before), CleanedData(name, after, n_after)
+    n_earlier = n_before - n_after - sum(summary.dropped.values())
+    dropped = Counter(summary.dropped) + Counter(leak=max(0, n_earlier))
+    _write_certificate(
+        run_certificate_paths(store.folder), config, summary, searched,
+        source=source, kept=kept, dropped=dict(dropped), inside=store.folder,
+    )  # fmt: skip
+
+
+def _digest_of_rows(rows: Iterable[Row]) -> tuple[str, int]:
+    """Return a digest of the ids, tasks and responses of rows, and their number."""
+    digest, n_rows = hashlib.sha256(), 0
+    for n_rows, row in enumerate(rows, 1):  # noqa: B007
+        texts = [row.task.id, row.task.instruction, row.response.text]
+        digest.update(f"{json.dumps(texts)}\n".encode())
+    return digest.hexdigest(), n_rows
+
+
+def certify_file(
+    config: CleanConfig,
+    summary: CleaningSummary,
+    searched: Mapping[str, object],
+    counts: ReadCounts,
+    out: Path,
+) -> tuple[Path, Path]:
+    """Write the certificate of a cleaned file next to its kept rows; return JSON and page."""
+    from evolcoder.decontamination.certificate import CleanedData  # noqa: PLC0415 - slow
+
+    paths = (
+        out.with_name(f"{out.stem}.certificate.json"),
+        out.with_name(f"{out.stem}.certificate.md"),
+    )
+    source = CleanedData(counts.path, _digest_of_file(Path(counts.path)), summary.n_rows)
+    kept = CleanedData(out.name, _digest_of_file(out), summary.n_kept)
+    n_unread = counts.n_blank + counts.n_unknown
+    gaps = [f"{n_unread:,} rows in which no task was found were not compared and stay."]
+    _write_certificate(
+        paths, config, summary, searched, source=source, kept=kept, dropped=summary.dropped,
+        inside=out.parent, gaps=gaps if n_unread else (),
+    )  # fmt: skip
+    return paths
+
+
+def _write_certificate(  # noqa: PLR0913 - all of it is certified
+    paths: tuple[Path, Path],
+    config: CleanConfig,
+    summary: CleaningSummary,
+    searched: Mapping[str, object],
+    *,
+    source: "CleanedData",
+    kept: "CleanedData",
+    dropped: Mapping[str, int],
+    inside: Path,
+    gaps: Iterable[str] = (),
+) -> None:
+    from evolcoder.decontamination.certificate import (  # noqa: PLC0415 - numpy
+        CleanedData,
+        certificate,
+        page,
+    )
+
+    record = certificate(
+        version=evolcoder.__version__,
+        source=source,
+        kept=kept,
+        beside=[CleanedData(path, _digest_of_file(Path(path)), None) for path in config.beside],
+        duplicates={
+            "exact": config.exact, "near": config.near, "meaning": config.meaning,
+            "compare": config.compare, "embedder": summary.embedder,
+            "left_out_of_comparisons": list(summary.shared),
+        },
+        dropped=dropped,
+        searched=dict(searched),
+        gaps=[*gaps, *_duplicate_gaps(config, source)],
+    )  # fmt: skip
+    for path, text in zip(paths, (json_text(record, indent=2) + "\n", page(record)), strict=True):
+        atomic.write_text(path, text, inside=inside)
+
+
+def _duplicate_gaps(config: CleanConfig, source: "CleanedData") -> Iterator[str]:
+    """Say in plain words which duplicates were not looked for."""
+    if not config.exact:
+        yield "Rows with equal texts were not looked for (clean.exact is off)."
+    if config.near is None:
+        yield "Near duplicates were not looked for (clean.near is off)."
+    if config.meaning is None:
+        yield "Duplicates in meaning were not looked for (no --meaning)."
+    if not config.beside:
+        yield "No other data set was compared (no --beside)."
+    if source.sha256 is None:
+        yield f"{source.name} is not a file, so its digest is not known."
+
+
+def _digest_of_file(path: Path) -> str | None:
+    """Return the digest of a file's bytes; None for a folder or a data set of a hub."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _find_duplicates(
     store: RunStore, config: CleanConfig, seed: int, embedder: "Embedder | None"
-) -> "list[Duplicate]":
+) -> "tuple[list[Duplicate], tuple[str, ...]]":
+    """Return the duplicates, and the text that was left out of comparisons."""
     if not config.exact and config.near is None and config.meaning is None:
-        return []
+        return [], ()
     from evolcoder.deduplication.files import external_documents, similarity_of  # noqa: PLC0415
     from evolcoder.deduplication.find import Document, find_duplicates  # noqa: PLC0415 - numpy
 
     own = (Document.of(row, config.compare) for row in store.rows(cleaned=False))
     documents = chain(external_documents(config.beside, config), own)
-    return list(find_duplicates(documents, similarity_of(config), seed=seed, embedder=embedder))
+    shared: list[str] = []
+    found = find_duplicates(
+        documents, similarity_of(config), seed=seed, embedder=embedder, shared=shared
+    )
+    return list(found), tuple(shared)
 
 
 def _duplicate_drop(store: RunStore, duplicate: "Duplicate") -> Drop:

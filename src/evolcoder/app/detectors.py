@@ -14,18 +14,19 @@ from evolcoder.app.progress import print_note
 from evolcoder.bench.base import Bench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONFIGURATIONS
-from evolcoder.bench.registry import bench_named
+from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.config.load import CleanConfig, Config
 from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.detect import DetectorSettings, Execution, build_report, detect_leaks
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, benchmark_texts, execution_hits
-from evolcoder.decontamination.report import Report
+from evolcoder.decontamination.report import Report, search_record
 from evolcoder.deduplication.embedders import CachedEmbedder, Embedder, open_embedder
 from evolcoder.deduplication.summary import LeakCounts, LeakDetector
 from evolcoder.engine.base import Role
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.engine.registry import cache_file, cache_folder
+from evolcoder.errors import BenchError
 from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import PoolSandbox
@@ -44,6 +45,8 @@ def open_cached_embedder(spec: str) -> Embedder:
 
 MULTIPL_E = "multipl-e"
 """Name that selects all MultiPL-E benchmarks."""
+ALL = "all"
+"""Name that selects every benchmark of the registry whose files can be had."""
 EXECUTABLE = ("humaneval", "humaneval+", "mbpp", "mbpp+", "mbpp-dev")
 """Benchmarks with Python tests, which execution-based detection runs answers against."""
 
@@ -114,7 +117,7 @@ def leak_counts(report: Report) -> LeakCounts:
     for hit in report.hits:
         if hit.row in evidence:
             evidence[hit.row].append(asdict(hit))
-    return LeakCounts(evidence, report.layers)
+    return LeakCounts(evidence, report.layers, search_record(report, BENCHES))
 
 
 async def open_detectors(
@@ -134,15 +137,26 @@ async def open_detectors(
         judge,
         execution,
         layers,
+        frozenset(bench.name for bench in benches if runs and bench.name in EXECUTABLE),
     )
 
 
 def _benches(options: DetectorOptions) -> list[Bench]:
+    """Read the benchmarks; those that only `all` names are left out with a note if not there."""
     data = DataFolder(options.data_dir, cache_folder() / "benchmarks")
-    names: list[str] = []
-    for name in options.against:
-        names += CONFIGURATIONS if name == MULTIPL_E else [name]
-    return [bench_named(name, data) for name in dict.fromkeys(names)]
+    groups = {MULTIPL_E: CONFIGURATIONS, ALL: BENCHES}
+    names = [one for name in options.against for one in groups.get(name, (name,))]
+    found = []
+    for name in dict.fromkeys(names):
+        try:
+            found.append(bench_named(name, data))
+        except BenchError as error:
+            if name in options.against or MULTIPL_E in options.against:
+                raise
+            print_note(f"{name} is not compared: {error}")
+    if not found:
+        raise BenchError("no benchmark could be read; name a folder with --data-dir")
+    return found
 
 
 async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:

@@ -7,12 +7,12 @@ file. For a run (stage `clean`), the drops are stored in the run and its exports
 import argparse
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder.app import detectors, export, models
-from evolcoder.app.clean import clean_run
+from evolcoder.app.clean import certify_file, clean_run, run_certificate_paths
 from evolcoder.app.detectors import DetectorOptions, embedder_for
 from evolcoder.app.progress import print_note, shown
 from evolcoder.cli import output
@@ -23,7 +23,12 @@ from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication import files
-from evolcoder.deduplication.summary import CleaningSummary, LeakCounts, LeakDetector
+from evolcoder.deduplication.summary import (
+    CleaningSummary,
+    LeakCounts,
+    LeakDetector,
+    shared_note,
+)
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.records import Row
 from evolcoder.sandbox.base import layers_text, missing_from
@@ -94,9 +99,14 @@ def main(args: argparse.Namespace) -> int:
         print_note(counts.text(whole=True))
         if args.out is None:
             print_note("nothing was written; --out FILE writes the rows that are kept")
+    certificate: tuple[Path, ...] = ()
+    if counts is None:
+        certificate = run_certificate_paths(folder)
+    elif args.out is not None:
+        certificate = certify_file(config.clean, summary, finder.searched, counts, args.out)
     if finder.report is not None and args.report is not None:
         paths.append(_write_report(finder.report, args.report, title=f"{args.data}: leakage"))
-    _show(summary, paths, finder.report, counts, as_json=args.json)
+    _show(summary, paths, certificate, finder.report, counts, as_json=args.json)
     return 0
 
 
@@ -105,6 +115,7 @@ class _LeakFinder:
 
     def __init__(self, options: DetectorOptions, config: Config, counts: ReadCounts | None) -> None:
         self.report: Report | None = None
+        self.searched: Mapping[str, object] = {}
         self._options = options
         self._config = config
         self._counts = counts
@@ -126,7 +137,9 @@ class _LeakFinder:
         self._n_searched = 0
         rows = self._counted(rows)
         self.report = await detectors.find_leaks(rows, self._options, self._config)
-        return detectors.leak_counts(self.report)
+        counts = detectors.leak_counts(self.report)
+        self.searched = counts.searched
+        return counts
 
 
 def _from_flags(args: argparse.Namespace) -> Iterator[str]:
@@ -174,6 +187,7 @@ async def _clean_file(
 def _show(
     summary: CleaningSummary,
     paths: list[Path],
+    certificate: tuple[Path, ...],
     report: Report | None,
     counts: ReadCounts | None,
     *,
@@ -181,6 +195,7 @@ def _show(
 ) -> None:
     if as_json:
         plain = {**asdict(summary), "n_kept": summary.n_kept, "paths": list(map(str, paths))}
+        plain["certificate"] = list(map(str, certificate))
         plain["missing"] = missing_from(summary.layers) if summary.layers else ()
         plain["leakage"] = None if report is None else reports.as_dict(report)
         plain |= {"read": counts.as_dict()} if counts else {}
@@ -192,9 +207,11 @@ def _show(
         print(f"\n{reports.table(report)}\n")
     elif summary.layers:
         print(f"sandbox of leak detection: {layers_text(summary.layers)}")
+    if note := shared_note(summary):
+        print(note)
     if summary.embedder is not None:
         print(f"embeddings by {summary.embedder}")
-    for path in paths:
+    for path in [*paths, *certificate]:
         print(f"wrote {path}")
 
 
@@ -204,7 +221,8 @@ def _add_leak_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--against",
         metavar="NAME,...",
-        help=f"benchmarks to search for; `{detectors.MULTIPL_E}` means all MultiPL-E benchmarks",
+        help=f"benchmarks to search for; `{detectors.MULTIPL_E}` means all MultiPL-E benchmarks, "
+        f"`{detectors.ALL}` every one whose files can be had",
     )
     add("--data-dir", type=Path, metavar="DIR",
         help="folder with benchmark data (default: download it)")  # fmt: skip

@@ -12,8 +12,10 @@ True
 
 import ast
 import builtins
+import html
 import keyword
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -23,6 +25,17 @@ from evolcoder.text import CodeBlock, code_blocks
 MAX_PARSED = 100_000
 """Longest code in characters that is parsed; longer code is only tokenized."""
 _WORD = re.compile(r"[^\W_]+")
+_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u2060\ufeff]")
+_TAG = re.compile(
+    r"</?(?:p|br|b|i|em|strong|code|pre|tt|span|div|li|ul|ol|h[1-6]|sub|sup)\b[^<>\n]{0,200}>",
+    re.IGNORECASE,
+)
+_ESCAPED = re.compile(r"\\[nrt]")
+_PHRASE_END = re.compile(r"[.!?:;](?=\s|$)|\n[ \t]*\n|[\"'`]{3}")
+PHRASE_WORDS = 16
+"""Sentences and lines of fewer words are phrases."""
+MAX_WORD_CHARS = 20
+"""Average length of a phrase's words, at most, in characters."""
 _LATE_FENCE = re.compile(r"(?<=[^\s`])[ \t]*(?=```[\w+#.-]*[ \t\r]*$)", re.MULTILINE)
 _TEXT = r'"(?:[^"\\\n]++|\\.)*+"?' + r"|'(?:[^'\\\n]++|\\.)*+'?"
 _REST = (
@@ -81,6 +94,14 @@ class NormalizedText:
     """Tokens of each code block."""
     statements: frozenset[str]
     """Statements of all code."""
+    prose: str = ""
+    """The text without entities, tags and invisible characters."""
+
+    def phrases(self) -> frozenset[tuple[str, ...]]:
+        """Return the words of each short sentence, which may be wrapped, and of each short line."""
+        parts = {*_PHRASE_END.split(self.prose), *self.prose.splitlines()}
+        found = (_words(part) for part in parts if len(part) <= PHRASE_WORDS * MAX_WORD_CHARS)
+        return frozenset(words for words in found if 0 < len(words) < PHRASE_WORDS)
 
 
 def read(text: str) -> NormalizedText:
@@ -88,12 +109,28 @@ def read(text: str) -> NormalizedText:
     parts = code_parts(text)
     found = frozenset[str]().union(*(statements(code, language) for language, code in parts))
     tokens = tuple(code_tokens(code, language) for language, code in parts)
-    return NormalizedText(words_of(text), tokens, found)
+    prose = prose_of(text)
+    return NormalizedText(_words(prose), tokens, found, prose)
+
+
+def prose_of(text: str) -> str:
+    """Undo what changes a text's form and not its words: entities, tags, invisible characters."""
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
+    if "&" in text:
+        text = html.unescape(text)
+    if "<" in text:
+        text = _TAG.sub(" ", text)
+    return _ESCAPED.sub(" ", text) if "\\" in text else text
 
 
 def words_of(text: str) -> tuple[str, ...]:
     """Split a text into lower-case words; a name in snake case is split into words."""
-    return tuple(_WORD.findall(text.lower()))
+    return _words(prose_of(text))
+
+
+def _words(prose: str) -> tuple[str, ...]:
+    return tuple(_WORD.findall(prose.lower()))
 
 
 def code_parts(text: str) -> list[tuple[str, str]]:

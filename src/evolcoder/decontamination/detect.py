@@ -9,17 +9,19 @@ a row. A row on which a detector fails is listed as unjudged and has no hit of t
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from evolcoder import sample_errors
 from evolcoder.code.normalize import read
 from evolcoder.decontamination import llm_judge, nearest
-from evolcoder.decontamination.hits import BenchmarkText, Detector, DropRule, Hit
+from evolcoder.decontamination.hits import BenchmarkText, Detector, DropRule, Hit, confirmed
 from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.decontamination.ngrams import NgramDetector
-from evolcoder.decontamination.report import Report, report_of
+from evolcoder.decontamination.report import Report, SearchedBenchmark, report_of
 from evolcoder.decontamination.substring import SubstringDetector
 from evolcoder.deduplication.embedders import Embedder
 from evolcoder.engine.base import Role
@@ -48,6 +50,8 @@ class DetectorSettings:
     """Enables execution against the benchmarks' tests."""
     layers: tuple[str, ...] = ()
     """Sandbox layers used by `execution`."""
+    run: frozenset[str] = frozenset()
+    """Benchmarks against whose tests `execution` runs answers."""
 
     def enabled(self) -> list[Detector]:
         """Return the enabled detectors."""
@@ -105,6 +109,7 @@ async def detect_leaks(
         if settings.judge is not None:
             found.judged += await llm_judge.judge_pairs(pairs, settings.judge, seed=seed)
             found.hits += llm_judge.judge_hits(found.judged)
+    found.hits = confirmed(found.hits)
     return found
 
 
@@ -120,7 +125,25 @@ def build_report(
         judged=found.judged,
         models=settings.models(),
     ).with_layers(settings.layers)
-    return replace(report, unjudged=tuple(sorted(found.unjudged)))
+    return replace(
+        report,
+        unjudged=tuple(sorted(found.unjudged)),
+        benchmarks=tuple(_searched(settings)),
+        parameters={Detector.NEIGHBOURS.value: nearest.parameters()},
+    )
+
+
+def _searched(settings: DetectorSettings) -> Iterator[SearchedBenchmark]:
+    """Yield the benchmarks with digests of their texts."""
+    by_name: dict[str, list[BenchmarkText]] = {}
+    for item in settings.items:
+        by_name.setdefault(item.benchmark, []).append(item)
+    for name, items in by_name.items():
+        digest = hashlib.sha256()
+        for item in items:
+            parts = [item.id, item.language, item.prompt, item.solution, item.tests]
+            digest.update(json.dumps(parts).encode())
+        yield SearchedBenchmark(name, len(items), digest.hexdigest(), name in settings.run)
 
 
 def _by_text(

@@ -6,8 +6,8 @@ Every problem gives one text with its prompt, solution and tests, as far as they
 
 A hit names the row, the problem and the matching excerpt, so it can be reviewed without rerunning
 anything. Its mark says whether it is evidence of a leak: a pass of a trivial problem (plain) or of
-weak tests is not, and drops a row only under `execution-any`. Results do not depend on order.
-No I/O.
+weak tests alone is not, and drops a row only under `execution-any`; with a hit of the same problem
+by its text it is. Results do not depend on order. No I/O.
 
 >>> hit = Hit("row-1", "humaneval", "HumanEval/0", Detector.NGRAMS, RowField.ANSWER,
 ...           TextSpan.SOLUTION, "return sorted ( v0 )", 12.5)
@@ -17,7 +17,7 @@ frozenset()
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evolcoder.bench.base import (
@@ -39,6 +39,9 @@ MIN_WORDS = 3
 """If there are fewer words before the first example call, the whole prompt is used."""
 _DOCSTRING = re.compile(r"(?:\"{3}|'{3})(.+?)(?:\"{3}|'{3})", re.DOTALL)
 _CALL = re.compile(r"^\s*(?:assert\b|>>>)", re.MULTILINE)
+_COMMENT = re.compile(
+    r"^[ \t]*(?://+!?|#+(?!include|lang|!)|--+|;+|%+|/?\*+(?!/))(.*)$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +65,12 @@ class BenchmarkText:
 
     @property
     def wording(self) -> str:
-        """The prompt's prose: its docstring, if any, up to the first example call."""
+        """The prompt's prose: its docstring or comment, if any, up to the first example call."""
         found = _DOCSTRING.findall(self.prompt)
         text = found[-1] if found else self.prompt
+        if not found and self.language != "python":
+            comment = "\n".join(_COMMENT.findall(self.prompt))
+            text = comment if len(comment.split()) >= MIN_WORDS else text
         prose = _CALL.split(text, maxsplit=1)[0].strip()
         return prose if len(prose.split()) >= MIN_WORDS else text.strip()
 
@@ -153,9 +159,9 @@ class Hit:
     seen: str
     """The matching text as compared, or the judgement with its reason; truncated."""
     score: float
-    """Similarity in the detector's unit: share of the problem's side found (n-grams), bits of the
-    longest common run (substring), cosine (neighbours), 1 (judge), agreement on further inputs
-    (execution)."""
+    """Similarity in the detector's unit: share of the problem's side found (n-grams), words or, of
+    code, bits of the longest common run (substring), cosine (neighbours), 1 (judge), agreement on
+    further inputs (execution)."""
     mark: SpanMark = SpanMark.CONCLUSIVE
     """Whether it is evidence of a leak."""
 
@@ -188,6 +194,22 @@ def drops_row(hit: Hit, drop: DropRule) -> bool:
 def dropped(hits: Iterable[Hit], *drops: DropRule) -> frozenset[str]:
     """Return the ids of the rows that at least one of the rules drops."""
     return frozenset(hit.row for hit in hits if any(drops_row(hit, drop) for drop in drops))
+
+
+CONFIRMED = "; its text was found too"
+"""Added to the description of a weak or plain pass that another detector confirms."""
+
+
+def confirmed(hits: Iterable[Hit]) -> list[Hit]:
+    """Mark weak and plain passes as evidence where the text of the same problem was found too."""
+    found = list(hits)
+    by_text = {(hit.row, hit.item) for hit in found if hit.detector is not Detector.EXECUTION}
+    return [
+        replace(hit, mark=SpanMark.CONCLUSIVE, seen=hit.seen + CONFIRMED)
+        if hit.mark is not SpanMark.CONCLUSIVE and (hit.row, hit.item) in by_text
+        else hit
+        for hit in found
+    ]
 
 
 def sort_hits(hits: Iterable[Hit]) -> list[Hit]:

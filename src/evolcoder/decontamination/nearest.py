@@ -14,7 +14,7 @@ reported.
 import re
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -102,6 +102,11 @@ class SimilarityBounds:
             return True
         is_near = pair.cosine >= self.cosine and pair.cosine + pair.coverage >= self.sum
         return is_near and pair.agrees
+
+
+def parameters() -> dict[str, object]:
+    """Return the parameters of the search, as plain data."""
+    return {"rows_per_problem": NEAREST, **asdict(SimilarityBounds())}
 
 
 class NearestRows:

@@ -10,11 +10,21 @@ no scripts, and shows row contents as escaped text. No I/O.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 
-from evolcoder.decontamination.hits import Detector, DropRule, Hit, SpanMark, dropped, sort_hits
+from evolcoder.decontamination import ngrams, substring
+from evolcoder.decontamination.certificate import measurements
+from evolcoder.decontamination.execution.search import MIN_AGREEMENT
+from evolcoder.decontamination.hits import (
+    Detector,
+    DropRule,
+    Hit,
+    SpanMark,
+    dropped,
+    sort_hits,
+)
 from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.text import visible
@@ -25,6 +35,22 @@ FOUND_COLUMNS = ("detector", "benchmark", "rows", "exclusive", "problems", "weak
 """Columns of the findings; the last counts rows with only inconclusive hits."""
 CHOICE_COLUMNS = ("--drop", "rows kept", "rows dropped", "problems left")
 """Columns of the effect of each drop rule."""
+PARAMETERS: Mapping[Detector, Plain] = {
+    Detector.NGRAMS: {
+        "words": ngrams.WORDS,
+        "min_bits": {side.value: bits for side, bits in ngrams.MIN_BITS.items()},
+        "min_share": {side.value: share for side, share in ngrams.MIN_SHARE.items()},
+    },
+    Detector.SUBSTRING: {
+        "words": substring.MIN_RUN_WORDS,
+        "words_of_short_problems": substring.ANCHOR_WORDS,
+        "min_specific_words": substring.MIN_SPECIFIC_WORDS,
+        "tokens": substring.ANCHOR_TOKENS,
+        "min_bits": substring.MIN_BITS,
+    },
+    Detector.EXECUTION: {"min_agreement": MIN_AGREEMENT},
+}
+"""Parameters of detectors that need no model."""
 PAGE_TEMPLATE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -80,6 +106,20 @@ class DropChoice:
 
 
 @dataclass(frozen=True, slots=True)
+class SearchedBenchmark:
+    """A benchmark that rows were compared with."""
+
+    name: str
+    """Its name on the command line."""
+    n_problems: int
+    """Its problems."""
+    sha256: str
+    """Digest of their texts as compared."""
+    is_run: bool
+    """Whether answers were run against its tests."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """All findings in one data set."""
 
@@ -108,6 +148,10 @@ class Report:
 
     unjudged: tuple[tuple[str, str], ...] = ()
     """Rows on which a detector failed, with the error; its findings there are unknown."""
+    benchmarks: tuple[SearchedBenchmark, ...] = ()
+    """The benchmarks, in the order given."""
+    parameters: Mapping[str, Plain] = field(default_factory=dict)
+    """Parameters of detectors that use a model, by detector."""
 
     def with_layers(self, layers: Sequence[str]) -> "Report":
         """Add the sandbox layers under which responses were executed."""
@@ -232,6 +276,58 @@ def unjudged_note(report: Report) -> str:
     row, why = report.unjudged[0]
     n_rows = len({row for row, _ in report.unjudged})
     return f"{n_rows:,} rows could not be judged by a detector, such as {row}: {why}"
+
+
+def search_record(report: Report, known: Iterable[str]) -> Plain:
+    """Return the part of a certificate that leak detection gives.
+
+    `known` are the names of all benchmarks.
+    """
+    models = dict(report.models)
+    return {
+        "benchmarks": [asdict(one) for one in report.benchmarks],
+        "detectors": [
+            {
+                "name": name,
+                "parameters": PARAMETERS.get(Detector(name), {}) or report.parameters.get(name, {}),
+                "model": models.get(name),
+                "measured": measurements().get(name),
+            }
+            for name in report.ran
+        ],
+        "drop": list(report.drops),
+        "sandbox_layers": list(report.layers),
+        "hits": [asdict(one) for one in report.found],
+        "not_looked_for": list(_gaps(report, known)),
+    }
+
+
+def _gaps(report: Report, known: Iterable[str]) -> Iterable[str]:
+    """Say in plain words what leak detection could not look for."""
+    searched = {one.name for one in report.benchmarks}
+    if missing := [name for name in known if name not in searched]:
+        yield f"These benchmarks were not compared: {', '.join(missing)}."
+    words = {
+        Detector.NGRAMS: "Texts with an edit every few words, and code under other names",
+        Detector.SUBSTRING: "Verbatim runs of a task's words",
+        Detector.NEIGHBOURS: "Tasks in other words (this needs an embedding model)",
+        Detector.JUDGE: "What a judge would say of the nearest tasks (this needs --judge)",
+        Detector.EXECUTION: "Answers that solve a problem under another name or in another way",
+    }
+    for detector, what in words.items():
+        if detector.value not in report.ran:
+            yield f"{what}: `{detector.value}` did not run."
+    if Detector.EXECUTION.value in report.ran:
+        yield (
+            "Only functions in Python that need nothing but the standard library were run; "
+            "answers in other languages were compared by their text alone."
+        )
+        if texts_only := [one.name for one in report.benchmarks if not one.is_run]:
+            yield f"By their text alone were compared: {', '.join(texts_only)}."
+    if report.unjudged:
+        yield unjudged_note(report) + "."
+    if report.missing:
+        yield f"The sandbox ran without these layers: {', '.join(report.missing)}."
 
 
 def _columns(rows: Sequence[tuple[str, ...]]) -> str:

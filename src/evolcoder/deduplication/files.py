@@ -6,6 +6,7 @@ written atomically. Reordered rows give the same drops, apart from row numbers.
 >>> summary = await clean_file("data.jsonl", config, seed=0, out=out)   # doctest: +SKIP
 """
 
+import base64
 import json
 from array import array
 from collections import Counter
@@ -53,7 +54,10 @@ async def clean_file(  # noqa: PLR0913 - all of it decides
     """
     source = SeedsConfig(path=source) if isinstance(source, str) else source
     documents = _CountedDocuments(source, config, counts)
-    found = find_duplicates(documents, similarity_of(config), seed=seed, embedder=embedder)
+    shared: list[str] = []
+    found = find_duplicates(
+        documents, similarity_of(config), seed=seed, embedder=embedder, shared=shared
+    )
     reasons: Counter[str] = Counter()
     with ExitStack() as stack:
         drops = (
@@ -77,7 +81,9 @@ async def clean_file(  # noqa: PLR0913 - all of it decides
     if out is not None:
         _write_kept(source, out, is_dropped)
     dropped = dict(reasons.most_common())
-    return CleaningSummary(documents.n_rows, dropped, embedder_name(embedder), leaks.layers)
+    return CleaningSummary(
+        documents.n_rows, dropped, embedder_name(embedder), leaks.layers, tuple(shared)
+    )
 
 
 def drops_path(out: Path) -> Path:
@@ -201,4 +207,9 @@ def _write_kept(source: SeedsConfig, out: Path, is_dropped: bytearray) -> None:
 
 def _write(file: TextIO, value: object) -> None:
     """Write a JSON line, ASCII-escaped so that lone surrogates survive."""
-    file.write(json.dumps(value, default=str) + "\n")
+    file.write(json.dumps(value, default=_as_text) + "\n")
+
+
+def _as_text(value: object) -> str:
+    """Return what JSON cannot hold as text: bytes, such as an image, in base 64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else str(value)

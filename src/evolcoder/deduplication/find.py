@@ -9,9 +9,10 @@
 Documents are processed in order of precedence (`Corpus.precedence`); each is dropped if it is
 similar to a kept one, and kept otherwise, so duplicates never form chains. LSH only proposes
 candidates: similarity is computed on the texts themselves, and the most similar match is reported.
-Texts that mention different languages are duplicates only if identical. Chats are duplicates only
-if each of their turns is, and rows only with equal system turns, tools, images and labels. A task
-and its own parent are never compared.
+Near and semantic duplicates must be alike also without the text that many documents share, such as
+a header (`shared_text`). Texts that mention different languages are duplicates only if identical.
+Chats are duplicates only if each of their turns is, and rows only with equal system turns, tools,
+images and labels. A task and its own parent are never compared.
 
 The result depends on documents and seed, not on the order of arrival: precedence follows from
 contents and metadata. Memory is about 550 bytes per document, whatever the length of the texts,
@@ -40,6 +41,7 @@ import numpy as np
 
 from evolcoder.deduplication.embedders import BATCH, Embedder
 from evolcoder.deduplication.minhash import MIN_RECALL, LshIndex, MinHasher, fold, jaccard, shingles
+from evolcoder.deduplication.shared_text import SAMPLE, SharedText, find_shared
 from evolcoder.ids import rng_for
 from evolcoder.records import Check, Row
 from evolcoder.storage.atomic import temporary_file_errors
@@ -117,6 +119,7 @@ class Corpus:
         self._digests = array("Q")
         self._names = array("Q")
         self._places = array("q")
+        self.shared = SharedText()
 
     def __enter__(self) -> Self:
         return self
@@ -136,7 +139,7 @@ class Corpus:
     def add(self, document: Document) -> str:
         """Add a document; return its folded text."""
         id = clean(document.id)
-        folded = TURN_END.join(map(fold, document.text.split(TURN_END)))
+        folded = _folded(document.text)
         record = f"{id}\0{clean(document.text)}".encode()
         with temporary_file_errors():
             self._file.write(record)
@@ -157,6 +160,22 @@ class Corpus:
             self._file.seek(start)
             id, _, text = self._file.read(end - start).decode().partition("\0")
         return DocumentFacts(id, text)
+
+    def compared(self, number: int) -> str:
+        """Return what near and semantic duplicates are compared by: the text without a header."""
+        text = self.read(number).text
+        if not self.shared:
+            return text
+        folded = _folded(text)
+        rest = self.shared.rest(folded)
+        return text if rest is folded else rest
+
+    def sample(self) -> list[str]:
+        """Return distinct folded texts of no other data set, chosen by their hashes."""
+        digests = self.digests()
+        own = np.flatnonzero(np.frombuffer(self._places, np.int64)[::3] >= 2)
+        _, first = np.unique(digests[own, 0], return_index=True)
+        return [_folded(self.read(int(own[at])).text) for at in first[:SAMPLE]]
 
     def precedence(self) -> "NDArray[np.int64]":
         """Return all document numbers in order of precedence: of duplicates, the first is kept.
@@ -203,8 +222,12 @@ class Corpus:
         return bool(mine - theirs) and bool(theirs - mine)
 
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
-        """Yield the texts of some documents."""
-        return (self.read(number).text for number in numbers)
+        """Yield what some documents are compared by."""
+        return map(self.compared, numbers)
+
+
+def _folded(text: str) -> str:
+    return TURN_END.join(map(fold, text.split(TURN_END)))
 
 
 def _words(text: str, n: int) -> tuple[int, ...]:
@@ -337,14 +360,18 @@ class NearMatcher:
         self._chars = 0
 
     def similarity(self, one: int, other: int) -> float:
-        """Return the exact Jaccard index."""
+        """Return the exact Jaccard index; 0 if the texts are less alike without what all share."""
+        if self._corpus.shared:
+            rest = jaccard(self._shingles(one), self._shingles(other))
+            whole = [shingles(fold(self._corpus.read(number).text)) for number in (one, other)]
+            return jaccard(*whole) if rest >= self.threshold else 0.0
         return jaccard(self._shingles(one), self._shingles(other))
 
     def _shingles(self, number: int) -> frozenset[str]:
         if number in self._cache:
             self._cache.move_to_end(number)
             return self._cache[number][0]
-        text = self._corpus.read(number).text
+        text = self._corpus.compared(number)
         found = shingles(fold(text))
         self._cache[number] = found, len(text)
         self._chars += len(text)
@@ -397,9 +424,9 @@ class Duplicate:
     similarity: float
     """Similarity, from 0 to 1."""
     seen: str
-    """Excerpt of the document's text, on one line."""
+    """Excerpt of the document's text without a shared header, on one line."""
     match_seen: str
-    """Excerpt of the kept document's text, on one line."""
+    """Excerpt of the kept document's text likewise."""
 
 
 def find_duplicates(
@@ -408,8 +435,12 @@ def find_duplicates(
     *,
     seed: int,
     embedder: Embedder | None = None,
+    shared: list[str] | None = None,
 ) -> Iterator[Duplicate]:
-    """Yield the duplicates, in order of precedence; `meaning` requires an embedder."""
+    """Yield the duplicates, in order of precedence; `meaning` requires an embedder.
+
+    Excerpts of a header that was left out of comparisons are added to `shared`.
+    """
     with ExitStack() as stack:
         corpus = stack.enter_context(Corpus())
         signatures = MinHasher(thresholds.near, seed) if thresholds.near is not None else None
@@ -419,6 +450,14 @@ def find_duplicates(
                 signatures.add(folded)
         if len(corpus) < 2:
             return
+        if thresholds.near is not None or thresholds.meaning is not None:
+            corpus.shared = find_shared(corpus.sample())
+        if shared is not None:
+            shared += corpus.shared.blocks
+        if signatures is not None and corpus.shared:
+            signatures = MinHasher(signatures.threshold, seed)
+            for number in range(len(corpus)):
+                signatures.add(fold(corpus.compared(number)))
         order: list[int] = corpus.precedence().tolist()
         matchers: list[Matcher] = [ExactMatcher(corpus)] if thresholds.exact else []
         if signatures is not None:
@@ -471,14 +510,13 @@ def _match(
 def _duplicate(
     corpus: Corpus, number: int, other: int, kind: DuplicateKind, similarity: float
 ) -> Duplicate:
-    mine, theirs = corpus.read(number), corpus.read(other)
     return Duplicate(
         number,
-        mine.id,
-        theirs.id,
+        corpus.read(number).id,
+        corpus.read(other).id,
         other,
         kind,
         round(similarity, 6),
-        one_line(mine.text, EXCERPT_CHARS),
-        one_line(theirs.text, EXCERPT_CHARS),
+        one_line(corpus.compared(number), EXCERPT_CHARS),
+        one_line(corpus.compared(other), EXCERPT_CHARS),
     )

@@ -60,6 +60,11 @@ def shingles(folded: str) -> frozenset[str]:
     return frozenset(map(" ".join, zip(words, words[1:], words[2:], strict=False)))
 
 
+def word_spans(folded: str) -> list[tuple[str, int, int]]:
+    """Return the words of a folded text, each with its start and end."""
+    return [(found[0], found.start(), found.end()) for found in _WORD.finditer(folded)]
+
+
 def jaccard(one: AbstractSet[str], other: AbstractSet[str]) -> float:
     """Return the Jaccard index of two non-empty sets."""
     shared = len(one & other)

@@ -1,7 +1,7 @@
 """The results of cleaning, as plain records. Imports no numpy."""
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from evolcoder.records import Row
@@ -21,6 +21,8 @@ class LeakCounts:
     """Hits by id of the rows to drop."""
     layers: tuple[str, ...] = ()
     """Sandbox layers under which responses were executed; empty if none was."""
+    searched: Mapping[str, object] = field(default_factory=dict)
+    """What was looked for and found, as plain data for the certificate; empty if nothing was."""
 
 
 LeakDetector = Callable[[Iterable[Row]], Awaitable[LeakCounts]]
@@ -39,11 +41,21 @@ class CleaningSummary:
     """Name of the embedding model, if one was used."""
     layers: tuple[str, ...] = ()
     """Sandbox layers under which responses were executed; empty if none was."""
+    shared: tuple[str, ...] = ()
+    """Excerpts of the text that many rows share and that was left out of comparisons."""
 
     @property
     def n_kept(self) -> int:
         """Rows kept."""
         return self.n_rows - sum(self.dropped.values())
+
+
+def shared_note(summary: CleaningSummary) -> str:
+    """Say what was taken as a header that many rows share; empty if nothing was."""
+    if not summary.shared:
+        return ""
+    parts = " and ".join(f'"{one}"' for one in summary.shared)
+    return f"many rows share this text, so near duplicates are compared without it: {parts}"
 
 
 def embedder_name(embedder: "Embedder | None") -> str | None:

@@ -384,7 +384,7 @@ def _parquet_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
         batches = source.iter_batches(batch_size=PARQUET_ROWS)
         rows = chain.from_iterable(batch.to_pylist() for batch in batches)
         for number, value in enumerate(rows, start=1):
-            yield SourceRow(f"row {number}", value)
+            yield SourceRow(f"row {number}", _with_text(value))
     except (pa.ArrowException, ValueError, OverflowError) as error:  # also invalid text or dates
         raise SeedsError(f"{name}: damaged Parquet: {_why(error)}") from error
 
@@ -405,13 +405,28 @@ def _arrow_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
         batches = _arrow_file(ipc.open_file(file)) if is_file else ipc.open_stream(file)
         rows = chain.from_iterable(batch.to_pylist() for batch in batches)
         for number, value in enumerate(rows, start=1):
-            yield SourceRow(f"row {number}", value)
+            yield SourceRow(f"row {number}", _with_text(value))
     except (pa.ArrowException, ValueError, OverflowError) as error:
         raise SeedsError(f"{name}: damaged Arrow: {_why(error)}") from error
 
 
 def _arrow_file(reader: Any) -> Iterator[Any]:  # noqa: ANN401 - pyarrow has no types
     return (reader.get_batch(n) for n in range(reader.num_record_batches))
+
+
+def _with_text(row: Any) -> Any:  # noqa: ANN401 - a row of pyarrow
+    """Decode the columns of bytes that are UTF-8; some writers store texts so."""
+    if not isinstance(row, dict):
+        return row
+    return {key: _text_of(value) if isinstance(value, bytes) else value
+            for key, value in row.items()}  # fmt: skip
+
+
+def _text_of(value: bytes) -> str | bytes:
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError:
+        return value
 
 
 _READERS = {".parquet": _parquet_rows, ".arrow": _arrow_rows}
@@ -449,7 +464,7 @@ def _hub_rows(config: SeedsConfig) -> Iterator[SourceRow]:
             streaming=True,
         )
         for number, value in enumerate(rows, start=1):
-            yield SourceRow(f"row {number}", value)
+            yield SourceRow(f"row {number}", _with_text(value))
     except (DatasetsError, OSError, ValueError) as error:
         raise SeedsError(
             f"{config.path}: no such file, and cannot be loaded as a Hub data set: {_why(error)}"
