@@ -647,8 +647,10 @@ def _row_from(columns: Sequence[Any], *, verdicts: _RoundVerdicts) -> Row:
     if columns[0] is None:
         raise ValueError(f"the task of response {response.id} is missing")
     task = task_from(columns[:12])
-    task = _with_answered(task, columns[24:25])
-    response = _with_answered(response, columns[25:26])
+    if columns[24] is not None:
+        task = _with_answered(task, columns[24:25])
+    if columns[25] is not None:
+        response = _with_answered(response, columns[25:26])
     parent, round = _PARENT.validate(columns[22:24])
     if task.parent is not None and (round is None or round >= task.round):
         # Requiring an earlier round rules out cycles.
