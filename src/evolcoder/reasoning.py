@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import NamedTuple
 
 NAMES = (
@@ -125,6 +126,7 @@ def split(text: str, *, opened: bool = True) -> Parts:
     return _Splitter(text, opened=opened).split()
 
 
+@lru_cache(maxsize=64)
 def may_hold(text: str) -> bool:
     """Whether a text may hold thinking; False is certain."""
     lowered = text.lower()

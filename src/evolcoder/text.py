@@ -397,6 +397,7 @@ def is_unspaced(word: str) -> bool:
     return _RUN.match(word) is not None
 
 
+@lru_cache(maxsize=128)
 def count_words(text: str) -> int:
     """Count words; `CHARS_PER_WORD` characters of a script without blanks count as one."""
     lowered = text.lower()
@@ -485,23 +486,30 @@ def code_blocks(text: str) -> list[CodeBlock]:
     return blocks
 
 
-def _fences(text: str) -> Iterator[tuple[re.Match[str], re.Match[str] | None]]:
-    """Yield the opening and the closing fence of each block; None if it is not closed.
+def _fences(text: str) -> tuple[tuple[re.Match[str], re.Match[str] | None], ...]:
+    """Return the opening and the closing fence of each block; None if it is not closed.
 
     A fence does not close a block if it is much further indented than the opening one, or within a
     docstring: examples in docstrings have fences too. If nothing else closes the block, they do,
     and so does a shorter fence than the opening one, which models write by mistake.
     """
-    fences = list(_FENCE.finditer(text)) if "```" in text or "~~~" in text else []
+    return _found_fences(text) if "```" in text or "~~~" in text else ()
+
+
+@lru_cache(maxsize=64)
+def _found_fences(text: str) -> tuple[tuple[re.Match[str], re.Match[str] | None], ...]:
+    # Several rules in turn read the blocks of one text.
+    found, fences = [], list(_FENCE.finditer(text))
     has_docstrings = '"""' in text or "'''" in text
     at = 0
     while at < len(fences):
         start = fences[at]
         closing = _closing(text if has_docstrings else "", fences, at)
-        yield start, None if closing is None else fences[closing]
+        found.append((start, None if closing is None else fences[closing]))
         if closing is None:
-            return
+            break
         at = closing + 1
+    return tuple(found)
 
 
 def _closing(text: str, fences: list[re.Match[str]], at: int) -> int | None:

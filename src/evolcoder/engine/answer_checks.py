@@ -14,6 +14,7 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
+from functools import lru_cache
 
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.openai_schema import count_prompt_characters, estimate_tokens
@@ -86,14 +87,16 @@ class AnswerChecks:
 
 def _most_words(request: Request) -> float:
     """Return an upper bound of `least_tokens` that costs a tenth of it; infinite if none is."""
-    n = 0
-    for message in request.messages:
-        text = message.content
-        if not text.isascii():
-            return math.inf
-        n_blanks = sum(map(text.count, _BLANKS))
-        n += max(n_blanks + 1, len(text) // _CHARACTERS_PER_TOKEN)
-    return n
+    return sum([_most_words_of(message.content) for message in request.messages])
+
+
+@lru_cache(maxsize=256)
+def _most_words_of(text: str) -> float:
+    # Most messages of a run are its worked examples.
+    if not text.isascii():
+        return math.inf
+    n_blanks = sum(map(text.count, _BLANKS))
+    return max(n_blanks + 1, len(text) // _CHARACTERS_PER_TOKEN)
 
 
 def least_tokens(request: Request) -> int:

@@ -52,6 +52,8 @@ def normalize_finish(word: str) -> str:
 
     Case, and characters other than letters, do not count.
     """
+    if word in _WORDS:
+        return word
     return _OURS.get(_NO_LETTERS.sub("", word.lower()), word)
 
 

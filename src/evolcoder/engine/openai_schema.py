@@ -8,7 +8,7 @@ b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.0,...
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -137,13 +137,11 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         sent=usage.prompt or estimate_tokens(count_prompt_characters(request)),
         received=usage.received or estimate_tokens(len(text) + len(reasoning)),
     )
-    return replace(
-        completion,
-        cached_tokens=usage.cached,
-        cache_write_tokens=usage.cache_writes,
-        reasoning_tokens=usage.reasoning,
-        model=_model_name(data),
-    )
+    c = completion
+    return Completion(
+        c.text, c.reasoning, c.finish, c.prompt_tokens, c.completion_tokens,
+        usage.cached, usage.cache_writes, usage.reasoning, _model_name(data),
+    )  # fmt: skip
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -239,8 +237,10 @@ def _text(value: object) -> str:
 
 def _reasoning(message: dict[str, Any]) -> str:
     """Return the thinking that a server split off: in a field, or in parts of the content."""
-    given = (_thoughts(message.get(field)) for field in THINKING_FIELDS)
-    found = next(filter(None, given), "")
+    found = ""
+    for field in THINKING_FIELDS:
+        if field in message and (found := _thoughts(message[field])):
+            break
     content = message.get("content")
     if found or not isinstance(content, list):
         return found

@@ -17,7 +17,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
@@ -570,7 +570,12 @@ def _kept(response: Response) -> Statement:
 
 
 def _insert(table: str, values: tuple[object, ...]) -> Statement:
-    return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(values))})", values
+    return _insert_sql(table, len(values)), values
+
+
+@lru_cache(maxsize=64)
+def _insert_sql(table: str, n: int) -> str:
+    return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * n)})"
 
 
 def _made_from(columns: Sequence[Any]) -> Usage | None:
