@@ -14,7 +14,26 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
 from itertools import pairwise
+from typing import cast
 from urllib.parse import parse_qsl, urlencode
+
+
+class _LatePattern:
+    """A regular expression that is compiled when one of its methods is first read."""
+
+    def __init__(self, pattern: str, flags: int) -> None:
+        self._given = pattern, flags
+
+    def __getattr__(self, name: str) -> object:
+        found: object = getattr(re.compile(*self._given), name)
+        setattr(self, name, found)
+        return found
+
+
+def late_pattern(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    """Return a pattern that costs nothing at the start of a command that does not use it."""
+    return cast("re.Pattern[str]", _LatePattern(pattern, flags))
+
 
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
@@ -27,8 +46,10 @@ _MARKS = "".join(
 )
 """Signs that are part of words and that `\\w` does not match, such as vowels of Indic scripts."""
 _OTHER = rf"(?:(?![{_UNSPACED}{_LATIN}])[^\W_]|[{_MARKS}])"
-_WORD = re.compile(rf"[{_UNSPACED}]+|[{_LATIN}]+(?:['’+#][{_LATIN}]*)*|{_OTHER}+(?:['’]{_OTHER}+)*")
-_RUN = re.compile(f"[{_UNSPACED}]+")
+_WORD = late_pattern(
+    rf"[{_UNSPACED}]+|[{_LATIN}]+(?:['’+#][{_LATIN}]*)*|{_OTHER}+(?:['’]{_OTHER}+)*"
+)
+_RUN = late_pattern(f"[{_UNSPACED}]+")
 _ASCII_WORD = re.compile(r"[a-z0-9][a-z0-9'+#]*")
 _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*"
@@ -43,7 +64,7 @@ DEEPER = 4
 """A closing fence is indented by fewer characters more than the opening one."""
 MAX_INNER_FENCES = 50
 """Fences after the opening one among which its closing one is searched."""
-_BREAKABLE = re.compile(
+_BREAKABLE = late_pattern(
     rf"[{_UNSPACED}\uac00-\ud7af][,.!?;:，。！？、；：）」』”]*|\s+|[^\s{_UNSPACED}\uac00-\ud7af]+\s*"
 )
 """Pieces of a line after which it may break."""
@@ -205,7 +226,7 @@ _SIGNS = {
 
 _ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """ASCII control characters, except tab and line feed."""
-_INVISIBLE = re.compile(
+_INVISIBLE = late_pattern(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0, DEL, C1
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # drawn as nothing
     r"\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, joiners, directions, separators
@@ -220,13 +241,13 @@ _EMOJI_SELECTOR = "\ufe0f"
 _KEYCAPS = frozenset("0123456789#*")
 """Characters that an emoji selector turns into a keycap."""
 _SYMBOLS = frozenset({"So", "Sm"})
-_JOINING_SCRIPTS = re.compile(
+_JOINING_SCRIPTS = late_pattern(
     "[\u0600-\u109f\u1780-\u18af\u1a00-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"
     "\U00010a00-\U00011fff\U0001e900-\U0001e95f]"
 )
 """Scripts with joining letters: Arabic, Syriac, Indic and related scripts, Mongolian."""
 _MONGOLIAN = re.compile("[\u1820-\u18aa]")
-_IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_IDEOGRAPH = late_pattern("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _VIRAMA = 9
 """Combining class of the sign that a joiner may follow at the end of a word."""
 

@@ -18,6 +18,7 @@ from functools import lru_cache
 
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.openai_schema import count_prompt_characters, estimate_tokens
+from evolcoder.text import late_pattern
 
 MIN_TOKENS = 50
 """Prompts that need fewer tokens are not checked."""
@@ -25,7 +26,7 @@ CUT_SHARE = 0.7
 """A prompt is cut if fewer than this share of the tokens that it needs was counted."""
 _CHARACTERS_PER_TOKEN = 20
 """No tokenizer known to us packs more of a text without spaces into a token."""
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_CJK = late_pattern("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CJK_PER_TOKEN = 3
 _BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
 """What `str.split` splits ASCII texts at."""

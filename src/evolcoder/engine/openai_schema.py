@@ -9,6 +9,7 @@ b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.0,...
 import json
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -16,7 +17,7 @@ import orjson
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.prices import read_usage
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
-from evolcoder.text import clean, one_line
+from evolcoder.text import clean, late_pattern, one_line
 
 SUBSTITUTES = {
     "max_tokens": "max_completion_tokens",
@@ -49,7 +50,7 @@ _NOT_SUPPORTED = (
     r"|not (?:permitted|allowed|supported)|(?:does not|doesn't) support)"
 )
 _REJECTIONS = {
-    name: re.compile(
+    name: late_pattern(
         rf"\b{name}\b.{{0,60}}{_NOT_SUPPORTED}|{_NOT_SUPPORTED}.{{0,60}}\b{name}\b",
         re.IGNORECASE | re.DOTALL,
     )
@@ -273,7 +274,12 @@ def _finish(value: object) -> str | None:
 def _model_name(data: dict[str, Any]) -> str:
     """Return the name of the model that answered on one line, or an empty string."""
     name = data.get("model") or data.get("modelVersion")
-    return one_line(clean(name), MAX_MODEL_CHARS) if isinstance(name, str) else ""
+    return _shown_name(name) if isinstance(name, str) else ""
+
+
+@lru_cache(maxsize=64)
+def _shown_name(name: str) -> str:
+    return one_line(clean(name), MAX_MODEL_CHARS)
 
 
 def _refused_parameter(message: str, named: str, code: str) -> str | None:
