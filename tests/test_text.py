@@ -41,6 +41,17 @@ def test_a_late_pattern_is_the_pattern():
     assert (late.pattern, late.flags, late.groupindex) == (now.pattern, now.flags, now.groupindex)
 
 
+def test_only_short_texts_are_remembered():
+    """A text of megabytes is asked for again; none is kept for its length."""
+    asked = []
+    length = text.remembered(lambda told: asked.append(told) or len(told))
+    short, long = "x" * text.REMEMBERED_CHARS, "y" * (text.REMEMBERED_CHARS + 1)
+    assert [length(told) for told in (short, short, long, long)] == [len(short)] * 2 + [
+        len(long)
+    ] * 2
+    assert asked == [short, long, long]
+
+
 def test_lone_surrogates_and_nul_become_replacement_characters():
     """Unencodable characters are replaced; all others are kept."""
     assert text.clean("a\x00b\ud800c😀") == "a\ufffdb\ufffdc😀"

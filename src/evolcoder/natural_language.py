@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from evolcoder.text import code_lines, without_code, words
+from evolcoder.text import code_lines, remembered, without_code, words
 
 MIN_LETTERS = 8
 """Weighted letters below which a text has no known script."""
@@ -271,7 +271,7 @@ def script_of(char: str) -> str:
     return "" if first in _NO_SCRIPT else _SCRIPTS.get(first, first)
 
 
-@lru_cache(maxsize=128)
+@remembered
 def _is_plainly_english(text: str) -> bool:
     """Whether a text in ASCII without quotations is English; costs a tenth of the whole search."""
     if not text.isascii() or any(mark in text for mark in _QUOTES):

@@ -9,13 +9,15 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import pairwise
-from typing import cast
+from typing import TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
+
+R = TypeVar("R")
 
 
 class _LatePattern:
@@ -33,6 +35,21 @@ class _LatePattern:
 def late_pattern(pattern: str, flags: int = 0) -> re.Pattern[str]:
     """Return a pattern that costs nothing at the start of a command that does not use it."""
     return cast("re.Pattern[str]", _LatePattern(pattern, flags))
+
+
+REMEMBERED_TEXTS, REMEMBERED_CHARS = 128, 20_000
+"""Texts whose facts a function remembers, and the longest of them: some servers send megabytes."""
+
+
+def remembered(function: Callable[[str], R]) -> Callable[[str], R]:
+    """Remember what a function found in the last texts: several rules in turn ask of one text."""
+    found = lru_cache(maxsize=REMEMBERED_TEXTS)(function)
+
+    @wraps(function)
+    def ask(text: str) -> R:
+        return found(text) if len(text) <= REMEMBERED_CHARS else function(text)
+
+    return ask
 
 
 _UNSPACED = (
@@ -418,7 +435,7 @@ def is_unspaced(word: str) -> bool:
     return _RUN.match(word) is not None
 
 
-@lru_cache(maxsize=128)
+@remembered
 def count_words(text: str) -> int:
     """Count words; `CHARS_PER_WORD` characters of a script without blanks count as one."""
     lowered = text.lower()
@@ -517,9 +534,8 @@ def _fences(text: str) -> tuple[tuple[re.Match[str], re.Match[str] | None], ...]
     return _found_fences(text) if "```" in text or "~~~" in text else ()
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _found_fences(text: str) -> tuple[tuple[re.Match[str], re.Match[str] | None], ...]:
-    # Several rules in turn read the blocks of one text.
     found, fences = [], list(_FENCE.finditer(text))
     has_docstrings = '"""' in text or "'''" in text
     at = 0

@@ -30,6 +30,9 @@ NEEDS: Mapping[ExportFormat, tuple[str, str]] = {
 """Check that a derived format needs, and why it may have no rows with it."""
 
 
+_ANY_ERROR = "SELECT EXISTS (SELECT 1 FROM verdicts WHERE check_name = 'runs' AND kind = 'error')"
+
+
 def write(store: RunStore, config: Config) -> list[Exported]:
     """Export a run into its own folder, in the config's formats."""
     return write_to(store, store.folder / "export", config, config.export.formats)
@@ -93,9 +96,6 @@ def _exportable(store: RunStore, config: Config) -> Iterator[Row]:
     for row in store.rows(min_round=first, limit=config.budget.target):
         if config.export.failing or not ended_in_error(row):
             yield row
-
-
-_ANY_ERROR = "SELECT EXISTS (SELECT 1 FROM verdicts WHERE check_name = 'runs' AND kind = 'error')"
 
 
 def _left_out(store: RunStore, config: Config) -> str:

@@ -14,11 +14,10 @@ import math
 import re
 from collections import Counter
 from collections.abc import Callable
-from functools import lru_cache
 
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.openai_schema import count_prompt_characters, estimate_tokens
-from evolcoder.text import late_pattern
+from evolcoder.text import late_pattern, remembered
 
 MIN_TOKENS = 50
 """Prompts that need fewer tokens are not checked."""
@@ -91,9 +90,8 @@ def _most_words(request: Request) -> float:
     return sum([_most_words_of(message.content) for message in request.messages])
 
 
-@lru_cache(maxsize=256)
+@remembered
 def _most_words_of(text: str) -> float:
-    # Most messages of a run are its worked examples.
     if not text.isascii():
         return math.inf
     n_blanks = sum(map(text.count, _BLANKS))

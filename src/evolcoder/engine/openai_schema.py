@@ -9,7 +9,6 @@ b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.0,...
 import json
 import re
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,7 +16,7 @@ import orjson
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.prices import read_usage
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
-from evolcoder.text import clean, late_pattern, one_line
+from evolcoder.text import clean, late_pattern, one_line, remembered
 
 SUBSTITUTES = {
     "max_tokens": "max_completion_tokens",
@@ -277,7 +276,7 @@ def _model_name(data: dict[str, Any]) -> str:
     return _shown_name(name) if isinstance(name, str) else ""
 
 
-@lru_cache(maxsize=64)
+@remembered
 def _shown_name(name: str) -> str:
     return one_line(clean(name), MAX_MODEL_CHARS)
 
