@@ -1,5 +1,6 @@
 """Words, fences, languages and the wanted output are recognised in texts."""
 
+import re
 import time
 
 import pytest
@@ -24,6 +25,31 @@ def test_names_of_languages_stay_whole_words():
 def test_a_letter_beyond_ascii_changes_no_other_word(told):
     """The ASCII and the Unicode pattern agree."""
     assert text.words(f"{told} é") == [*text.words(told), "é"]
+
+
+def test_a_late_pattern_is_the_pattern():
+    """Every attribute is that of the compiled pattern, with its flags; nothing is compiled before."""
+    late = text.late_pattern(r"(?P<word>b+)", re.IGNORECASE)
+    now = re.compile(r"(?P<word>b+)", re.IGNORECASE)
+    assert list(vars(late)) == ["_given"]
+    said = "abBa cbd"
+    assert late.findall(said) == now.findall(said)
+    assert late.search(said).span() == now.search(said).span()
+    assert [one[0] for one in late.finditer(said)] == ["bB", "b"]
+    assert late.sub("_", said) == now.sub("_", said)
+    assert late.match(said) is None
+    assert (late.pattern, late.flags, late.groupindex) == (now.pattern, now.flags, now.groupindex)
+
+
+def test_only_short_texts_are_remembered():
+    """A text of megabytes is asked for again; none is kept for its length."""
+    asked = []
+    length = text.remembered(lambda told: asked.append(told) or len(told))
+    short, long = "x" * text.REMEMBERED_CHARS, "y" * (text.REMEMBERED_CHARS + 1)
+    assert [length(told) for told in (short, short, long, long)] == [len(short)] * 2 + [
+        len(long)
+    ] * 2
+    assert asked == [short, long, long]
 
 
 def test_lone_surrogates_and_nul_become_replacement_characters():

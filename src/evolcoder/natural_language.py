@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from evolcoder.text import code_lines, without_code, words
+from evolcoder.text import code_lines, remembered, without_code, words
 
 MIN_LETTERS = 8
 """Weighted letters below which a text has no known script."""
@@ -271,6 +271,7 @@ def script_of(char: str) -> str:
     return "" if first in _NO_SCRIPT else _SCRIPTS.get(first, first)
 
 
+@remembered
 def _is_plainly_english(text: str) -> bool:
     """Whether a text in ASCII without quotations is English; costs a tenth of the whole search."""
     if not text.isascii() or any(mark in text for mark in _QUOTES):
@@ -359,8 +360,9 @@ def _by_common_words(prose: str, *, min_hits: int = MIN_HITS, min_lead: float = 
     split = words(prose)
     letters = {word for word in split if len(word) == 1 and word.isascii()}
     for word in split:
-        if word not in letters:
-            hits.update(_CODES_OF.get(word, ()))
+        if word in _CODES_OF and word not in letters:
+            for code in _CODES_OF[word]:  # a tenth of the time of Counter.update
+                hits[code] = hits.get(code, 0) + 1
     if hits or any(char.isalpha() and not char.isascii() for char in prose):
         for word in letters:
             hits.update(_CODES_OF.get(word, ()))

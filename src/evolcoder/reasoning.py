@@ -23,6 +23,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum, auto
+from functools import lru_cache
 from typing import NamedTuple
 
 NAMES = (
@@ -99,6 +100,8 @@ _ITEM = re.compile(r"(?:[ \t]{0,20}(?:>|[-*+]|\d{1,9}[.)])(?=[ \t]|$)){1,5}[ \t]
 """Markers of lists and block quotes before a fence."""
 _SENTENCE = re.compile(r"[A-Z][\w'’]*,? +[A-Za-z]")
 _SPACE = re.compile(r"\s*")
+REMEMBERED_CHARS = 20_000
+"""Longest text of which it is remembered whether it may hold thinking."""
 _LOOK_BACK = 200
 """Characters before a tag that are read to see whether it begins its line."""
 
@@ -127,12 +130,20 @@ def split(text: str, *, opened: bool = True) -> Parts:
 
 def may_hold(text: str) -> bool:
     """Whether a text may hold thinking; False is certain."""
+    # The engine, the cache and the stages ask in turn of one answer.
+    return _remembered(text) if len(text) <= REMEMBERED_CHARS else _may_hold(text)
+
+
+def _may_hold(text: str) -> bool:
     lowered = text.lower()
     # Each answer passes here: a loop takes half as long as `any` of a generator.
     for part in _MAY_HOLD if "<" in lowered else _MAY_HOLD_ALONE:
         if part in lowered:
             return True
     return lowered.lstrip().startswith(_FIRST_WORDS)
+
+
+_remembered = lru_cache(maxsize=64)(_may_hold)
 
 
 class _Kind(Enum):

@@ -9,12 +9,48 @@ import json
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from functools import lru_cache
+from functools import lru_cache, wraps
 from itertools import pairwise
+from typing import TypeVar, cast
 from urllib.parse import parse_qsl, urlencode
+
+R = TypeVar("R")
+
+
+class _LatePattern:
+    """A regular expression that is compiled when one of its methods is first read."""
+
+    def __init__(self, pattern: str, flags: int) -> None:
+        self._given = pattern, flags
+
+    def __getattr__(self, name: str) -> object:
+        found: object = getattr(re.compile(*self._given), name)
+        setattr(self, name, found)
+        return found
+
+
+def late_pattern(pattern: str, flags: int = 0) -> re.Pattern[str]:
+    """Return a pattern that costs nothing at the start of a command that does not use it."""
+    return cast("re.Pattern[str]", _LatePattern(pattern, flags))
+
+
+REMEMBERED_TEXTS, REMEMBERED_CHARS = 128, 20_000
+"""Texts whose facts a function remembers, and the longest of them: some servers send megabytes."""
+
+
+def remembered(function: Callable[[str], R]) -> Callable[[str], R]:
+    """Remember what a function found in the last texts: several rules in turn ask of one text."""
+    found = lru_cache(maxsize=REMEMBERED_TEXTS)(function)
+
+    @wraps(function)
+    def ask(text: str) -> R:
+        return found(text) if len(text) <= REMEMBERED_CHARS else function(text)
+
+    return ask
+
 
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\u2fff\u3005-\u3007\u3040-\u30ff\u31f0-\u31ff"
@@ -27,8 +63,10 @@ _MARKS = "".join(
 )
 """Signs that are part of words and that `\\w` does not match, such as vowels of Indic scripts."""
 _OTHER = rf"(?:(?![{_UNSPACED}{_LATIN}])[^\W_]|[{_MARKS}])"
-_WORD = re.compile(rf"[{_UNSPACED}]+|[{_LATIN}]+(?:['’+#][{_LATIN}]*)*|{_OTHER}+(?:['’]{_OTHER}+)*")
-_RUN = re.compile(f"[{_UNSPACED}]+")
+_WORD = late_pattern(
+    rf"[{_UNSPACED}]+|[{_LATIN}]+(?:['’+#][{_LATIN}]*)*|{_OTHER}+(?:['’]{_OTHER}+)*"
+)
+_RUN = late_pattern(f"[{_UNSPACED}]+")
 _ASCII_WORD = re.compile(r"[a-z0-9][a-z0-9'+#]*")
 _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*"
@@ -44,7 +82,7 @@ DEEPER = 4
 """A closing fence is indented by fewer characters more than the opening one."""
 MAX_INNER_FENCES = 50
 """Fences after the opening one among which its closing one is searched."""
-_BREAKABLE = re.compile(
+_BREAKABLE = late_pattern(
     rf"[{_UNSPACED}\uac00-\ud7af][,.!?;:，。！？、；：）」』”]*|\s+|[^\s{_UNSPACED}\uac00-\ud7af]+\s*"
 )
 """Pieces of a line after which it may break."""
@@ -206,7 +244,7 @@ _SIGNS = {
 
 _ASCII_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 """ASCII control characters, except tab and line feed."""
-_INVISIBLE = re.compile(
+_INVISIBLE = late_pattern(
     r"[\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0, DEL, C1
     r"\xad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\uffa0"  # drawn as nothing
     r"\u200b-\u200f\u2028-\u202e\u2060-\u206f"  # zero width, joiners, directions, separators
@@ -221,13 +259,13 @@ _EMOJI_SELECTOR = "\ufe0f"
 _KEYCAPS = frozenset("0123456789#*")
 """Characters that an emoji selector turns into a keycap."""
 _SYMBOLS = frozenset({"So", "Sm"})
-_JOINING_SCRIPTS = re.compile(
+_JOINING_SCRIPTS = late_pattern(
     "[\u0600-\u109f\u1780-\u18af\u1a00-\u1cff\ua800-\uabff\ufb50-\ufdff\ufe70-\ufefc"
     "\U00010a00-\U00011fff\U0001e900-\U0001e95f]"
 )
 """Scripts with joining letters: Arabic, Syriac, Indic and related scripts, Mongolian."""
 _MONGOLIAN = re.compile("[\u1820-\u18aa]")
-_IDEOGRAPH = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
+_IDEOGRAPH = late_pattern("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af]")
 _VIRAMA = 9
 """Combining class of the sign that a joiner may follow at the end of a word."""
 
@@ -398,6 +436,7 @@ def is_unspaced(word: str) -> bool:
     return _RUN.match(word) is not None
 
 
+@remembered
 def count_words(text: str) -> int:
     """Count words; `CHARS_PER_WORD` characters of a script without blanks count as one."""
     lowered = text.lower()
@@ -486,23 +525,29 @@ def code_blocks(text: str) -> list[CodeBlock]:
     return blocks
 
 
-def _fences(text: str) -> Iterator[tuple[re.Match[str], re.Match[str] | None]]:
-    """Yield the opening and the closing fence of each block; None if it is not closed.
+def _fences(text: str) -> tuple[tuple[re.Match[str], re.Match[str] | None], ...]:
+    """Return the opening and the closing fence of each block; None if it is not closed.
 
     A fence does not close a block if it is much further indented than the opening one, or within a
     docstring: examples in docstrings have fences too. If nothing else closes the block, they do,
     and so does a shorter fence than the opening one, which models write by mistake.
     """
-    fences = list(_FENCE.finditer(text)) if "```" in text or "~~~" in text else []
+    return _found_fences(text) if "```" in text or "~~~" in text else ()
+
+
+@remembered
+def _found_fences(text: str) -> tuple[tuple[re.Match[str], re.Match[str] | None], ...]:
+    found, fences = [], list(_FENCE.finditer(text))
     has_docstrings = '"""' in text or "'''" in text
     at = 0
     while at < len(fences):
         start = fences[at]
         closing = _closing(text if has_docstrings else "", fences, at)
-        yield start, None if closing is None else fences[closing]
+        found.append((start, None if closing is None else fences[closing]))
         if closing is None:
-            return
+            break
         at = closing + 1
+    return tuple(found)
 
 
 def _closing(text: str, fences: list[re.Match[str]], at: int) -> int | None:

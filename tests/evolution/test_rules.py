@@ -1,14 +1,18 @@
 """Every kind of failed evolution has its reason; unusual but good ones pass."""
 
+from dataclasses import replace
+
 import pytest
 
 from evolcoder.config.load import EliminateConfig
 from evolcoder.evolution.candidate import CandidateTask, tokenize
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm, TaskContents
 from evolcoder.evolution.parse import parse
+from evolcoder.evolution.prompts import HINTS, WHOLE_TASK_HINTS
+from evolcoder.evolution.rewriting import copies_a_hint
 from evolcoder.evolution.rules import RULES, find_violation
 from evolcoder.records import Reason, Task
-from evolcoder.text import named_language
+from evolcoder.text import named_language, words
 
 BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
 SORT = "Write a Python function that sorts a list of numbers."
@@ -249,6 +253,32 @@ def test_an_example_is_a_good_answer_of_its_own_heuristic(heuristic):
         assert found in (None, Reason.PROMPT_COPIED)
         assert (heuristic.holds is TaskContents.BAIT) == ("```" in example.answer)
         assert (heuristic.form is ExampleForm.TASK) == ("New task:" in example.answer)
+
+
+def test_each_run_of_words_of_a_hint_is_found():
+    """At the beginning, in the middle and at the end of a text, unless the parent has it."""
+    task = Task.seed(SORT, ordinal=0, language="python")
+    sorting = CandidateTask(
+        task,
+        tokenize(SORT),
+        tokenize(SORT),
+        None,
+        None,
+        False,
+        BY_NAME["specialise"],
+        EliminateConfig(),
+    )
+    hints = [hint for known in (HINTS, WHOLE_TASK_HINTS) for hint in known.values()]
+    runs = {
+        " ".join(run)
+        for h in hints
+        for run in zip(*(words(h)[at:] for at in range(5)), strict=False)
+    }
+    for run in sorted(run for run in runs if "time" not in run.split()):
+        for text in (f"{run} today", f"Sort a list {run} today", f"Sort a list {run}"):
+            for parent, found in ((SORT, True), (f"{SORT} {run}", False)):
+                candidate = replace(sorting, before=tokenize(parent), after=tokenize(text))
+                assert (copies_a_hint(candidate) is not None) == found, (run, text)
 
 
 def test_every_rule_is_listed_once():

@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from evolcoder.errors import ConfigError, RunFolderError
-from evolcoder.exports.formats import FORMATS, LINEAGE, TRAINER_FILE
+from evolcoder.exports.formats import DERIVED, FORMATS, LINEAGE, TRAINER_FILE, lineage
 from evolcoder.exports.write import PARQUET_ROWS, RowCounts, card, export
 from evolcoder.sandbox.base import Layer
 from groups import first_quick, sampled
@@ -53,6 +53,24 @@ def test_each_format_has_a_folder_with_all_that_goes_with_it(rows, facts, tmp_pa
         extra = {TRAINER_FILE} if FORMATS[name].trainer_body else set()
         stanzas = {"dataset_info.json", "axolotl.yaml"}
         assert found == {FORMATS[name].file, "README.md", *stanzas, *extra}
+
+
+def test_rows_are_read_once_for_all_formats_that_are_not_derived(rows, facts, tmp_path):
+    """Each derived format reads its own rows; the bytes are those of an export of one format."""
+    asked = []
+
+    def counted(name):
+        asked.append(name)
+        return rows()
+
+    export(counted, ALL, tmp_path / "all", facts)
+    assert asked == [
+        next(name for name in ALL if name not in DERIVED),
+        *sorted(DERIVED, key=ALL.index),
+    ]
+    for name in ALL:
+        export(lambda _: rows(), [name], tmp_path / "single", facts)
+    assert digests(tmp_path / "all") == digests(tmp_path / "single")
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -218,7 +236,8 @@ def test_parquet_without_pyarrow_names_the_extra(rows, facts, monkeypatch, tmp_p
 @pytest.fixture
 def tally(rows):
     counted = RowCounts()
-    list(counted.counting(rows()))
+    for row in rows():
+        counted.add(row, lineage(row))
     return counted
 
 
@@ -226,9 +245,8 @@ def head_of(text):
     return yaml.safe_load(text.split("---\n")[1])
 
 
-def test_rows_are_counted_as_they_go_by(rows, tally):
-    """Rounds add up to all rows and heuristics to the evolved ones; rows are passed through."""
-    assert list(RowCounts().counting(rows())) == list(rows())
+def test_rows_are_counted(tally):
+    """Rounds add up to all rows and heuristics to the evolved ones."""
     assert tally.rows == 6
     assert tally.rounds == {"seeds": 3, "round 1": 3}
     assert tally.heuristics == {"constraints": 3}

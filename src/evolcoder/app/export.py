@@ -14,7 +14,7 @@ from evolcoder.app import provenance
 from evolcoder.config.load import Config, ExportFormat
 from evolcoder.engine.hub import upload_dataset
 from evolcoder.errors import UserError
-from evolcoder.exports.formats import ended_in_error
+from evolcoder.exports.formats import DERIVED, ended_in_error
 from evolcoder.exports.write import CardFacts, Exported, ModelUsed, export
 from evolcoder.records import Row
 from evolcoder.storage.run_store import RunStore
@@ -22,16 +22,15 @@ from evolcoder.storage.stats import SEEDS_META, SeedsFacts, checks_of, funnel, p
 from evolcoder.text import without_logins
 
 _UNKNOWN: dict[str, Any] = {"command": "", "models": [], "versions": {}}
-DERIVED: frozenset[ExportFormat] = frozenset({"preference", "infill", "repair"})
-"""Formats whose rows are derived from verification results."""
-
-
 NEEDS: Mapping[ExportFormat, tuple[str, str]] = {
     "preference": ("tests", "no task has a response that passes its tests and one that fails"),
     "infill": ("runs", "no Python program that ran has a span to remove"),
     "repair": ("tests", "no row's tests detected a fault"),
 }
 """Check that a derived format needs, and why it may have no rows with it."""
+
+
+_ANY_ERROR = "SELECT EXISTS (SELECT 1 FROM verdicts WHERE check_name = 'runs' AND kind = 'error')"
 
 
 def write(store: RunStore, config: Config) -> list[Exported]:
@@ -100,9 +99,11 @@ def _exportable(store: RunStore, config: Config) -> Iterator[Row]:
 
 
 def _left_out(store: RunStore, config: Config) -> str:
+    if config.export.failing or not store.db.number(_ANY_ERROR):
+        return ""
     first = 0 if config.export.include_seeds else 1
     rows = store.rows(min_round=first, limit=config.budget.target)
-    n_failing = 0 if config.export.failing else sum(map(ended_in_error, rows))
+    n_failing = sum(map(ended_in_error, rows))
     if not n_failing:
         return ""
     are = "row whose program ends" if n_failing == 1 else "rows whose programs end"

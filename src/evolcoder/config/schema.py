@@ -90,7 +90,7 @@ def fill_references(value: str, variables: Mapping[str, str]) -> str:
 class Section(BaseModel):
     """Base class of sections: frozen, unknown keys refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 ColumnName = Literal[

@@ -17,6 +17,7 @@ from collections.abc import Callable
 
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.openai_schema import count_prompt_characters, estimate_tokens
+from evolcoder.text import late_pattern, remembered
 
 MIN_TOKENS = 50
 """Prompts that need fewer tokens are not checked."""
@@ -24,7 +25,7 @@ CUT_SHARE = 0.7
 """A prompt is cut if fewer than this share of the tokens that it needs was counted."""
 _CHARACTERS_PER_TOKEN = 20
 """No tokenizer known to us packs more of a text without spaces into a token."""
-_CJK = re.compile("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_CJK = late_pattern("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CJK_PER_TOKEN = 3
 _BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
 """What `str.split` splits ASCII texts at."""
@@ -86,14 +87,15 @@ class AnswerChecks:
 
 def _most_words(request: Request) -> float:
     """Return an upper bound of `least_tokens` that costs a tenth of it; infinite if none is."""
-    n = 0
-    for message in request.messages:
-        text = message.content
-        if not text.isascii():
-            return math.inf
-        n_blanks = sum(map(text.count, _BLANKS))
-        n += max(n_blanks + 1, len(text) // _CHARACTERS_PER_TOKEN)
-    return n
+    return sum([_most_words_of(message.content) for message in request.messages])
+
+
+@remembered
+def _most_words_of(text: str) -> float:
+    if not text.isascii():
+        return math.inf
+    n_blanks = sum(map(text.count, _BLANKS))
+    return max(n_blanks + 1, len(text) // _CHARACTERS_PER_TOKEN)
 
 
 def least_tokens(request: Request) -> int:

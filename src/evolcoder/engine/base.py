@@ -52,6 +52,8 @@ def normalize_finish(word: str) -> str:
 
     Case, and characters other than letters, do not count.
     """
+    if word in _WORDS:
+        return word
     return _OURS.get(_NO_LETTERS.sub("", word.lower()), word)
 
 
@@ -140,16 +142,13 @@ class Completion:
         some servers omit the word for whole answers. Nothing at all does not.
         """
         parts = thinking.split(clean(text), opened=not reasoning)
-        found = dict.fromkeys(part.strip() for part in (clean(reasoning), parts.reasoning))
+        thought = clean(reasoning)
+        if parts.reasoning:
+            found = dict.fromkeys(part.strip() for part in (thought, parts.reasoning))
+            thought = "\n\n".join(filter(None, found))
         if finish is None:
             finish = STOP if parts.answer.strip() else MISSING
-        return cls(
-            parts.answer,
-            "\n\n".join(filter(None, found)) if parts.reasoning else clean(reasoning),
-            clean(normalize_finish(finish)),
-            sent,
-            received,
-        )
+        return cls(parts.answer, thought, clean(normalize_finish(finish)), sent, received)
 
     @property
     def is_truncated(self) -> bool:

@@ -317,5 +317,8 @@ class _Reservation:
 
 def max_prompt_tokens(request: Request) -> int:
     """Return an upper bound of the tokens of a prompt."""
-    length = sum(len(m.content.encode("utf-8", "surrogatepass")) for m in request.messages)
+    length = 0
+    for message in request.messages:
+        text = message.content
+        length += len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     return length // BYTES_PER_TOKEN + TOKENS_PER_MESSAGE * len(request.messages)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +90,7 @@ class CompletionCache:
         self._recent[key] = completion
         if len(self._recent) > RECENT:
             del self._recent[next(iter(self._recent))]
-        self._db.write(_INSERT, (key, *(getattr(completion, name) for name in _COLUMNS)))
+        self._db.write(_INSERT, (key, *_columns_of(completion)))
 
     def flush(self) -> None:
         """Wait until everything queued is committed."""
@@ -98,6 +99,9 @@ class CompletionCache:
     def close(self) -> None:
         """Commit and close the file."""
         self._db.close()
+
+
+_columns_of = attrgetter(*_COLUMNS)
 
 
 def _completion_from(columns: Sequence[Any]) -> Completion:

@@ -111,7 +111,9 @@ class EvidenceEngine:
 
     async def complete(self, request: Request) -> Completion:
         """Answer one request; raises an EngineError whose `fault` is known, or ModelError."""
-        extras = f"{request.extra_body}{request.headers}"
+        extras = ""
+        if request.extra_body or request.headers:
+            extras = f"{request.extra_body}{request.headers}"
         key = (request.model, request.sampling, request.is_raw, extras)
         if (evidence := self._evidence.get(key)) is None:
             evidence = self._evidence[key] = _Evidence(answered=self._has_answered)

@@ -209,11 +209,12 @@ class OpenAIEngine:
             return RequestFault(
                 "an invalid completion", got, RetryClass.SERVER_ERROR, possibly_billed=True
             )
-        masked = self._endpoint.masked
-        return replace(
-            parsed, text=masked(parsed.text), reasoning=masked(parsed.reasoning),
-            finish=masked(parsed.finish), model=masked(parsed.model),
-        )  # fmt: skip
+        shown = (parsed.text, parsed.reasoning, parsed.finish, parsed.model)
+        masked = tuple(map(self._endpoint.masked, shown))
+        if masked == shown:
+            return parsed
+        text, reasoning, finish, model = masked
+        return replace(parsed, text=text, reasoning=reasoning, finish=finish, model=model)
 
     def _masked(self, answer: HttpAnswer) -> HttpAnswer:
         """Remove keys before truncation: a truncated key would no longer be found."""

@@ -8,7 +8,7 @@ b'{"model":"m","messages":[{"role":"user","content":"hi"}],"temperature":0.0,...
 
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -16,7 +16,7 @@ import orjson
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.prices import read_usage
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
-from evolcoder.text import clean, one_line
+from evolcoder.text import clean, late_pattern, one_line, remembered
 
 SUBSTITUTES = {
     "max_tokens": "max_completion_tokens",
@@ -49,7 +49,7 @@ _NOT_SUPPORTED = (
     r"|not (?:permitted|allowed|supported)|(?:does not|doesn't) support)"
 )
 _REJECTIONS = {
-    name: re.compile(
+    name: late_pattern(
         rf"\b{name}\b.{{0,60}}{_NOT_SUPPORTED}|{_NOT_SUPPORTED}.{{0,60}}\b{name}\b",
         re.IGNORECASE | re.DOTALL,
     )
@@ -137,13 +137,11 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         sent=usage.prompt or estimate_tokens(count_prompt_characters(request)),
         received=usage.received or estimate_tokens(len(text) + len(reasoning)),
     )
-    return replace(
-        completion,
-        cached_tokens=usage.cached,
-        cache_write_tokens=usage.cache_writes,
-        reasoning_tokens=usage.reasoning,
-        model=_model_name(data),
-    )
+    c = completion
+    return Completion(
+        c.text, c.reasoning, c.finish, c.prompt_tokens, c.completion_tokens,
+        usage.cached, usage.cache_writes, usage.reasoning, _model_name(data),
+    )  # fmt: skip
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -239,8 +237,10 @@ def _text(value: object) -> str:
 
 def _reasoning(message: dict[str, Any]) -> str:
     """Return the thinking that a server split off: in a field, or in parts of the content."""
-    given = (_thoughts(message.get(field)) for field in THINKING_FIELDS)
-    found = next(filter(None, given), "")
+    found = ""
+    for field in THINKING_FIELDS:
+        if field in message and (found := _thoughts(message[field])):
+            break
     content = message.get("content")
     if found or not isinstance(content, list):
         return found
@@ -273,7 +273,12 @@ def _finish(value: object) -> str | None:
 def _model_name(data: dict[str, Any]) -> str:
     """Return the name of the model that answered on one line, or an empty string."""
     name = data.get("model") or data.get("modelVersion")
-    return one_line(clean(name), MAX_MODEL_CHARS) if isinstance(name, str) else ""
+    return _shown_name(name) if isinstance(name, str) else ""
+
+
+@remembered
+def _shown_name(name: str) -> str:
+    return one_line(clean(name), MAX_MODEL_CHARS)
 
 
 def _refused_parameter(message: str, named: str, code: str) -> str | None:

@@ -119,11 +119,9 @@ def cost_of(price: Price, counts: TokenCounts) -> float:
 
 def worst_cost(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
     """Return the cost in US dollars if every token is of the dearest kind."""
-    dearest = Price(
-        input=max(price.input, price.cached_input or 0.0, price.cache_write or 0.0),
-        output=max(price.output, price.reasoning or 0.0),
-    )
-    return usd(dearest, prompt_tokens, completion_tokens)
+    dearest_input = max(price.input, price.cached_input or 0.0, price.cache_write or 0.0)
+    dearest_output = max(price.output, price.reasoning or 0.0)
+    return (dearest_input * prompt_tokens + dearest_output * completion_tokens) / 1e6
 
 
 def price_dates(config: Config) -> str:

@@ -21,8 +21,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -212,14 +211,19 @@ class Listener(Protocol):
 _listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
 
 
-@contextmanager
-def listening(listener: Listener) -> Iterator[None]:
-    """Report the unanswered tries of this block to a listener."""
-    token = _listener.set(listener)
-    try:
-        yield
-    finally:
-        _listener.reset(token)
+class listening:  # noqa: N801 - used like a function; each request passes here
+    """Report the unanswered tries of a block to a listener."""
+
+    __slots__ = ("_listener", "_token")
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+
+    def __enter__(self) -> None:
+        self._token = _listener.set(self._listener)
+
+    def __exit__(self, *_: object) -> None:
+        _listener.reset(self._token)
 
 
 async def watched(attempt: Awaitable[T | RequestFault]) -> T | RequestFault:

@@ -79,7 +79,10 @@ class CandidateTask:
     @property
     def n_new_words(self) -> float:
         """The number of new words; pairs of characters of an unspaced script count less."""
-        return sum(PAIR_WEIGHT if is_unspaced(word) else 1 for word in self.new_words)
+        new = self.new_words
+        if "".join(new).isascii():
+            return len(new)
+        return sum(PAIR_WEIGHT if is_unspaced(word) else 1 for word in new)
 
     @property
     def new_words(self) -> frozenset[str]:

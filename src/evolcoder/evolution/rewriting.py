@@ -208,6 +208,7 @@ _HINT_RUNS = frozenset(
     if "time" not in (run := split[at : at + N_HINT_WORDS])
 )
 """Runs without those about bounds, which there are few ways to word."""
+_HINT_MARKS = frozenset((run[0], run[2], run[-1]) for run in map(str.split, _HINT_RUNS))
 _SENTENCE_END = re.compile(rf"[.?!;](?=\s)|[{''.join(c for c in STOPS if not c.isascii())}]|\n")
 _MEANS = re.compile(r",? by (?:simply |first )?\w{2,20}ing\b[^.\n]{0,60}", re.IGNORECASE)
 
@@ -240,6 +241,8 @@ def shortens(candidate: CandidateTask) -> RuleViolation | None:
 def copies_a_hint(candidate: CandidateTask) -> RuleViolation | None:
     """Find words of a hint, which small models repeat as a requirement of the task."""
     split = candidate.after.words
+    if _HINT_MARKS.isdisjoint(zip(split, split[2:], split[N_HINT_WORDS - 1 :], strict=False)):
+        return None
     for at in range(len(split) - N_HINT_WORDS + 1):
         run = " ".join(split[at : at + N_HINT_WORDS])
         if run in _HINT_RUNS and run not in candidate.before.padded_words:

@@ -10,6 +10,7 @@ paper does; small ones lose or paraphrase what a task asks for, and do better wi
 import re
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from evolcoder.config.load import EvolveConfig
 from evolcoder.engine.answer_checks import plain_name
@@ -96,6 +97,7 @@ _HOSTED = re.compile(
 """Names of hosted models, all of which are larger than 7B or as able."""
 
 
+@lru_cache(maxsize=64)
 def size_in_name(name: str) -> float | None:
     """Return the billions of parameters that a model's name states; None if none, or several.
 

@@ -175,6 +175,8 @@ _LACKS_NAME = ("NameError", "ReferenceError")
 
 def verified_level(row: Row) -> str:
     """Say what verification showed of a row's response, and how many answers agreed with it."""
+    if not row.verdicts:
+        return "not checked"
     found = {verdict.check: verdict for verdict in row.verdicts}
     agreement = found.get(Check.AGREEMENT)
     level = _level_of_checks(row, found)
@@ -220,7 +222,9 @@ def ended_in_error(row: Row) -> bool:
 
 
 def _verdicts(row: Row) -> Columns:
-    """Return the verification columns."""
+    """Return the verification columns, not to be changed."""
+    if not row.verdicts:
+        return _NO_VERDICTS
     kinds = {verdict.check: verdict.kind for verdict in row.verdicts}
     scores = {verdict.check: verdict.score for verdict in row.verdicts}
     return {
@@ -232,6 +236,12 @@ def _verdicts(row: Row) -> Columns:
         "difficulty": kinds.get(Check.DIFFICULTY, ""),
         "pass_rate": scores.get(Check.DIFFICULTY) or 0.0,
     }
+
+
+_NO_VERDICTS: Columns = {
+    "runs": "", "tests": "", "tests_strength": 0.0, "bait": "", "bound": "", "difficulty": "",
+    "pass_rate": 0.0,
+}  # fmt: skip
 
 
 def _usage(who: str, verb: str, made: Usage | None) -> Columns:
@@ -331,6 +341,9 @@ _AXOLOTL_CHAT: Columns = {
 }  # fmt: skip
 TRAINER_FILE = "trainers.jsonl"
 """File for LLaMA-Factory and axolotl, if they do not load the data file."""
+
+DERIVED: frozenset[ExportFormat] = frozenset({"preference", "infill", "repair"})
+"""Formats whose rows are derived from verification results."""
 
 FORMATS: dict[ExportFormat, Format] = {
     "alpaca": Format(

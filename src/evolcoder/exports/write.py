@@ -1,8 +1,8 @@
 """Writes a training set in several formats, with data set cards and configs for trainers.
 
-Rows are streamed, one pass per format. Files are written atomically, and the same rows and facts
-give the same bytes. An existing export is overwritten file by file; links out of it are not
-followed. The caller selects and orders the rows.
+Rows are streamed, in one pass for all formats whose rows are not derived. Files are written
+atomically, and the same rows and facts give the same bytes. An existing export is overwritten file
+by file; links out of it are not followed. The caller selects and orders the rows.
 
     <out>/<format>/data.json, data.jsonl or data.parquet
     <out>/<format>/validation.json, …    the rows of some lineages, if `validation` is set
@@ -23,8 +23,8 @@ PosixPath('runs/x/export/messages/data.jsonl')
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
@@ -33,7 +33,16 @@ import yaml
 
 from evolcoder.config.load import ExportConfig, ExportFormat
 from evolcoder.errors import ConfigError, RunFolderError
-from evolcoder.exports.formats import BODY, FORMATS, LINEAGE, TRAINER_FILE, Columns, Format, lineage
+from evolcoder.exports.formats import (
+    BODY,
+    DERIVED,
+    FORMATS,
+    LINEAGE,
+    TRAINER_FILE,
+    Columns,
+    Format,
+    lineage,
+)
 from evolcoder.ids import content_id
 from evolcoder.records import Row
 from evolcoder.sandbox.base import missing_from
@@ -107,16 +116,14 @@ class RowCounts:
         """Rows counted."""
         return self.rounds.total()
 
-    def counting(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """Yield the rows and count them."""
-        for row in rows:
-            task = row.task
-            self.rounds[f"round {task.round}" if task.round else "seeds"] += 1
-            self.languages[task.language or "none named"] += 1
-            self.verified[str(lineage(row)["verified"])] += 1
-            if task.heuristic:
-                self.heuristics[task.heuristic] += 1
-            yield row
+    def add(self, row: Row, own: Columns) -> None:
+        """Count a row with these lineage columns."""
+        task = row.task
+        self.rounds[f"round {task.round}" if task.round else "seeds"] += 1
+        self.languages[task.language or "none named"] += 1
+        self.verified[str(own["verified"])] += 1
+        if task.heuristic:
+            self.heuristics[task.heuristic] += 1
 
 
 def card(
@@ -235,6 +242,8 @@ def _code(command: str) -> str:
 
 PARQUET_ROWS = 1000
 """Rows per Parquet batch and row group."""
+Sink = Callable[[Columns], object]
+"""Writes one row."""
 VALIDATION = "validation"
 """Name of the second split and of its file."""
 _AXOLOTL_HEAD = (
@@ -265,18 +274,26 @@ def export(
 ) -> list[Exported]:
     """Write every format to its own folder in `out`.
 
-    `rows` is called for each format, several times if `options.validation` splits them. Links must
-    not lead out of `out`, or of the run that contains it.
+    `rows` is called with the first of the formats that are not derived, for all of these, and with
+    each derived one; twice if `options.validation` splits them. Links must not lead out of `out`,
+    or of the run that contains it.
     """
     options = options or ExportConfig()
     inside = atomic.boundary(out) or out
-    held = _held_lineages(rows, formats, options.validation)
-    written = []
+    outs = {}
     for name in formats:
         atomic.make_folder(out / name, inside=inside, error=RunFolderError)
-        folder = _Out(out / name, inside)
-        written.append(_export_one(name, rows, folder, facts, options, held))
-    return written
+        outs[name] = _Out(out / name, inside)
+    groups = [[name for name in outs if name not in DERIVED]]
+    groups += [[name] for name in outs if name in DERIVED]
+    groups = [group for group in groups if group]
+    held = _held_lineages(rows, [group[0] for group in groups], options.validation)
+    written: dict[ExportFormat, Exported] = {}
+    for group in groups:
+        written |= _export_group({name: outs[name] for name in group}, rows(group[0]), facts, held)
+        for name in group:
+            _write_trainer_configs(outs[name], written[name], options.name)
+    return [written[name] for name in formats]
 
 
 def root_of(row: Row) -> str:
@@ -317,61 +334,84 @@ class _Out:
         for path in self.folder.glob(f"{VALIDATION}[.-]*"):
             path.unlink()
 
-    def data(
-        self,
-        name: str,
-        columns: Callable[[Row], Columns],
-        rows: Iterable[Row],
-        format: Format,
-    ) -> None:
-        """Write rows into a file, in the file format of its suffix."""
+    @contextmanager
+    def data(self, name: str, format: Format) -> Iterator[Sink]:
+        """Open a data file, in the file format of its suffix."""
         path = self.folder / name
-        with atomic.open_binary(path, inside=self.inside, error=RunFolderError) as file:
-            _WRITERS[path.suffix]((columns(row) for row in rows), file, format)
+        with (
+            atomic.open_binary(path, inside=self.inside, error=RunFolderError) as file,
+            _SINKS[path.suffix](file, format) as sink,
+        ):
+            yield sink
 
 
-def _export_one(
-    name: ExportFormat,
-    rows: Callable[[ExportFormat], Iterable[Row]],
-    out: _Out,
+class _DataFiles:
+    """The open data files of one format, by split."""
+
+    def __init__(self, format: Format, out: _Out, stack: ExitStack, *, with_held: bool) -> None:
+        self._format = format
+        names = [format.file, _validation(format.file)] if with_held else [format.file]
+        self._data = [stack.enter_context(out.data(name, format)) for name in names]
+        self._trainers: list[Sink] = []
+        if format.trainer_body is not None:
+            trainers = [TRAINER_FILE, f"{VALIDATION}-{TRAINER_FILE}"][: len(names)]
+            self._trainers = [stack.enter_context(out.data(name, format)) for name in trainers]
+
+    def add(self, row: Row, own: Columns, *, is_held: bool) -> None:
+        """Write a row with these lineage columns into the files of its split."""
+        self._data[is_held]({**self._format.body(row), **own})
+        if self._format.trainer_body is not None:
+            self._trainers[is_held](self._format.trainer_body(row))
+
+
+def _validation(file: str) -> str:
+    return f"{VALIDATION}{Path(file).suffix}"
+
+
+def _export_group(
+    outs: Mapping[ExportFormat, _Out],
+    rows: Iterable[Row],
     facts: CardFacts,
-    options: ExportConfig,
     held: frozenset[str],
-) -> Exported:
-    format, counts = FORMATS[name], RowCounts()
-    kept = _part_of(rows(name), held, is_held=False)
-    out.data(format.file, format.columns, counts.counting(kept), format)
-    counts_held = RowCounts()
-    splits = [("train", format.file)]
-    out.forget_validation()
-    if held:
-        file = f"{VALIDATION}{Path(format.file).suffix}"
-        chosen = _part_of(rows(name), held, is_held=True)
-        out.data(file, format.columns, counts_held.counting(chosen), format)
-        if counts_held.rows:
-            splits.append((VALIDATION, file))
-        else:  # an empty file has no columns for loaders
+) -> dict[ExportFormat, Exported]:
+    """Write the same rows in several formats, with their cards."""
+    counts = (RowCounts(), RowCounts())
+    with_held = bool(held)
+    with ExitStack() as stack:
+        files = [
+            _DataFiles(FORMATS[name], out, stack, with_held=with_held) for name, out in outs.items()
+        ]
+        for row in rows:
+            is_held = with_held and root_of(row) in held
+            own = lineage(row)
+            counts[is_held].add(row, own)
+            for one in files:
+                one.add(row, own, is_held=is_held)
+    n_rows, n_held = (one.rows for one in counts)
+    for name, out in outs.items():
+        if not n_held:  # an empty file has no columns for loaders
             out.forget_validation()
-    out.write("README.md", card(facts, format, counts, splits, counts_held))
-    files = dict(splits)
-    if format.trainer_body is not None:
-        files = dict(zip(files, (TRAINER_FILE, f"{VALIDATION}-{TRAINER_FILE}"), strict=False))
-        for split, file in files.items():
-            is_held = split == VALIDATION
-            part = _part_of(rows(name), held, is_held=is_held)
-            out.data(file, format.trainer_body, part, format)
-    _write_trainer_configs(out, format, files, dict(splits), options.name)
-    return Exported(name, out.folder / format.file, counts.rows, counts_held.rows)
+        out.write(
+            "README.md", card(facts, FORMATS[name], counts[0], _splits(name, n_held), counts[1])
+        )
+    return {
+        name: Exported(name, out.folder / FORMATS[name].file, n_rows, n_held)
+        for name, out in outs.items()
+    }
 
 
-def _part_of(rows: Iterable[Row], held: frozenset[str], *, is_held: bool) -> Iterator[Row]:
-    return (row for row in rows if (root_of(row) in held) == is_held)
+def _splits(name: ExportFormat, n_held: int) -> list[tuple[str, str]]:
+    """Return the splits of a format with their files."""
+    file = FORMATS[name].file
+    return [("train", file), (VALIDATION, _validation(file))][: 2 if n_held else 1]
 
 
-def _write_trainer_configs(
-    out: _Out, format: Format, files: Mapping[str, str], data: Mapping[str, str], name: str
-) -> None:
+def _write_trainer_configs(out: _Out, written: Exported, name: str) -> None:
     """Write the descriptions for LLaMA-Factory and axolotl of each split's file."""
+    format, data = FORMATS[written.format], dict(_splits(written.format, written.n_validation))
+    files = data
+    if format.trainer_body is not None:
+        files = dict(zip(data, (TRAINER_FILE, f"{VALIDATION}-{TRAINER_FILE}"), strict=False))
     entries: dict[str, Columns] = {}
     stanza: Columns = dict(format.axolotl_settings)
     for split, file in files.items():
@@ -388,21 +428,28 @@ def _write_trainer_configs(
     out.write("axolotl.yaml", _AXOLOTL_HEAD + yaml.safe_dump(stanza, sort_keys=False))
 
 
-def _write_lines(lines: Iterable[Columns], file: BinaryIO, _: Format) -> None:
-    for line in lines:
-        file.write(orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+@contextmanager
+def _lines(file: BinaryIO, _: Format) -> Iterator[Sink]:
+    """Write JSON, one row per line."""
+    yield lambda row: file.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
 
 
-def _write_array(lines: Iterable[Columns], file: BinaryIO, _: Format) -> None:
+@contextmanager
+def _array(file: BinaryIO, _: Format) -> Iterator[Sink]:
     """Write a JSON array with one row per line."""
     separator = b"[\n"
-    for line in lines:
-        file.write(separator + orjson.dumps(line))
+
+    def add(row: Columns) -> None:
+        nonlocal separator
+        file.write(separator + orjson.dumps(row))
         separator = b",\n"
+
+    yield add
     file.write(b"\n]\n" if separator == b",\n" else b"[]\n")
 
 
-def _write_parquet(lines: Iterable[Columns], file: BinaryIO, format: Format) -> None:
+@contextmanager
+def _parquet(file: BinaryIO, format: Format) -> Iterator[Sink]:
     try:
         import pyarrow as pa  # noqa: PLC0415 - heavy, and only some need it
         from pyarrow import parquet  # noqa: PLC0415
@@ -413,10 +460,21 @@ def _write_parquet(lines: Iterable[Columns], file: BinaryIO, format: Format) -> 
         ) from error
     types = {str: pa.string(), int: pa.int64(), float: pa.float64()}
     schema = pa.schema([(name, types[type(value)]) for name, value in format.shape().items()])
-    remaining = iter(lines)
+    batch: list[Columns] = []
     with parquet.ParquetWriter(file, schema, compression="zstd") as writer:
-        while batch := list(islice(remaining, PARQUET_ROWS)):
+
+        def write() -> None:
             writer.write_table(pa.Table.from_pylist(batch, schema=schema))
+            batch.clear()
+
+        def add(row: Columns) -> None:
+            batch.append(row)
+            if len(batch) == PARQUET_ROWS:
+                write()
+
+        yield add
+        if batch:
+            write()
 
 
-_WRITERS = {".jsonl": _write_lines, ".json": _write_array, ".parquet": _write_parquet}
+_SINKS = {".jsonl": _lines, ".json": _array, ".parquet": _parquet}

@@ -16,6 +16,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
@@ -298,13 +299,18 @@ def _grouped(rows: Iterable[Statement]) -> Iterator[tuple[str, list[Sequence[obj
     """
     appended: dict[str, list[Sequence[object]]] = {}
     for sql, values in rows:
-        if _APPENDS.fullmatch(sql):
+        if _appends(sql):
             appended.setdefault(sql, []).append(values)
         else:
             yield from appended.items()
             appended = {}
             yield sql, [values]
     yield from appended.items()
+
+
+@lru_cache(maxsize=256)
+def _appends(sql: str) -> bool:
+    return _APPENDS.fullmatch(sql) is not None
 
 
 _APPENDS = re.compile(r"INSERT (?:OR IGNORE )?INTO \w+ VALUES ?\([?, ]+\)")

@@ -17,7 +17,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import chain, groupby
 from operator import attrgetter
 from pathlib import Path
@@ -570,22 +570,32 @@ def _kept(response: Response) -> Statement:
 
 
 def _insert(table: str, values: tuple[object, ...]) -> Statement:
-    return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * len(values))})", values
+    return _insert_sql(table, len(values)), values
 
 
-def _made_from(columns: Sequence[Any]) -> Usage | None:
+@lru_cache(maxsize=64)
+def _insert_sql(table: str, n: int) -> str:
+    return f"INSERT OR IGNORE INTO {table} VALUES ({','.join('?' * n)})"
+
+
+def _made_from(columns: Sequence[Any], answered: Sequence[Any]) -> Usage | None:
     if columns[0] is None:
         return None
     if None in columns:
         raise ValueError(f"the token counts of {columns[0]} are incomplete")
-    return Usage(*columns)
+    (model,) = _ANSWERED.validate(answered)
+    return Usage(*columns, model or "")
 
 
-def task_from(columns: Sequence[Any]) -> Task:
-    """Decode a task."""
+_UNKNOWN = (None,)
+"""The column of the model that answered where it is not read."""
+
+
+def task_from(columns: Sequence[Any], answered: Sequence[Any] = _UNKNOWN) -> Task:
+    """Decode a task; `answered` has the name of the model that answered, if it is known."""
     _TASK.validate(columns)
     id, instruction, round, ordinal, root, parent, heuristic, language = columns[:8]
-    made = _made_from(columns[8:12])
+    made = _made_from(columns[8:12], answered)
     return Task(id, instruction, round, ordinal, root, parent, heuristic, language, made)
 
 
@@ -593,17 +603,18 @@ def drop_from(columns: Sequence[Any]) -> Drop:
     """Decode a drop."""
     _DROP.validate(columns)
     stage, reason, subject, round, ordinal, heuristic, seen, detail = columns[:8]
-    made = _made_from(columns[8:12])
+    made = _made_from(columns[8:12], _UNKNOWN)
     return Drop(
         Stage(stage), Reason(reason), subject, round, ordinal, heuristic, seen, detail, made
     )
 
 
-def response_from(columns: Sequence[Any]) -> Response:
-    """Decode a response."""
+def response_from(columns: Sequence[Any], answered: Sequence[Any] = _UNKNOWN) -> Response:
+    """Decode a response; `answered` as for a task."""
     _RESPONSE.validate(columns)
     id, task, round, ordinal, text, reasoning = columns[:6]
-    return Response(id, task, round, ordinal, text, reasoning, _made_from(columns[6:10]))
+    made = _made_from(columns[6:10], answered)
+    return Response(id, task, round, ordinal, text, reasoning, made)
 
 
 def answer_from(columns: Sequence[Any]) -> ResponseCandidate:
@@ -643,12 +654,10 @@ class _RoundVerdicts:
 
 
 def _row_from(columns: Sequence[Any], *, verdicts: _RoundVerdicts) -> Row:
-    response = response_from(columns[12:22])
+    response = response_from(columns[12:22], columns[25:26])
     if columns[0] is None:
         raise ValueError(f"the task of response {response.id} is missing")
-    task = task_from(columns[:12])
-    task = _with_answered(task, columns[24:25])
-    response = _with_answered(response, columns[25:26])
+    task = task_from(columns[:12], columns[24:25])
     parent, round = _PARENT.validate(columns[22:24])
     if task.parent is not None and (round is None or round >= task.round):
         # Requiring an earlier round rules out cycles.

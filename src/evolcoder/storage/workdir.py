@@ -52,7 +52,7 @@ PROVENANCE_META = "provenance"
 class FolderFacts(BaseModel):
     """Base of schemas for facts: required fields of a fact, which may have more."""
 
-    model_config = ConfigDict(strict=True, extra="allow")
+    model_config = ConfigDict(strict=True, extra="allow", defer_build=True)
 
 
 class _InFlight(RootModel[dict[str, tuple[_Count, _Tokens, _Tokens]]]):
