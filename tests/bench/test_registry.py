@@ -17,6 +17,12 @@ SOME = [
     "ds1000-insertion",
     "humaneval-java",
     "mbpp-go",
+    "humanevalfix-py",
+    "humanevalfixdocs-rs",
+    "humanevalsynthesize-go",
+    "humanevalsynthesize-java",
+    "humanevalexplain-cpp",
+    "humanevalexplain-js",
 ]
 
 

@@ -150,7 +150,7 @@ def _print_generated(
         output.print_json({"folder": str(plan.folder), "samples": counts}, indent=1)
     else:
         for name, n in counts.items():
-            print(f"{name:<18}{n:>7} samples, not graded")
+            print(f"{f'{name} ':<18}{n:>7} samples, not graded")
         print(f"stored in {plan.folder}; to grade them, run the same command without --no-grade")
     if limit is not None:
         raise limit
@@ -186,9 +186,9 @@ def _show_results(
 
 def _show_result(result: BenchmarkResult) -> None:
     if result.withheld:
-        print(f"{result.bench:<18}no score: {result.withheld}")
+        print(f"{f'{result.bench} ':<18}no score: {result.withheld}")
     for score in result.scores:
-        print(f"{result.bench:<18}{_row(f'pass@{score.k}', score)}")
+        print(f"{f'{result.bench} ':<18}{_row(f'pass@{score.k}', score)}")
     for group in result.groups:
         print(f"{'':<18}{_row(_title(group), group.score)}")
     if result.n_samples:

@@ -26,12 +26,15 @@ def main(args: argparse.Namespace) -> int:
     if args.model or args.samples or args.compare:
         raise ConfigError("--check only checks benchmarks; it takes no model and no samples")
     options = EvaluationOptions.of(vars(args))
-    found = run_cancellable(_check(open_benches(options), options))
+    benches = open_benches(options)
+    found = run_cancellable(_check(benches, options))
     if args.json:
         output.print_json(found, indent=1)
     else:
-        for name, faults in found.items():
-            print(f"{name:<18}{_faults_text(faults)}")
+        for bench in benches:
+            print(f"{f'{bench.name} ':<18}{_faults_text(found[bench.name])}")
+            for line in _left_out(bench, options):
+                print(f"  {line}")
     return 1 if any(found.values()) and not args.partial else 0
 
 
@@ -53,6 +56,16 @@ async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str,
                 )
             found[bench.name] = {**known_failures, **faults}
     return found
+
+
+def _left_out(bench: Bench, args: EvaluationOptions) -> list[str]:
+    """Name the problems that are not checked, one line per reason."""
+    known = problem_checks.failing_references(bench, args.packages)
+    return [
+        f"{sum(why == one for one in known.values())} left out, {why}: "
+        + ", ".join(problem for problem, one in known.items() if one == why)
+        for why in dict.fromkeys(known.values())
+    ]
 
 
 def _faults_text(faults: dict[str, str]) -> str:

@@ -139,7 +139,9 @@ class ProblemTest:
         elif isinstance(checks, AssertChecks):
             asserts = AssertTest.of(checks.entry_points, checks.test_source, check=checks.check)
         elif isinstance(checks, ProgramChecks):
-            program = ProgramTest.of(checks.language, checks.tests, measured.answers)
+            program = ProgramTest.of(
+                checks.language, checks.tests, measured.answers, checks.sealed_tests
+            )
         return cls(checks, limits, calls, asserts, program)
 
     async def grade(self, sandbox: Sandbox, program: str) -> Verdict:
@@ -400,11 +402,14 @@ SHOWN = 3
 
 
 def failing_references(bench: Bench, packages: Sequence[Path]) -> dict[str, str]:
-    """Return problem -> why its reference is known to fail with the installed libraries."""
+    """Return problem -> why it is left out: nothing can judge it, or its reference fails here."""
+    left_out = {one.id: one.left_out for one in bench.problems() if one.left_out}
     if not _needs_libraries(bench):
-        return {}
+        return left_out
     known = known_failures(installed(packages))
-    return {problem: f"their references fail here: {one.why}" for problem, one in known.items()}
+    return left_out | {
+        problem: f"their references fail here: {one.why}" for problem, one in known.items()
+    }
 
 
 def version_notes(bench: Bench, packages: Sequence[Path]) -> list[str]:
