@@ -28,7 +28,7 @@ from evolcoder.bench.base import (
 )
 from evolcoder.bench.ds1000 import warm_modules
 from evolcoder.bench.fetch import DataFolder
-from evolcoder.bench.prompts import Template, template_named
+from evolcoder.bench.prompts import EVALUATION_TEMPLATES, Template, template_named
 from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
 from evolcoder.bench.scores import PairedComparison, compare
@@ -247,7 +247,7 @@ def check_options(args: EvaluationOptions) -> None:
         raise ConfigError(f"--out {args.out}: is a file, not a folder; use another path")
     if args.samples is not None and not args.samples.exists():
         raise BenchError(f"--samples {args.samples}: file not found")
-    template_named(args.template)
+    template_named(args.template, EVALUATION_TEMPLATES)
     if args.n > 1 and args.temperature == 0 and args.model:
         raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
 
@@ -262,6 +262,8 @@ def make_plan(args: EvaluationOptions) -> EvaluationPlan:
     ]
     config = configs.load(None, [*overrides, *args.set])
     benches = open_benches(args)
+    template = template_named(args.template, EVALUATION_TEMPLATES)
+    _check_template(template, benches)
     sample_files = {b.name: _read_samples(args.samples, b) for b in benches if args.samples}
     settings = {**sample_settings(args), **_extras(config)}
     folder = args.out or _default_folder(benches, settings)
@@ -270,12 +272,22 @@ def make_plan(args: EvaluationOptions) -> EvaluationPlan:
     return EvaluationPlan(
         benches,
         sample_files,
-        template_named(args.template),
+        template,
         Sampling(args.temperature, args.top_p, args.max_tokens),
         config,
         folder,
         settings,
     )
+
+
+def _check_template(template: Template, benches: Sequence[Bench]) -> None:
+    """Raise ConfigError if a template fills a gap that a benchmark's prompts do not have."""
+    for bench in benches if template.gap else ():
+        if bench.prompt(bench.problems()[0]).after is None:
+            raise ConfigError(
+                f"--template {template.name} fills a gap, and the prompts of {bench.name} have "
+                "none; use it with infilling-single, -multi, -span or -span-light"
+            )
 
 
 def _extras(config: Config) -> dict[str, object]:

@@ -196,6 +196,8 @@ class PromptSettings:
     """Canonical name of the language."""
     stops: tuple[str, ...]
     """Stop sequences of a continuation."""
+    after: str | None = None
+    """Code after the gap that is to be filled; None if the code is continued at its end."""
     then: "Callable[[str], PromptSettings] | None" = field(default=None, repr=False)
     """Builds the next step's prompt from the answer to this one; None for the last step."""
 

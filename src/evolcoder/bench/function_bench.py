@@ -21,7 +21,13 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, cut_continuation, given_program, python_program
+from evolcoder.bench.extract import (
+    Extraction,
+    cut_continuation,
+    given_program,
+    parses,
+    python_program,
+)
 
 _FUTURE = re.compile(r"^from\s+__future__\s+import\b", re.MULTILINE)
 
@@ -83,4 +89,6 @@ def _program(prompt: str, form: PromptForm, extract: Extraction) -> str:
         ExtractedProgram.WHOLE,
     }:
         return prompt + extract.code
-    return f"{prompt}\n{extract.code}"
+    # A prompt without a description has no body either.
+    stub = prompt if parses(prompt) else f"{prompt.rstrip()}\n    pass\n"
+    return f"{stub}\n{extract.code}"

@@ -90,6 +90,9 @@ _TEST_MODULE = re.compile(r"^#\[cfg\(test\)\]\s*mod \w+ *\{", re.MULTILINE)
 _BOOST_ANY = "#include<boost/any.hpp>"
 _STANDARD_ANY = "#include<any>\nnamespace boost { using std::any; using std::any_cast; }"
 """Stands in for Boost, which the sandbox's compiler has not; two problems need no more of it."""
+_GO_HELPERS = re.compile(
+    r"(?:(?!func ).*\n)*func [^\n]*\n(?:(?!\}).*\n)*\}\n(?=[\s\S]*^func )", re.MULTILINE
+)
 _CPP_SIGNATURE = re.compile(r"^\w[^\n;]*\)\s*\{", re.MULTILINE)
 _COPIED_CHARS = 20
 """A copied line longer than this is removed from an explanation, as published."""
@@ -202,7 +205,11 @@ def _start(row: Row, language: str, task: str) -> str:
     if language == "rust":
         return _CRATES.sub("", text).replace("fn main(){}", "").lstrip("\n")
     if language == "go":
-        return text if described else f"{row['import']}\n{text.lstrip()}".lstrip("\n")
+        # Four declarations lack a function that the prompt defines and that tests call.
+        helpers = _GO_HELPERS.match(row["prompt"].removeprefix(row["import"]))
+        helper = f"{helpers[0]}\n" if helpers else ""
+        plain = f"{row['import']}\n{helper}{text.lstrip()}"
+        return text if described else plain.lstrip("\n")
     if language == "cpp" and not described:
         # One row's declaration goes on into the function's body.
         *_, last = _CPP_SIGNATURE.finditer(text)
@@ -323,7 +330,7 @@ def _explanation_prompt(row: Row, language: str, start: str) -> PromptSettings:
         return _program_prompt(wanted, found, language, start)
 
     plain = f"{code}\n{request}, in at most {limit} characters:"
-    return PromptSettings(instruction, plain, language, STOPS, then)
+    return PromptSettings(instruction, plain, language, STOPS, then=then)
 
 
 def explanation_in(answer: str, *, limit: int, code: str) -> str:
@@ -408,14 +415,11 @@ def complete_program(code: str, checks: ProgramChecks, prompt: str) -> str:
     """
     if len(code) > MAX_CHARS:
         return code
-    if checks.language != "java":
-        code = without_function(code, MAIN_FUNCTIONS.get(checks.language))
-    while (shorter := without_function(code, TEST_FUNCTIONS.get(checks.language))) != code:
-        code = shorter
     return _COMPLETED[checks.language](code, checks, prompt)
 
 
 def _complete_cpp(code: str, _: ProgramChecks, prompt: str) -> str:
+    code = without_function(code, MAIN_FUNCTIONS["cpp"])
     code = code.replace(_BOOST_ANY, "" if _STANDARD_ANY in code else _STANDARD_ANY)
     any_of_boost = _STANDARD_ANY + "\n" if _STANDARD_ANY in prompt else ""
     head = missing_head(code, prompt.replace(_STANDARD_ANY, ""))
@@ -423,18 +427,29 @@ def _complete_cpp(code: str, _: ProgramChecks, prompt: str) -> str:
 
 
 def _complete_go(code: str, checks: ProgramChecks, prompt: str) -> str:
-    given = set(go_imports(prompt))
-    body = GO_IMPORTS.sub("", GO_PACKAGE.sub("", code)).strip("\n")
+    """Keep an import that the answer never used, which is the answer's error."""
+    given, body = set(go_imports(prompt)), code
+    while (shorter := without_function(body, TEST_FUNCTIONS["go"])) != body:
+        body = shorter
+    bare, original = (_GO_UNCODED.sub("", GO_IMPORTS.sub("", one)) for one in (body, code))
+    body = GO_IMPORTS.sub("", GO_PACKAGE.sub("", body)).strip("\n")
     used = _go_packages(f"{body}\n{checks.tests}")
     own = [
         one
         for one in go_imports(code)
         if one not in given and one != '"testing"' and "testify" not in one
+        if _is_used(one, bare) or not _is_used(one, original)
     ]
     named = {path.strip('"').rpartition("/")[2] for path in own}
     more = [f'"{path}"' for path in used if path.rpartition("/")[2] not in named]
     imports = "".join(f"    {one}\n" for one in sorted({*own, *more, '"testing"'}))
     return f"package main\n\nimport (\n{imports})\n\n{body}\n"
+
+
+def _is_used(spec: str, code: str) -> bool:
+    """Whether code uses the package of an import, under its name or another."""
+    found = re.match(r'(?:([\w.]+)\s+)?"(?:[^"]*/)?([^"/]+)"', spec)
+    return found is None or bool(re.search(rf"\b{found[1] or found[2]}\.", code))
 
 
 def _go_packages(code: str) -> list[str]:
@@ -486,7 +501,8 @@ def _complete_javascript(code: str, _: ProgramChecks, __: str) -> str:
 
 
 def _complete_rust(code: str, checks: ProgramChecks, _: str) -> str:
-    code = without_function(_CRATES.sub("", code), _TEST_MODULE.pattern)
+    code = without_function(_CRATES.sub("", code), MAIN_FUNCTIONS["rust"])
+    code = without_function(code, _TEST_MODULE.pattern)
     imported = " ".join(re.findall(r"^\s*(?:pub\s+)?use\s[^;]*;", code, re.MULTILINE))
     used = f"{code}\n{checks.tests}"
     missing = [

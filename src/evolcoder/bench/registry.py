@@ -12,6 +12,8 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.humaneval import humaneval, humaneval_plus
 from evolcoder.bench.humanevalpack import NAMES as HUMANEVALPACK
 from evolcoder.bench.humanevalpack import humanevalpack
+from evolcoder.bench.infilling import NAMES as INFILLING
+from evolcoder.bench.infilling import infilling
 from evolcoder.bench.mbpp import mbpp, mbpp_dev, mbpp_plus
 from evolcoder.bench.multipl_e import CONFIGURATIONS, multipl_e
 from evolcoder.errors import BenchError
@@ -25,6 +27,7 @@ BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
     "ds1000": ds1000,
     "ds1000-insertion": ds1000_insertion,
     **{name: multipl_e(name) for name in CONFIGURATIONS},
+    **{name: infilling(name) for name in INFILLING},
     **{name: humanevalpack(name) for name in HUMANEVALPACK},
 }
 """Name -> function that reads the benchmark."""

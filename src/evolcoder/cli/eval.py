@@ -14,7 +14,7 @@ from pathlib import Path
 
 from evolcoder.app import evaluate, models
 from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, make_plan, run_plan
-from evolcoder.bench.prompts import TEMPLATES
+from evolcoder.bench.prompts import EVALUATION_TEMPLATES
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import PairedComparison, Score
 from evolcoder.cli import output, self_check, show
@@ -75,7 +75,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, default=1024,
         help="maximum answer length in tokens (default: 1024)")  # fmt: skip
     add("--template", default="chat",
-        help=f"prompt template: {', '.join(TEMPLATES)} (default: chat)")  # fmt: skip
+        help=f"prompt template: {', '.join(EVALUATION_TEMPLATES)} (default: chat)")  # fmt: skip
     add("--system", default="", help="system message of the chat template")
     add("--seed", type=int, default=0, help="random seed (default: 0)")
     add("--out", type=Path, metavar="DIR",
