@@ -12,6 +12,7 @@ import pytest
 import damage
 from deduplication.hashing import Hashing
 from evolcoder.bench.base import PromptForm, Sample
+from evolcoder.cli import comparison
 from evolcoder.deduplication.embedders import CachedEmbedder
 from evolcoder.engine.base import Completion
 from evolcoder.engine.cache import CompletionCache

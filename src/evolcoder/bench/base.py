@@ -79,7 +79,19 @@ class HarnessChecks:
     """Library that the harness needs, in the data set's spelling."""
 
 
-Checks = CallChecks | AssertChecks | ProgramChecks | HarnessChecks
+@dataclass(frozen=True, slots=True)
+class UnittestChecks:
+    """Run the class `TestCases` of a unittest module that begins with the program."""
+
+    test: str
+    """Source that defines `TestCases`, appended to the program."""
+    entry_point: str
+    """Name of the function that the tests call."""
+    libraries: tuple[str, ...]
+    """Top-level modules that the problem uses."""
+
+
+Checks = CallChecks | AssertChecks | ProgramChecks | HarnessChecks | UnittestChecks
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from evolcoder.bench.base import (
     PromptForm,
     PromptSettings,
     Sample,
+    UnittestChecks,
 )
 from evolcoder.bench.extract import (
     Extraction,
@@ -76,7 +77,8 @@ def entry_points(problem: Problem) -> tuple[str, ...]:
     """Return the names that a program for this problem must define."""
     if isinstance(problem.checks, AssertChecks):
         return problem.checks.entry_points
-    return (problem.checks.entry_point,) if isinstance(problem.checks, CallChecks) else ()
+    one_function = CallChecks | UnittestChecks
+    return (problem.checks.entry_point,) if isinstance(problem.checks, one_function) else ()
 
 
 def _program(prompt: str, form: PromptForm, extract: Extraction) -> str:

@@ -33,6 +33,8 @@ class Template:
     """Form of the output: a chat answer that contains a program, or a continuation of code."""
     raw: bool
     """Whether the model continues the raw text; otherwise its chat template is applied."""
+    ending: str | None = None
+    """What white space at the end of a prompt is replaced with; None to leave it as it is."""
     gap: tuple[str, str, str] | None = None
     """Tokens before the code, between it and the code after its gap, and before what fills the gap;
     None for templates of code without a gap."""
@@ -47,7 +49,8 @@ class Template:
             before, between, then = self.gap
             return f"{before}{prompt.code}{between}{prompt.after or ''}{then}"
         is_code = self.form is PromptForm.CONTINUATION
-        return self.wrap(prompt.code if is_code else prompt.instruction)
+        text = self.wrap(prompt.code if is_code else prompt.instruction)
+        return text if self.ending is None else f"{text.rstrip()}{self.ending}"
 
     def messages(self, prompt: PromptSettings) -> tuple[Message, ...]:
         """Return the messages of a prompt: one user message, or the raw text."""
@@ -96,6 +99,8 @@ GAP_TEMPLATES = {
 """Name -> template of benchmarks whose prompts have a gap."""
 EVALUATION_TEMPLATES = TEMPLATES | GAP_TEMPLATES
 """Name -> template of evaluation."""
+ENDINGS = {"": None, "stripped": "", "newline": "\n"}
+"""Name of an end of prompts -> `Template.ending`."""
 
 
 def template_named(name: str, known: Mapping[str, Template] = TEMPLATES) -> Template:

@@ -7,6 +7,8 @@ import difflib
 from collections.abc import Callable
 
 from evolcoder.bench.base import Bench
+from evolcoder.bench.bigcodebench import NAMES as BIGCODEBENCH
+from evolcoder.bench.bigcodebench import bigcodebench
 from evolcoder.bench.ds1000 import ds1000, ds1000_insertion
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.humaneval import humaneval, humaneval_plus
@@ -27,6 +29,7 @@ BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
     "ds1000": ds1000,
     "ds1000-insertion": ds1000_insertion,
     **{name: multipl_e(name) for name in CONFIGURATIONS},
+    **{name: bigcodebench(name) for name in BIGCODEBENCH},
     **{name: infilling(name) for name in INFILLING},
     **{name: humanevalpack(name) for name in HUMANEVALPACK},
 }
@@ -46,5 +49,6 @@ def _suggestion(name: str) -> str:
         return f"did you mean {close[0]}?"
     return (
         "known are humaneval, humaneval+, mbpp, mbpp+, mbpp-dev, ds1000, those of MultiPL-E "
-        "such as humaneval-rs, and those of HumanEvalPack such as humanevalfix-py"
+        "such as humaneval-rs, those of HumanEvalPack such as humanevalfix-py, infilling-single and "
+        "its kind, bigcodebench-complete and bigcodebench-instruct"
     )

@@ -16,7 +16,7 @@ from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, make_plan,
 from evolcoder.bench.prompts import EVALUATION_TEMPLATES
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import Score
-from evolcoder.cli import output, self_check, show
+from evolcoder.cli import output, prompt_variants, self_check, show
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.comparison import print_comparisons, print_plan
 from evolcoder.cli.usage import RaisingParser
@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="compare evaluation folders with the first, paired by problem")  # fmt: skip
     add("--plan", type=Path, nargs=2, metavar=("A", "B"),
         help="how many problems and samples a difference of two evaluations takes")  # fmt: skip
+    add("--prompt-variants", action="store_true",
+        help="evaluate under variants of the prompt, and show the spread")  # fmt: skip
     add("--effect", type=float, metavar="POINTS",
         help="the difference that --plan and --compare should decide (default: 3)")  # fmt: skip
     add("--n", type=int, default=1, help="samples per problem (default: 1)")
@@ -98,6 +100,8 @@ def main(args: argparse.Namespace) -> int:
         return print_comparisons(args.compare, effect=args.effect, as_json=args.json)
     if args.plan:
         return print_plan(*args.plan, effect=args.effect, as_json=args.json)
+    if args.prompt_variants:
+        return prompt_variants.main(args)
     options = EvaluationOptions.of(vars(args))
     evaluate.check_options(options)
     evaluate.check_model(options)

@@ -5,7 +5,7 @@ and no folder is created.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from evolcoder.app import evaluate
@@ -30,12 +30,17 @@ def main(args: argparse.Namespace) -> int:
     found = run_cancellable(_check(benches, options))
     if args.json:
         output.print_json(found, indent=1)
-    else:
-        for bench in benches:
-            print(f"{f'{bench.name} ':<18}{_faults_text(found[bench.name])}")
-            for line in _left_out(bench, options):
+    refused = {}
+    for bench in benches:
+        left_out = problem_checks.left_out_here(bench, found[bench.name])
+        faults = {one: why for one, why in found[bench.name].items() if one not in left_out}
+        refused[bench.name] = faults
+        if not args.json:
+            print(f"{f'{bench.name} ':<18}{_faults_text(faults)}")
+            known = problem_checks.failing_references(bench, options.packages)
+            for line in _left_out({**known, **left_out}):
                 print(f"  {line}")
-    return 1 if any(found.values()) and not args.partial else 0
+    return 1 if any(refused.values()) and not args.partial else 0
 
 
 async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str, dict[str, str]]:
@@ -58,9 +63,8 @@ async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str,
     return found
 
 
-def _left_out(bench: Bench, args: EvaluationOptions) -> list[str]:
-    """Name the problems that are not checked, one line per reason."""
-    known = problem_checks.failing_references(bench, args.packages)
+def _left_out(known: Mapping[str, str]) -> list[str]:
+    """Name the problems that are left out of scores, one line per reason."""
     return [
         f"{sum(why == one for one in known.values())} left out, {why}: "
         + ", ".join(problem for problem, one in known.items() if one == why)
