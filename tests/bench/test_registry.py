@@ -23,6 +23,8 @@ SOME = [
     "humanevalsynthesize-java",
     "humanevalexplain-cpp",
     "humanevalexplain-js",
+    "bigcodebench-complete",
+    "bigcodebench-instruct",
 ]
 
 

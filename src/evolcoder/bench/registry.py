@@ -49,6 +49,6 @@ def _suggestion(name: str) -> str:
         return f"did you mean {close[0]}?"
     return (
         "known are humaneval, humaneval+, mbpp, mbpp+, mbpp-dev, ds1000, those of MultiPL-E "
-        "such as humaneval-rs, those of HumanEvalPack such as humanevalfix-py, infilling-single and "
-        "its kind, bigcodebench-complete and bigcodebench-instruct"
+        "such as humaneval-rs, those of HumanEvalPack such as humanevalfix-py, infilling-single "
+        "and its kind, bigcodebench-complete and bigcodebench-instruct"
     )
