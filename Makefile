@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 9 --dist
 # What takes long, by the marks of pyproject.toml, which say why each is left out of `make test`.
 GROUPS := attacks or e2e or gpu or levels or published or toolchains or train
 
-.PHONY: run test test-all check docs fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 clean help
+.PHONY: run test test-all check docs fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -89,5 +89,13 @@ ds1000: .ds1000/.ready ## install the libraries that DS-1000's harnesses import 
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --target .ds1000 -r $<
 	@touch $@
 
+libraries: .libraries/.ready ## install the libraries that programs of BigCodeBench and of samples import (1 GB)
+
+.libraries/.ready: src/evolcoder/data/libraries-requirements.txt
+	rm -rf .libraries
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --target .libraries -r $<
+	$(PYTHON) -m compileall -qq .libraries || true
+	@touch $@
+
 clean: ## remove what the other targets made here
-	rm -rf $(VENV) site .bench .ds1000 .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) site .bench .ds1000 .libraries .mypy_cache .ruff_cache .pytest_cache

@@ -12,7 +12,7 @@ import pytest
 import damage
 from deduplication.hashing import Hashing
 from evolcoder.bench.base import PromptForm, Sample
-from evolcoder.cli import eval as eval_verb
+from evolcoder.cli import comparison
 from evolcoder.deduplication.embedders import CachedEmbedder
 from evolcoder.engine.base import Completion
 from evolcoder.engine.cache import CompletionCache
@@ -87,7 +87,7 @@ class Evaluation:
         with EvalStore.read(folder) as store:
             assert store.samples("small", "small/0")
             assert list(store.verdicts("small"))
-        eval_verb.print_comparison(folder, folder, as_json=True)
+        comparison.print_comparisons([folder, folder], effect=None, as_json=True)
 
 
 class Loop:

@@ -137,6 +137,14 @@ LANGUAGES: dict[str, tuple[str, ...]] = {
     "css": ("css",),
 }
 """Language -> its names in tasks and fences."""
+FIM_TOKENS = {
+    "qwen": ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", ""),
+    "starcoder": ("<fim_prefix>", "<fim_suffix>", "<fim_middle>", ""),
+    "deepseek": ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", ""),
+    "codellama": ("<PRE> ", " <SUF>", " <MID>", " <EOT>"),
+}
+"""Model family -> tokens before prefix, suffix and span, and after the span, as the models' cards
+have them."""
 AUXILIARY = frozenset({"bash", "sql", "css", "html"})
 """Languages of shell commands, queries and pages; not the program if there is another language."""
 

@@ -17,6 +17,14 @@ SOME = [
     "ds1000-insertion",
     "humaneval-java",
     "mbpp-go",
+    "humanevalfix-py",
+    "humanevalfixdocs-rs",
+    "humanevalsynthesize-go",
+    "humanevalsynthesize-java",
+    "humanevalexplain-cpp",
+    "humanevalexplain-js",
+    "bigcodebench-complete",
+    "bigcodebench-instruct",
 ]
 
 

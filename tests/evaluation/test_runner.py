@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 
@@ -124,6 +125,51 @@ def test_generation_and_grading_can_be_separate_runs(sandbox, controls, tmp_path
     evaluate(sandbox, controls, tmp_path / "e", engine=Counted(), grade=False)
     result = evaluate(sandbox, controls, tmp_path / "e")
     assert result.scores[0].value == 1.0
+
+
+def explaining_bench():
+    """The small benchmark, whose problems are explained first."""
+    bench = small_bench()
+
+    def ask(of):
+        second = bench.prompt(of)
+
+        def then(explanation):
+            return replace(second, instruction=f"{second.instruction} It {explanation}.")
+
+        return replace(second, instruction=f"Explain {of.id}.", then=then)
+
+    return replace(bench, prompt_of=ask)
+
+
+def explained(request):
+    """Explain a problem, or answer it if the explanation is in the prompt."""
+    asked = request.messages[-1].content
+    if asked.startswith("Explain"):
+        return f"is {asked[8:-1]}"
+    assert "It is small/" in asked
+    return right(request)
+
+
+def test_a_prompt_of_two_steps_shows_the_second_only_the_first_answer(sandbox, controls, tmp_path):
+    """The program is made from the explanation, and both are stored."""
+    engine = Counted(explained)
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=engine, bench=explaining_bench())
+    assert result.scores[0].value == 1.0
+    assert engine.asked.total() == 6
+    with EvalStore.read(tmp_path / "e") as store:
+        assert store.first_step("small", "small/1", 0) == "is small/1"
+        assert store.first_step("small", "small/1", 1) is None
+
+
+def test_a_first_step_is_not_asked_again_when_the_second_fails(sandbox, controls, tmp_path):
+    """What was computed is kept: only the missing second step is asked."""
+    engine = Counted(explained, fail_at=[3])
+    evaluate(sandbox, controls, tmp_path / "e", engine=engine, bench=explaining_bench())
+    again = Counted(explained)
+    result = evaluate(sandbox, controls, tmp_path / "e", engine=again, bench=explaining_bench())
+    assert result.scores[0].value == 1.0
+    assert again.asked.total() == 1
 
 
 def test_a_sandbox_failure_is_no_verdict_and_is_retried(sandbox, controls, tmp_path):

@@ -3,7 +3,15 @@
 import pytest
 
 from evolcoder.errors import BenchError
-from evolcoder.experiment.stop import DevScore, StopRule, StopState, should_stop
+from evolcoder.experiment.config import DevConfig
+from evolcoder.experiment.stop import (
+    DevScore,
+    StopRule,
+    StopState,
+    dev_ids,
+    dev_outcomes,
+    should_stop,
+)
 
 N = 100
 
@@ -85,3 +93,32 @@ def test_rounds_on_other_problems_are_refused():
         should_stop([point(0, 40), other], StopRule())
     with pytest.raises(BenchError, match="before a round was scored"):
         should_stop([], StopRule())
+
+
+def test_a_dev_set_of_several_benchmarks_is_pooled():
+    """A difference that no benchmark proves alone is proven on all their problems."""
+    names = DevConfig(bench="one, two,one,three").benches
+    assert names == ("one", "two", "three")
+    rounds = [
+        [{f"p{i}": [i < n_passed] for i in range(40)} for _ in names] for n_passed in (20, 24)
+    ]
+    alone = [DevScore(k, dev_outcomes({"one": found[0]})) for k, found in enumerate(rounds)]
+    together = [
+        DevScore(k, dev_outcomes(dict(zip(names, found, strict=True))))
+        for k, found in enumerate(rounds)
+    ]
+    assert should_stop(alone, StopRule()).judgements[1].standing is StopState.HIGHER
+    decided = should_stop(together, StopRule()).judgements[1]
+    assert decided.standing is StopState.BETTER
+    assert decided.test == "stratified paired bootstrap"
+
+
+def test_the_ids_of_a_pooled_dev_set_are_those_of_its_outcomes():
+    """Problems are left out of each benchmark; ids of one benchmark stay as they are."""
+    both = {"one": frozenset({"a"}), "two": frozenset({"a", "b"})}
+    outcomes = {name: {id: [True] for id in ids} for name, ids in both.items()}
+    assert dev_ids(both) == frozenset(dev_outcomes(outcomes))
+    assert len(dev_ids(both)) == 3
+    assert dev_ids({"one": frozenset({"a"})}) == {"a"}
+    assert dev_ids({}) == frozenset()
+    assert DevConfig(bench=None).benches == ()

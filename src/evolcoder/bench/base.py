@@ -10,8 +10,8 @@ versions.
         candidate = bench.candidate(problem, sample)   # graded against problem.checks
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -62,6 +62,9 @@ class ProgramChecks:
     """Code appended to the program, including closing brackets that the prompt left open."""
     entry_point: str
     """Name of the function that the tests call."""
+    sealed_tests: str = field(default="", repr=False)
+    """The tests in a form whose checks the language's seal counts, for when they cannot be split
+    into calls and values; empty if `tests` has that form."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +79,19 @@ class HarnessChecks:
     """Library that the harness needs, in the data set's spelling."""
 
 
-Checks = CallChecks | AssertChecks | ProgramChecks | HarnessChecks
+@dataclass(frozen=True, slots=True)
+class UnittestChecks:
+    """Run the class `TestCases` of a unittest module that begins with the program."""
+
+    test: str
+    """Source that defines `TestCases`, appended to the program."""
+    entry_point: str
+    """Name of the function that the tests call."""
+    libraries: tuple[str, ...]
+    """Top-level modules that the problem uses."""
+
+
+Checks = CallChecks | AssertChecks | ProgramChecks | HarnessChecks | UnittestChecks
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +110,8 @@ class Problem:
     """Complete program that must fail: the negative control."""
     groups: tuple[tuple[str, str], ...]
     """Groups that are also scored separately, such as ("library", "Pandas")."""
+    left_out: str = field(default="", repr=False)
+    """Why no machine can judge it, such as a reference that fails; empty for nearly all."""
 
 
 class PromptForm(StrEnum):
@@ -191,6 +208,10 @@ class PromptSettings:
     """Canonical name of the language."""
     stops: tuple[str, ...]
     """Stop sequences of a continuation."""
+    after: str | None = None
+    """Code after the gap that is to be filled; None if the code is continued at its end."""
+    then: "Callable[[str], PromptSettings] | None" = field(default=None, repr=False)
+    """Builds the next step's prompt from the answer to this one; None for the last step."""
 
 
 class Bench(Protocol):

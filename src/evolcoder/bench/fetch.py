@@ -45,7 +45,8 @@ class DataFile:
     url: str
     """Official URL; on the Hub, HF_ENDPOINT replaces the host."""
     sha256: str
-    """Digest of the content, or of the chosen fields of all rows."""
+    """Digest of the content, or of the chosen fields of all rows; empty if none is known, for files
+    that are read from the user's folder only."""
     fields: tuple[str, ...]
     """Fields that the digest covers if the official file is not JSON; empty to cover all bytes."""
 
@@ -65,6 +66,8 @@ def rows(file: DataFile, folder: DataFolder) -> list[Row]:
     if folder.data_dir is not None:
         return _checked(_unpacked(_read(_find(file, folder.data_dir)), file), file)
     path = folder.cache / file.name
+    if not file.sha256:
+        raise BenchError(f"{file.name} is read from a folder only: {INSTEAD}; it is {file.url}")
     if not path.exists():
         return _download_rows(file, path)
     data = _read(path)
@@ -80,11 +83,20 @@ def rows_digest(found: list[Row], fields: tuple[str, ...]) -> str:
     return hashlib.sha256(b"\n".join(lines)).hexdigest()
 
 
-def _find(file: DataFile, folder: Path) -> Path:
-    """Find a file in the user's folder by its path or name, compressed or not."""
+def has_file(file: DataFile, folder: Path) -> bool:
+    """Whether the user's folder holds a file."""
+    return any((folder / name).is_file() for name in _names(file))
+
+
+def _names(file: DataFile) -> tuple[Path, ...]:
+    """Return the paths that a file may have in the user's folder, compressed or not."""
     full = Path(file.name)
     plain = full.with_suffix("")
-    for name in (full, plain, Path(full.name), Path(plain.name)):
+    return full, plain, Path(full.name), Path(plain.name)
+
+
+def _find(file: DataFile, folder: Path) -> Path:
+    for name in _names(file):
         if (folder / name).is_file():
             return folder / name
     raise BenchError(f"{folder}: {file.name} not found; download it from {file.url}")
@@ -116,7 +128,7 @@ def _checked(content: bytes, file: DataFile) -> list[Row]:
 
 
 def _compare(digest: str, file: DataFile) -> None:
-    if digest != file.sha256:
+    if file.sha256 and digest != file.sha256:
         raise BenchError(
             f"{file.name}: wrong checksum {digest[:12]}, expected {file.sha256[:12]}; "
             f"download it from {file.url}"

@@ -20,8 +20,15 @@ from evolcoder.bench.base import (
     PromptForm,
     PromptSettings,
     Sample,
+    UnittestChecks,
 )
-from evolcoder.bench.extract import Extraction, cut_continuation, given_program, python_program
+from evolcoder.bench.extract import (
+    Extraction,
+    cut_continuation,
+    given_program,
+    parses,
+    python_program,
+)
 
 _FUTURE = re.compile(r"^from\s+__future__\s+import\b", re.MULTILINE)
 
@@ -70,7 +77,8 @@ def entry_points(problem: Problem) -> tuple[str, ...]:
     """Return the names that a program for this problem must define."""
     if isinstance(problem.checks, AssertChecks):
         return problem.checks.entry_points
-    return (problem.checks.entry_point,) if isinstance(problem.checks, CallChecks) else ()
+    one_function = CallChecks | UnittestChecks
+    return (problem.checks.entry_point,) if isinstance(problem.checks, one_function) else ()
 
 
 def _program(prompt: str, form: PromptForm, extract: Extraction) -> str:
@@ -83,4 +91,6 @@ def _program(prompt: str, form: PromptForm, extract: Extraction) -> str:
         ExtractedProgram.WHOLE,
     }:
         return prompt + extract.code
-    return f"{prompt}\n{extract.code}"
+    # A prompt without a description has no body either.
+    stub = prompt if parses(prompt) else f"{prompt.rstrip()}\n    pass\n"
+    return f"{stub}\n{extract.code}"

@@ -43,7 +43,7 @@ MAX_CHARS = 32_000
 """About ten times a long answer; unbalanced brackets take quadratic time."""
 
 _HEAD_LINE = re.compile(r"#include|#lang|#!|<\?php|using\s|import\s(?!\()|use\s|package\s")
-_MAIN = {
+MAIN_FUNCTIONS = {
     "cpp": r"^(?:int|void|auto)\s+main\s*\([^)]*\)[^{;]*\{",
     "csharp": r"^[ \t]*(?:\w+\s+)?static\s+(?:async\s+)?\w+\s+Main\s*\([^)]*\)\s*\{",
     "d": r"^(?:int|void)\s+main\s*\([^)]*\)\s*\{",
@@ -51,7 +51,7 @@ _MAIN = {
     "rust": r"^(?:pub\s+)?fn\s+main\s*\(\s*\)[^{;]*\{",
     "scala": r"^[ \t]*def\s+main\s*\([^)]*\)[^{\n]*\{",
 }
-_TESTS = {
+TEST_FUNCTIONS = {
     "d": r"^unittest\s*\{",
     "go": r"^func\s+(?:(?:Test|Example|Benchmark|Fuzz)(?![a-z])\w*|main)\s*\([^)]*\)\s*\{",
 }
@@ -71,10 +71,10 @@ _NO_COMMENT = r"^[^\n/*\"]*?"
 _TOKEN = re.compile(
     r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
 )
-_GO_IMPORTS = re.compile(
+GO_IMPORTS = re.compile(
     r"^import\s*(?:\(([^()]*)\)|((?:[\w.]+\s+)?\"[^\"\n]+\"))[ \t]*\n?", re.MULTILINE
 )
-_GO_PACKAGE = re.compile(r"^package\s+\w+[ \t]*\n?", re.MULTILINE)
+GO_PACKAGE = re.compile(r"^package\s+\w+[ \t]*\n?", re.MULTILINE)
 
 
 def fit_to_tests(code: str, *, language: str, prompt: str) -> str:
@@ -82,8 +82,8 @@ def fit_to_tests(code: str, *, language: str, prompt: str) -> str:
     if len(code) > MAX_CHARS:
         return code
     original = code
-    code = _without_function(code, _MAIN.get(language))
-    while (shorter := _without_function(code, _TESTS.get(language))) != code:
+    code = without_function(code, MAIN_FUNCTIONS.get(language))
+    while (shorter := without_function(code, TEST_FUNCTIONS.get(language))) != code:
         code = shorter
     if language == "go":
         return _go(code, prompt, original)
@@ -92,22 +92,22 @@ def fit_to_tests(code: str, *, language: str, prompt: str) -> str:
     if language in _IN_CLASS:
         code = _open_class(code, _IN_CLASS[language])
     ending = f"\n{_OPEN_END[language]}" if language in _OPEN_END else ""
-    return _head(code, prompt) + code.rstrip() + ending
+    return missing_head(code, prompt) + code.rstrip() + ending
 
 
-def _head(code: str, prompt: str) -> str:
+def missing_head(code: str, prompt: str) -> str:
     """Return the lines of the prompt's head that an answer does not have."""
     present = {line.strip() for line in code.split("\n")}
     lines = [line for line in prompt.split("\n") if _HEAD_LINE.match(line)]
     return "".join(f"{line}\n" for line in lines if line.strip() not in present)
 
 
-def _without_function(code: str, pattern: str | None) -> str:
+def without_function(code: str, pattern: str | None) -> str:
     """Remove the first function that matches (a `main` or a test)."""
     found = re.search(pattern, code, re.MULTILINE) if pattern else None
     if found is None:
         return code
-    end = _closing_bracket(code, found.end() - 1)
+    end = closing_bracket(code, found.end() - 1)
     return code if end is None else code[: found.start()] + code[end + 1 :]
 
 
@@ -121,7 +121,7 @@ def _open_class(code: str, keyword: str) -> str:
         rest = [line for line in lines if not _HEAD_LINE.match(line)]
         return "\n".join([*head, f"{keyword} Problem {{", *rest])
     problem = re.search(rf"{opening}(Problem)\b[^{{;]*\{{", code, re.MULTILINE) or found
-    end = _closing_bracket(code, problem.end() - 1)
+    end = closing_bracket(code, problem.end() - 1)
     before, body = code[: problem.start()], code[problem.start() : end]
     after = "" if end is None else code[end + 1 :]
     # Code after the class is kept only if it defines types; otherwise it is example usage.
@@ -130,7 +130,7 @@ def _open_class(code: str, keyword: str) -> str:
     return re.sub(rf"\b{problem[1]}\b", "Problem", program)
 
 
-def _closing_bracket(code: str, start: int) -> int | None:
+def closing_bracket(code: str, start: int) -> int | None:
     """Return where the bracket that opens at `start` closes, ignoring strings and comments."""
     depth = 0
     for token in _TOKEN.finditer(code, start):
@@ -143,17 +143,17 @@ def _closing_bracket(code: str, start: int) -> int | None:
 
 def _go(code: str, prompt: str, original: str) -> str:
     """Put the package and the imports of prompt and answer first, without duplicates."""
-    imports = dict.fromkeys(_go_imports(prompt))
-    imports |= dict.fromkeys(line for line in _go_imports(code) if _is_used(line, code, original))
-    package = _GO_PACKAGE.search(prompt)
-    rest = _GO_IMPORTS.sub("", _GO_PACKAGE.sub("", code)).strip("\n")
+    imports = dict.fromkeys(go_imports(prompt))
+    imports |= dict.fromkeys(line for line in go_imports(code) if _is_used(line, code, original))
+    package = GO_PACKAGE.search(prompt)
+    rest = GO_IMPORTS.sub("", GO_PACKAGE.sub("", code)).strip("\n")
     listed = "".join(f"    {name}\n" for name in imports)
     return f"{package[0] if package else ''}\nimport (\n{listed})\n\n{rest}\n"
 
 
-def _go_imports(text: str) -> list[str]:
+def go_imports(text: str) -> list[str]:
     """Return the import specs of a program."""
-    found = _GO_IMPORTS.findall(text)
+    found = GO_IMPORTS.findall(text)
     lines = [line for block, single in found for line in (block.split("\n") if block else [single])]
     return [line.strip() for line in lines if line.strip()]
 

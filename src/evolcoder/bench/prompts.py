@@ -8,11 +8,13 @@ Alpaca models were trained on. Does not apply a model's chat template: engines a
 'def f():'
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evolcoder.bench.base import PromptForm, PromptSettings
 from evolcoder.engine.base import RAW, Message
 from evolcoder.errors import ConfigError
+from evolcoder.text import FIM_TOKENS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,11 @@ class Template:
     """Form of the output: a chat answer that contains a program, or a continuation of code."""
     raw: bool
     """Whether the model continues the raw text; otherwise its chat template is applied."""
+    ending: str | None = None
+    """What white space at the end of a prompt is replaced with; None to leave it as it is."""
+    gap: tuple[str, str, str] | None = None
+    """Tokens before the code, between it and the code after its gap, and before what fills the gap;
+    None for templates of code without a gap."""
 
     def wrap(self, task: str) -> str:
         """Fill the template with a task, such as a training instruction."""
@@ -38,8 +45,12 @@ class Template:
 
     def fill(self, prompt: PromptSettings) -> str:
         """Fill the template with a benchmark problem."""
+        if self.gap is not None:
+            before, between, then = self.gap
+            return f"{before}{prompt.code}{between}{prompt.after or ''}{then}"
         is_code = self.form is PromptForm.CONTINUATION
-        return self.wrap(prompt.code if is_code else prompt.instruction)
+        text = self.wrap(prompt.code if is_code else prompt.instruction)
+        return text if self.ending is None else f"{text.rstrip()}{self.ending}"
 
     def messages(self, prompt: PromptSettings) -> tuple[Message, ...]:
         """Return the messages of a prompt: one user message, or the raw text."""
@@ -72,11 +83,28 @@ COMPLETION = Template(
     raw=True,
 )
 TEMPLATES = {template.name: template for template in (CHAT, COMPLETION, WIZARDCODER)}
-"""Name -> template."""
+"""Name -> template of training and evaluation."""
+GAP_TEMPLATES = {
+    f"fim-{family}": Template(
+        name=f"fim-{family}",
+        origin=f"fill-in-the-middle tokens of the {family} family, as its models' cards have them",
+        head="",
+        tail="",
+        form=PromptForm.CONTINUATION,
+        raw=True,
+        gap=tokens[:3],
+    )
+    for family, tokens in FIM_TOKENS.items()
+}
+"""Name -> template of benchmarks whose prompts have a gap."""
+EVALUATION_TEMPLATES = TEMPLATES | GAP_TEMPLATES
+"""Name -> template of evaluation."""
+ENDINGS = {"": None, "stripped": "", "newline": "\n"}
+"""Name of an end of prompts -> `Template.ending`."""
 
 
-def template_named(name: str) -> Template:
+def template_named(name: str, known: Mapping[str, Template] = TEMPLATES) -> Template:
     """Return the template with this name, or raise ConfigError with the known names."""
-    if name not in TEMPLATES:
-        raise ConfigError(f"--template {name}: unknown; choose one of {', '.join(TEMPLATES)}")
-    return TEMPLATES[name]
+    if name not in known:
+        raise ConfigError(f"--template {name}: unknown; choose one of {', '.join(known)}")
+    return known[name]

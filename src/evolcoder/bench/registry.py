@@ -7,9 +7,15 @@ import difflib
 from collections.abc import Callable
 
 from evolcoder.bench.base import Bench
+from evolcoder.bench.bigcodebench import NAMES as BIGCODEBENCH
+from evolcoder.bench.bigcodebench import bigcodebench
 from evolcoder.bench.ds1000 import ds1000, ds1000_insertion
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.humaneval import humaneval, humaneval_plus
+from evolcoder.bench.humanevalpack import NAMES as HUMANEVALPACK
+from evolcoder.bench.humanevalpack import humanevalpack
+from evolcoder.bench.infilling import NAMES as INFILLING
+from evolcoder.bench.infilling import infilling
 from evolcoder.bench.mbpp import mbpp, mbpp_dev, mbpp_plus
 from evolcoder.bench.multipl_e import CONFIGURATIONS, multipl_e
 from evolcoder.errors import BenchError
@@ -23,6 +29,9 @@ BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
     "ds1000": ds1000,
     "ds1000-insertion": ds1000_insertion,
     **{name: multipl_e(name) for name in CONFIGURATIONS},
+    **{name: bigcodebench(name) for name in BIGCODEBENCH},
+    **{name: infilling(name) for name in INFILLING},
+    **{name: humanevalpack(name) for name in HUMANEVALPACK},
 }
 """Name -> function that reads the benchmark."""
 
@@ -39,6 +48,7 @@ def _suggestion(name: str) -> str:
     if close:
         return f"did you mean {close[0]}?"
     return (
-        "known are humaneval, humaneval+, mbpp, mbpp+, mbpp-dev, ds1000, "
-        "and those of MultiPL-E such as humaneval-rs"
+        "known are humaneval, humaneval+, mbpp, mbpp+, mbpp-dev, ds1000, those of MultiPL-E "
+        "such as humaneval-rs, those of HumanEvalPack such as humanevalfix-py, infilling-single "
+        "and its kind, bigcodebench-complete and bigcodebench-instruct"
     )

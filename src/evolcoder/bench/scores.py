@@ -11,7 +11,7 @@ cover resampling such problems; they do not say how well a benchmark represents 
 import math
 import random
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Protocol
@@ -127,7 +127,7 @@ class PairedComparison:
     p_value: float
     """Two-sided p-value of the difference."""
     test: str
-    """`mcnemar exact` or `paired bootstrap`."""
+    """`mcnemar exact`, `paired bootstrap`, or `stratified paired bootstrap`."""
     gained: tuple[str, ...]
     """Problems on which the second set is better."""
     lost: tuple[str, ...]
@@ -172,7 +172,7 @@ def wilson(n_passed: int, n: int) -> Interval:
 
 def bootstrap(values: Sequence[float], rng: random.Random) -> Interval:
     """Return the percentile bootstrap interval of a mean."""
-    return _percentiles(_resampled_means(values, rng))
+    return _percentiles(_resampled_means([values], rng))
 
 
 def score(outcomes: Outcomes, *, bench: str, k: int, seed: int = 0) -> Score:
@@ -233,8 +233,18 @@ def mcnemar(n_gained: int, n_lost: int) -> float:
     return min(1.0, chance)
 
 
-def compare(first: Outcomes, second: Outcomes, *, k: int, seed: int = 0) -> PairedComparison:
-    """Compare two sets of outcomes on the problems that both have."""
+def compare(
+    first: Outcomes,
+    second: Outcomes,
+    *,
+    k: int,
+    seed: int = 0,
+    stratum: Callable[[str], str] = lambda _: "",
+) -> PairedComparison:
+    """Compare two sets of outcomes on the problems that both have.
+
+    Problems of several strata, such as benchmarks, are resampled within each.
+    """
     shared = [problem for problem in first if problem in second]
     if not shared:
         raise BenchError("the two sets of samples have no problem in common")
@@ -243,15 +253,19 @@ def compare(first: Outcomes, second: Outcomes, *, k: int, seed: int = 0) -> Pair
     changes = [b - a for a, b in zip(before, after, strict=True)]
     gained = tuple(p for p, change in zip(shared, changes, strict=True) if change > 0)
     lost = tuple(p for p, change in zip(shared, changes, strict=True) if change < 0)
-    means = _resampled_means(changes, rng_for(seed, "compare", k))
+    strata: dict[str, list[float]] = {}
+    for problem, change in zip(shared, changes, strict=True):
+        strata.setdefault(stratum(problem), []).append(change)
+    means = _resampled_means(strata.values(), rng_for(seed, "compare", k))
     is_single = all(len(samples) == 1 for side in pair for samples in side.values())
+    is_single &= len(strata) == 1
     return PairedComparison(
         k=k,
         first=fmean(before),
         second=fmean(after),
         interval=_percentiles(means),
         p_value=mcnemar(len(gained), len(lost)) if is_single else _bootstrap_p_value(means),
-        test="mcnemar exact" if is_single else "paired bootstrap",
+        test="mcnemar exact" if is_single else f"{_STRATIFIED[len(strata) > 1]}paired bootstrap",
         gained=gained,
         lost=lost,
         n_shared=len(shared),
@@ -263,9 +277,16 @@ def _rates(outcomes: Outcomes, k: int) -> list[float]:
     return [pass_at_k(len(samples), sum(samples), k) for samples in outcomes.values()]
 
 
-def _resampled_means(values: Sequence[float], rng: random.Random) -> list[float]:
-    n = len(values)
-    return sorted(fmean(rng.choices(values, k=n)) for _ in range(N_RESAMPLES))
+_STRATIFIED = {False: "", True: "stratified "}
+
+
+def _resampled_means(strata: Iterable[Sequence[float]], rng: random.Random) -> list[float]:
+    """Return the sorted means of all values, resampled within each stratum."""
+    parts = list(strata)
+    return sorted(
+        fmean([value for part in parts for value in rng.choices(part, k=len(part))])
+        for _ in range(N_RESAMPLES)
+    )
 
 
 def _percentiles(means: Sequence[float]) -> Interval:

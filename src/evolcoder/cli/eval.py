@@ -3,22 +3,22 @@
 Guarantees: all input is checked before the first request or program. The same command resumes an
 evaluation; samples that have a verdict are neither generated nor graded again.
 
-`evolcoder eval --compare A B` compares two evaluations, paired by problem.
+`evolcoder eval --compare A B` compares evaluations, paired by problem; `--plan A B` plans one.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 from evolcoder.app import evaluate, models
 from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, make_plan, run_plan
-from evolcoder.bench.prompts import TEMPLATES
+from evolcoder.bench.prompts import EVALUATION_TEMPLATES
 from evolcoder.bench.samples import SampleFormat
-from evolcoder.bench.scores import PairedComparison, Score
-from evolcoder.cli import output, self_check, show
+from evolcoder.bench.scores import Score
+from evolcoder.cli import output, prompt_variants, self_check, show
 from evolcoder.cli.cancellation import run_cancellable
+from evolcoder.cli.comparison import print_comparisons, print_plan
 from evolcoder.cli.usage import RaisingParser
 from evolcoder.errors import BudgetReached
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
@@ -26,37 +26,8 @@ from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.text import visible
 
-MAX_CHANGED_NAMED = 12
-"""Changed problems named on the terminal; the JSON names all."""
 MAX_SEALED_NAMED = 5
 """Sealed problems named in a line of the table; the JSON names all."""
-
-
-def print_comparison(first: Path, second: Path, *, as_json: bool) -> int:
-    """Compare two evaluations on every benchmark that both have verdicts for."""
-    found = evaluate.compare_folders(first, second)
-    if as_json:
-        output.print_json({name: asdict(one) for name, one in found.items()}, indent=1)
-        return 0
-    print(f"A  {first}\nB  {second}")
-    for name, one in found.items():
-        _print_comparison(name, one)
-    return 0
-
-
-def _print_comparison(name: str, one: PairedComparison) -> None:
-    change = 100 * (one.second - one.first)
-    low, high = 100 * one.interval.low, 100 * one.interval.high
-    print(
-        f"\n{name}: pass@{one.k} {100 * one.first:.1f} % -> {100 * one.second:.1f} %, "
-        f"{change:+.1f} points ({low:+.1f} to {high:+.1f}), p = {one.p_value:.3f} ({one.test})"
-    )
-    print(f"  {one.n_shared} problems in both, {one.n_left_out} in only one")
-    for title, problems in (("B is better at", one.gained), ("B is worse at", one.lost)):
-        n_more = len(problems) - MAX_CHANGED_NAMED
-        more = f" and {n_more} more" if n_more > 0 else ""
-        named = ", ".join(problems[:MAX_CHANGED_NAMED]) or "none"
-        print(f"  {title} {len(problems)}: {named}{more}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,8 +37,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="benchmarks, such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000")  # fmt: skip
     add("--model", metavar="SPEC", help=f"model to evaluate: {models.SPEC_FORMS}")
     add("--samples", type=Path, metavar="FILE", help="grade these samples instead of generating")
-    add("--compare", type=Path, nargs=2, metavar=("A", "B"),
-        help="compare two evaluation folders, paired by problem")  # fmt: skip
+    add("--compare", type=Path, nargs="+", metavar="DIR",
+        help="compare evaluation folders with the first, paired by problem")  # fmt: skip
+    add("--plan", type=Path, nargs=2, metavar=("A", "B"),
+        help="how many problems and samples a difference of two evaluations takes")  # fmt: skip
+    add("--prompt-variants", action="store_true",
+        help="evaluate under variants of the prompt, and show the spread")  # fmt: skip
+    add("--effect", type=float, metavar="POINTS",
+        help="the difference that --plan and --compare should decide (default: 3)")  # fmt: skip
     add("--n", type=int, default=1, help="samples per problem (default: 1)")
     add("--temperature", type=float, default=0.0,
         help="sampling temperature; 0 is greedy (default: 0)")  # fmt: skip
@@ -75,7 +52,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-tokens", type=int, default=1024,
         help="maximum answer length in tokens (default: 1024)")  # fmt: skip
     add("--template", default="chat",
-        help=f"prompt template: {', '.join(TEMPLATES)} (default: chat)")  # fmt: skip
+        help=f"prompt template: {', '.join(EVALUATION_TEMPLATES)} (default: chat)")  # fmt: skip
     add("--system", default="", help="system message of the chat template")
     add("--seed", type=int, default=0, help="random seed (default: 0)")
     add("--out", type=Path, metavar="DIR",
@@ -120,7 +97,11 @@ def main(args: argparse.Namespace) -> int:
     if args.check:
         return self_check.main(args)
     if args.compare:
-        return print_comparison(*args.compare, as_json=args.json)
+        return print_comparisons(args.compare, effect=args.effect, as_json=args.json)
+    if args.plan:
+        return print_plan(*args.plan, effect=args.effect, as_json=args.json)
+    if args.prompt_variants:
+        return prompt_variants.main(args)
     options = EvaluationOptions.of(vars(args))
     evaluate.check_options(options)
     evaluate.check_model(options)
@@ -150,7 +131,7 @@ def _print_generated(
         output.print_json({"folder": str(plan.folder), "samples": counts}, indent=1)
     else:
         for name, n in counts.items():
-            print(f"{name:<18}{n:>7} samples, not graded")
+            print(f"{f'{name} ':<18}{n:>7} samples, not graded")
         print(f"stored in {plan.folder}; to grade them, run the same command without --no-grade")
     if limit is not None:
         raise limit
@@ -186,9 +167,9 @@ def _show_results(
 
 def _show_result(result: BenchmarkResult) -> None:
     if result.withheld:
-        print(f"{result.bench:<18}no score: {result.withheld}")
+        print(f"{f'{result.bench} ':<18}no score: {result.withheld}")
     for score in result.scores:
-        print(f"{result.bench:<18}{_row(f'pass@{score.k}', score)}")
+        print(f"{f'{result.bench} ':<18}{_row(f'pass@{score.k}', score)}")
     for group in result.groups:
         print(f"{'':<18}{_row(_title(group), group.score)}")
     if result.n_samples:

@@ -5,7 +5,7 @@ and no folder is created.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from evolcoder.app import evaluate
@@ -26,13 +26,21 @@ def main(args: argparse.Namespace) -> int:
     if args.model or args.samples or args.compare:
         raise ConfigError("--check only checks benchmarks; it takes no model and no samples")
     options = EvaluationOptions.of(vars(args))
-    found = run_cancellable(_check(open_benches(options), options))
+    benches = open_benches(options)
+    found = run_cancellable(_check(benches, options))
     if args.json:
         output.print_json(found, indent=1)
-    else:
-        for name, faults in found.items():
-            print(f"{name:<18}{_faults_text(faults)}")
-    return 1 if any(found.values()) and not args.partial else 0
+    refused = {}
+    for bench in benches:
+        left_out = problem_checks.left_out_here(bench, found[bench.name])
+        faults = {one: why for one, why in found[bench.name].items() if one not in left_out}
+        refused[bench.name] = faults
+        if not args.json:
+            print(f"{f'{bench.name} ':<18}{_faults_text(faults)}")
+            known = problem_checks.failing_references(bench, options.packages)
+            for line in _left_out({**known, **left_out}):
+                print(f"  {line}")
+    return 1 if any(refused.values()) and not args.partial else 0
 
 
 async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str, dict[str, str]]:
@@ -53,6 +61,15 @@ async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str,
                 )
             found[bench.name] = {**known_failures, **faults}
     return found
+
+
+def _left_out(known: Mapping[str, str]) -> list[str]:
+    """Name the problems that are left out of scores, one line per reason."""
+    return [
+        f"{sum(why == one for one in known.values())} left out, {why}: "
+        + ", ".join(problem for problem, one in known.items() if one == why)
+        for why in dict.fromkeys(known.values())
+    ]
 
 
 def _faults_text(faults: dict[str, str]) -> str:

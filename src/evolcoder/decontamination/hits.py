@@ -27,6 +27,7 @@ from evolcoder.bench.base import (
     HarnessChecks,
     Problem,
     ProgramChecks,
+    UnittestChecks,
 )
 from evolcoder.decontamination.execution.agreement import is_plain
 from evolcoder.decontamination.execution.search import PassedProblem
@@ -97,6 +98,8 @@ def _test_facts(checks: Checks) -> tuple[str, tuple[str, ...], str]:
             return language, (name,), tests
         case HarnessChecks(harness=harness):
             return "python", (), harness
+        case UnittestChecks(test=source, entry_point=name):
+            return "python", (name,), source
 
 
 SEEN_CHARS = 500

@@ -25,6 +25,7 @@ from evolcoder.bench.base import (
     ExtractedProgram,
     Problem,
     ProgramChecks,
+    PromptSettings,
     Sample,
 )
 from evolcoder.bench.prompts import Template
@@ -59,12 +60,20 @@ class SampleGenerator:
     seed: int
     """Root of the samples' seeds."""
 
-    async def generate(self, bench: Bench, problem: Problem, number: int) -> tuple[Sample, str]:
+    async def generate(
+        self, prompt: PromptSettings, problem: Problem, number: int
+    ) -> tuple[Sample, str]:
         """Generate one sample; return it with its finish reason. Raises EngineError."""
+        text, finish = await self.answer(prompt, problem, number)
+        return Sample.of(problem.id, number, text, self.template.form), finish
+
+    async def answer(
+        self, prompt: PromptSettings, problem: Problem, number: int
+    ) -> tuple[str, str]:
+        """Return the model's answer to one prompt, and its finish reason. Raises EngineError."""
         seed = seed_for(self.seed, "sample", problem.id, number)
-        completion = await self.role.ask(self.template.messages(bench.prompt(problem)), seed=seed)
-        sample = Sample.of(problem.id, number, completion.text, self.template.form)
-        return sample, completion.finish
+        completion = await self.role.ask(self.template.messages(prompt), seed=seed)
+        return completion.text, completion.finish
 
 
 @dataclass(slots=True)
@@ -197,9 +206,22 @@ class Evaluation:
 
     async def _generate(self, problem: Problem, number: int) -> Sample:
         assert self._generator is not None
-        sample, finish = await self._generator.generate(self._bench, problem, number)
+        prompt = self._bench.prompt(problem)
+        if prompt.then is not None:
+            prompt = prompt.then(await self._first_step(prompt, problem, number))
+        sample, finish = await self._generator.generate(prompt, problem, number)
         self._store.add_sample(self._bench.name, sample, finish)
         return sample
+
+    async def _first_step(self, prompt: PromptSettings, problem: Problem, number: int) -> str:
+        """Return the answer to the first of two prompts, stored or new."""
+        assert self._generator is not None
+        stored = self._store.first_step(self._bench.name, problem.id, number)
+        if stored is not None:
+            return stored
+        text, finish = await self._generator.answer(prompt, problem, number)
+        self._store.add_first_step(self._bench.name, (problem.id, number), text, finish)
+        return text
 
 
 class _ProblemGrader:

@@ -55,6 +55,12 @@ MIGRATIONS: Sequence[str] = (
     )
     """,
     BILLING_TABLES,
+    """
+    CREATE TABLE first_steps (
+        bench TEXT NOT NULL, problem TEXT NOT NULL, number INTEGER NOT NULL, text TEXT NOT NULL,
+        finish TEXT NOT NULL, PRIMARY KEY (bench, problem, number)
+    )
+    """,
 )
 _SAMPLE = "INSERT OR IGNORE INTO samples VALUES (?, ?, ?, ?, ?, ?, ?)"
 _SAMPLES = Columns(problem=TEXT, number=COUNT, text=TEXT, form=TEXT, fault=MAYBE_TEXT)
@@ -63,7 +69,7 @@ _VERDICTS = Columns(
 )
 _FAILURES = Columns(problem=TEXT, what=TEXT)
 _FINISHES = Columns(finish=TEXT, n=COUNT)
-_NAME, _NUMBER = Columns(name=TEXT), Columns(number=COUNT)
+_NAME, _NUMBER, _TEXT = Columns(name=TEXT), Columns(number=COUNT), Columns(text=TEXT)
 
 
 class StoredRequest(FolderFacts):
@@ -130,6 +136,17 @@ class EvalStore(Workdir):
         """Queue one sample and the deletion of its failure; it is durable within about 20 ms."""
         self.db.write(*_sample_row(bench, sample, finish))
         self._forget_failure(bench, sample.problem, sample.index)
+
+    def add_first_step(self, bench: str, place: tuple[str, int], text: str, finish: str) -> None:
+        """Queue the answer to the first of two prompts; `place` is problem and number."""
+        values = (bench, *place, text, finish)
+        self.db.write("INSERT OR IGNORE INTO first_steps VALUES (?, ?, ?, ?, ?)", values)
+
+    def first_step(self, bench: str, problem: str, number: int) -> str | None:
+        """Read the answer to the first of a sample's two prompts; None if there is none."""
+        query = "SELECT text FROM first_steps WHERE bench=? AND problem=? AND number=?"
+        found = self.db.each(_TEXT.validate, query, (bench, problem, number))
+        return next((str(text) for (text,) in found), None)
 
     def add_samples(self, bench: str, samples: Iterable[Sample]) -> None:
         """Write many samples in one transaction."""

@@ -205,9 +205,16 @@ class DevConfig(Section):
     """The dev set, which decides whether a round helped."""
 
     bench: str | None = "mbpp-dev"
-    """The benchmark; null: no decision, all rounds are made."""
+    """The benchmark, or several separated by commas, whose problems are pooled; null: no decision,
+    all rounds are made."""
     leave_out_tests: bool = False
     """Remove problems of reported benchmarks from the dev set, instead of refusing."""
+
+    @property
+    def benches(self) -> tuple[str, ...]:
+        """Return the names of the benchmarks."""
+        names = (name.strip() for name in (self.bench or "").split(","))
+        return tuple(dict.fromkeys(filter(None, names)))
 
 
 class StopConfig(Section):

@@ -222,7 +222,7 @@ class Loop:
         self._services = services
         self._say = say
         self._clock = StepTimer(store, say)
-        dev = (config.dev.bench,) if config.dev.bench else ()
+        dev = config.dev.benches
         self.benches = tuple(dict.fromkeys((*dev, *config.tests)))
         self._runs = EvolutionRuns(store, config, services, clock=self._clock, tokens=tokens)
         self._grading = GradingJobs(
@@ -326,10 +326,9 @@ class Loop:
             models = [model for model in models if make or self._is_sampled(model)]
             for training in models:
                 self._sample(training, selection, grade=grade)
-            bench = self._config.dev.bench
-            if not grade or not models or bench is None:
+            if not grade or not models or not self._config.dev.benches:
                 continue
-            history.append(DevScore(k, self._dev_outcomes(bench, models, dev)))
+            history.append(DevScore(k, self._dev_outcomes(models, dev)))
             decision = should_stop(history, self._config.stop.rule)
             self._say(decision.reason)
             if decision.stop and not self._config.stop.go_on:
@@ -347,25 +346,28 @@ class Loop:
         for training in models:
             self._queue_training(training, selection)
 
-    def _dev_outcomes(
-        self, bench: str, models: Iterable[Training], dev: frozenset[str]
-    ) -> Outcomes:
+    def _dev_outcomes(self, models: Iterable[Training], dev: frozenset[str]) -> Outcomes:
         """Combine the dev outcomes of all training seeds by problem."""
+        benches, scorer = self._config.dev.benches, self._services.scorer
         found: dict[str, list[bool]] = {}
         for training in models:
-            self._grading.ensure_graded(training, [bench])
-            scored = self._services.scorer.outcomes(self.evaluation_folder(training), bench)
+            self._grading.ensure_graded(training, benches)
+            folder = self.evaluation_folder(training)
+            scored = stop.dev_outcomes({name: scorer.outcomes(folder, name) for name in benches})
             for problem, passed in stop.restrict(scored, dev).items():
                 found.setdefault(problem, []).extend(passed)
         return found
 
     def _dev_problems(self) -> frozenset[str]:
         config, scorer = self._config.dev, self._services.scorer
-        if config.bench is None:
-            return frozenset()
         tests = {test: scorer.problems(test) for test in self._config.tests}
-        dev = scorer.problems(config.bench)
-        return stop.dev_problems(config.bench, dev, tests, leave_out=config.leave_out_tests)
+        kept = {
+            name: stop.dev_problems(
+                name, scorer.problems(name), tests, leave_out=config.leave_out_tests
+            )
+            for name in config.benches
+        }
+        return stop.dev_ids(kept)
 
     def _is_sampled(self, training: Training) -> bool:
         return self._services.scorer.is_sampled(self.evaluation_folder(training), self.benches)

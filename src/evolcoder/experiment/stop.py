@@ -2,7 +2,8 @@
 
 The decision depends only on the outcomes of the rounds and on the rule. Each round is compared with
 the best one so far on the same problems, by McNemar's exact test with one sample per problem and by
-a paired bootstrap otherwise. A loss within noise is `lower`, not `worse`; a gain within noise is
+a paired bootstrap otherwise. A dev set of several benchmarks is pooled, each problem counting the
+same, and resampled within each. A loss within noise is `lower`, not `worse`; a gain within noise is
 `higher`, not `better`.
 
 The dev set must not share problems with the reported benchmarks. Problems are equal if their ids
@@ -21,6 +22,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
+from evolcoder.bench.power import bench_of, pooled
 from evolcoder.bench.scores import Outcomes, PairedComparison, compare
 from evolcoder.errors import BenchError, ConfigError
 
@@ -53,7 +55,8 @@ class DevScore:
     round: int
     """The last round that the model was trained on."""
     outcomes: Outcomes
-    """Problem -> whether each of its samples passed, over all training seeds."""
+    """Problem -> whether each of its samples passed, over all training seeds; ids of a dev set of
+    several benchmarks name theirs (`power.pooled`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +141,7 @@ def _first(point: DevScore) -> RoundDecision:
 
 
 def _judge(best: DevScore, point: DevScore, rule: StopRule) -> RoundDecision:
-    found = compare(best.outcomes, point.outcomes, k=1)
+    found = compare(best.outcomes, point.outcomes, k=1, stratum=bench_of)
     if found.n_left_out:
         raise BenchError(
             f"rounds {best.round} and {point.round} were not scored on the same problems: "
@@ -206,6 +209,17 @@ def dev_problems(
     if not left:
         raise ConfigError(f"dev.bench: all of {name} is among the reported tests; name another")
     return left
+
+
+def dev_outcomes(benches: Mapping[str, Outcomes]) -> Outcomes:
+    """Return the outcomes of a dev set; those of several benchmarks are pooled."""
+    return next(iter(benches.values())) if len(benches) == 1 else pooled(benches)
+
+
+def dev_ids(benches: Mapping[str, frozenset[str]]) -> frozenset[str]:
+    """Return the ids of a dev set's problems, as `dev_outcomes` has them."""
+    outcomes = {name: dict.fromkeys(problems, ()) for name, problems in benches.items()}
+    return frozenset(dev_outcomes(outcomes))
 
 
 def restrict(outcomes: Outcomes, problems: frozenset[str]) -> Outcomes:

@@ -30,6 +30,7 @@ from evolcoder.errors import UnjudgedError
 from evolcoder.ids import rng_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Row
 from evolcoder.sample_errors import judging
+from evolcoder.text import FIM_TOKENS
 from evolcoder.verification.generated_tests.mutants import mutants
 from evolcoder.verification.metrics import python_program
 
@@ -264,16 +265,6 @@ def _losers(agreement: CheckResult) -> Iterator[str]:
     for one in worse if isinstance(worse, list | tuple) else ():
         if agreement.kind == "agreed" and isinstance(one, Mapping) and one.get("text"):
             yield str(one["text"])
-
-
-FIM_TOKENS = {
-    "qwen": ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>", ""),
-    "starcoder": ("<fim_prefix>", "<fim_suffix>", "<fim_middle>", ""),
-    "deepseek": ("<｜fim▁begin｜>", "<｜fim▁hole｜>", "<｜fim▁end｜>", ""),
-    "codellama": ("<PRE> ", " <SUF>", " <MID>", " <EOT>"),
-}
-"""Model family -> tokens before prefix, suffix and span, and after the span, as the models' cards
-have them."""
 
 
 def fim_text(made: Infilling, family: str) -> str:

@@ -25,6 +25,7 @@ import hashlib
 import json
 import math
 import platform
+import re
 import sys
 import zlib
 from collections.abc import Callable, Mapping, Sequence
@@ -41,6 +42,7 @@ from evolcoder.bench.base import (
     HarnessChecks,
     Problem,
     ProgramChecks,
+    UnittestChecks,
 )
 from evolcoder.bench.ds1000 import installed, known_failures, missing_versions
 from evolcoder.errors import BenchError, UnjudgedError
@@ -55,6 +57,7 @@ from evolcoder.grading.sealed import (
     harness_programs,
     split_test,
 )
+from evolcoder.grading.unittests import LIBRARY, grade_unittests
 from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind, Limits, Sandbox, Status, Verdict
@@ -139,7 +142,9 @@ class ProblemTest:
         elif isinstance(checks, AssertChecks):
             asserts = AssertTest.of(checks.entry_points, checks.test_source, check=checks.check)
         elif isinstance(checks, ProgramChecks):
-            program = ProgramTest.of(checks.language, checks.tests, measured.answers)
+            program = ProgramTest.of(
+                checks.language, checks.tests, measured.answers, checks.sealed_tests
+            )
         return cls(checks, limits, calls, asserts, program)
 
     async def grade(self, sandbox: Sandbox, program: str) -> Verdict:
@@ -150,6 +155,8 @@ class ProblemTest:
             return await grade_asserts(sandbox, program, self.asserts, self.limits)
         if self.program is not None:
             return await grade_program(sandbox, program, self.program, self.limits)
+        if isinstance(self.checks, UnittestChecks):
+            return await grade_unittests(sandbox, program, self.checks, self.limits)
         assert isinstance(self.checks, HarnessChecks)
         return await grade_harness(sandbox, program, self.checks, self.limits)
 
@@ -157,6 +164,8 @@ class ProblemTest:
 def _base(checks: Checks) -> Limits:
     if isinstance(checks, HarnessChecks):
         return library_limits(checks.library)
+    if isinstance(checks, UnittestChecks):
+        return LIBRARY
     if isinstance(checks, CallChecks):
         return CALLED
     return PROGRAM if isinstance(checks, ProgramChecks) else FUNCTION
@@ -400,11 +409,43 @@ SHOWN = 3
 
 
 def failing_references(bench: Bench, packages: Sequence[Path]) -> dict[str, str]:
-    """Return problem -> why its reference is known to fail with the installed libraries."""
+    """Return problem -> why it is left out: nothing can judge it, or its reference fails here."""
+    left_out = {one.id: one.left_out for one in bench.problems() if one.left_out}
     if not _needs_libraries(bench):
-        return {}
+        return left_out
     known = known_failures(installed(packages))
-    return {problem: f"their references fail here: {one.why}" for problem, one in known.items()}
+    return left_out | {
+        problem: f"their references fail here: {one.why}" for problem, one in known.items()
+    }
+
+
+MOST_LEFT_OUT = 0.1
+"""Share of a benchmark's problems above which failing references are the set-up's fault."""
+_NO_MODULE = re.compile(r"No module named '(\w+)")
+_NO_NETWORK = re.compile(
+    r"gaierror|URLError|ConnectionError|Max retries|Network is unreachable|Name or service"
+    r"|Temporary failure in name resolution|getaddrinfo|PermissionError.*socket|MaxRetry"
+)
+
+
+def left_out_here(bench: Bench, faults: Mapping[str, str]) -> dict[str, str]:
+    """Return the faults that leave problems out, with their group of reasons: id -> why.
+
+    References that use libraries fail where one is missing or newer, or without a network. If those
+    are few, the others are scored; none of them if they are many.
+    """
+    loose = {one.id for one in bench.problems() if isinstance(one.checks, UnittestChecks)}
+    found = {id: _group_of(why) for id, why in faults.items() if id in loose}
+    return found if len(found) <= MOST_LEFT_OUT * len(loose) else {}
+
+
+def _group_of(fault: str) -> str:
+    module = _NO_MODULE.search(fault)
+    if module is not None:
+        return f"their references need {module[1]}, which is not installed"
+    if _NO_NETWORK.search(fault):
+        return "their references need a network"
+    return "their references fail with the libraries here"
 
 
 def version_notes(bench: Bench, packages: Sequence[Path]) -> list[str]:

@@ -51,11 +51,14 @@ class ProgramTest:
     """Expected output line of each comparison."""
 
     @classmethod
-    def of(cls, language: str, source: str, lines: Sequence[bytes]) -> Self:
-        """Split a test if there is one expected line per comparison; else it runs sealed."""
+    def of(cls, language: str, source: str, lines: Sequence[bytes], sealed: str = "") -> Self:
+        """Split a test if there is one expected line per comparison; else run it sealed.
+
+        `sealed` is the test in a form whose checks the seal counts, if `source` is in another one.
+        """
         split = split_test(language, source) if lines else None
         if split is None or len(split.comparisons) != len(lines):
-            return cls(language, source)
+            return cls(language, sealed or source)
         return cls(language, source, split, tuple(lines))
 
 

@@ -1,0 +1,119 @@
+"""`evolcoder eval --prompt-variants`: the same model under small changes of its prompt.
+
+Published scores of one model differ by up to 49 of 164 problems by a line break at the prompt's
+end, so the spread says how much of a difference is the prompt's. Guarantees: each variant is an
+evaluation in a folder of its own, `OUT/variant-NAME`, that resumes and can be compared like any
+other. The first one is the prompt as the options say. Budgets hold for each variant.
+
+>>> [one.name for one in variants_of(EvaluationOptions(template="completion"))]
+['as-given', 'end-stripped', 'end-newline']
+"""
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from evolcoder.app import evaluate
+from evolcoder.app.evaluate import EvaluationOptions, make_plan, run_plan
+from evolcoder.bench.prompts import EVALUATION_TEMPLATES
+from evolcoder.cli import output
+from evolcoder.cli.cancellation import run_cancellable
+from evolcoder.errors import ConfigError
+from evolcoder.evaluation.results import BenchmarkResult
+from evolcoder.evaluation.store import EvalStore
+
+SYSTEMS = {
+    "system-assistant": "You are a helpful assistant.",
+    "system-programmer": "You are an experienced programmer who writes correct Python code.",
+}
+"""Name of a variant -> its system message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way to put the same task."""
+
+    name: str
+    """Name in results, and of the folder."""
+    options: EvaluationOptions
+    """Options of its evaluation."""
+
+
+def variants_of(options: EvaluationOptions) -> list[Variant]:
+    """Return the variants of an evaluation's prompt, the given one first.
+
+    Raw templates have no system message, and only instructions have another template.
+    """
+    base = options.out or Path("runs") / "prompt-variants"
+    changes: dict[str, dict[str, str]] = {
+        "as-given": {},
+        "end-stripped": {"ending": "stripped"},
+        "end-newline": {"ending": "newline"},
+    }
+    is_chat = not EVALUATION_TEMPLATES[options.template].raw
+    if is_chat:
+        changes["template-wizardcoder"] = {"template": "wizardcoder", "system": ""}
+        changes |= {
+            name: {"system": text} for name, text in SYSTEMS.items() if text != options.system
+        }
+        changes |= {"system-none": {"system": ""}} if options.system else {}
+    return [
+        Variant(name, replace(options, out=base / f"variant-{name}", **change))
+        for name, change in changes.items()
+    ]
+
+
+def main(args: argparse.Namespace) -> int:
+    """Evaluate every variant, and print scores with their spread; exit 1 if a score is missing."""
+    options = EvaluationOptions.of(vars(args))
+    evaluate.check_options(options)
+    if not options.model or options.no_grade:
+        raise ConfigError("--prompt-variants asks a model and grades it: give --model")
+    evaluate.check_model(options)
+    scores: dict[str, dict[str, float]] = {}
+    is_whole = True
+    for variant in variants_of(options):
+        for result in _evaluated(variant):
+            is_whole &= bool(result.scores)
+            for score in result.scores[:1]:
+                scores.setdefault(result.bench, {})[variant.name] = score.value
+    plain = {
+        bench: {"scores": found, **spread_of(list(found.values()))}
+        for bench, found in scores.items()
+    }
+    if args.json:
+        output.print_json(plain, indent=1)
+    else:
+        _print(scores)
+    return 0 if is_whole and scores else 1
+
+
+def _evaluated(variant: Variant) -> Sequence[BenchmarkResult]:
+    """Run one variant's evaluation, and write its results as `eval` does."""
+    plan = make_plan(variant.options)
+    results, limit = run_cancellable(run_plan(plan, variant.options))
+    with EvalStore.read(plan.folder) as store:
+        evaluate.write_results(store, plan.benches, results, layout=None)
+    if limit is not None:
+        raise limit
+    return results
+
+
+def spread_of(values: Sequence[float]) -> dict[str, float]:
+    """Return the lowest and highest of scores, and their difference."""
+    low, high = min(values), max(values)
+    return {"low": low, "high": high, "spread": high - low}
+
+
+def _print(scores: dict[str, dict[str, float]]) -> None:
+    for bench, found in scores.items():
+        given, spread = found.get("as-given"), spread_of(list(found.values()))
+        first = "no score" if given is None else f"{100 * given:.1f} %"
+        low, high, points = (100 * spread[name] for name in ("low", "high", "spread"))
+        print(
+            f"{bench}: pass@1 {first} as given; {low:.1f} to {high:.1f} % under {len(found)} "
+            f"prompt variants, a spread of {points:.1f} points"
+        )
+        for name, value in found.items():
+            print(f"  {name:<24}{100 * value:>6.1f} %")
