@@ -584,7 +584,8 @@ def _made_from(columns: Sequence[Any], answered: Sequence[Any]) -> Usage | None:
     if None in columns:
         raise ValueError(f"the token counts of {columns[0]} are incomplete")
     (model,) = _ANSWERED.validate(answered)
-    return Usage(*columns, model or "")
+    asked, sent, received, attempts = columns
+    return Usage(asked, sent, received, attempts, model or "")
 
 
 _UNKNOWN = (None,)
@@ -620,12 +621,11 @@ def response_from(columns: Sequence[Any], answered: Sequence[Any] = _UNKNOWN) ->
 def answer_from(columns: Sequence[Any]) -> ResponseCandidate:
     """Decode one of several answers to a task."""
     _ANSWER.validate(columns)
-    made = _made_from(columns[10:14])
+    made = _made_from(columns[10:14], columns[14:15])
     if made is None:
         raise ValueError("an answer has no model")
-    answered, cluster, tests_passed, is_chosen = columns[14:]
+    cluster, tests_passed, is_chosen = columns[15:]
     task, round, ordinal, number, text, reasoning, defect, detail, temperature, seed = columns[:10]
-    made = replace(made, answered=answered)
     head = (task, round, ordinal, number, text, reasoning, defect, detail)
     return ResponseCandidate(*head, temperature, seed, made, cluster, tests_passed, bool(is_chosen))
 
