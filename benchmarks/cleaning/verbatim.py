@@ -107,9 +107,12 @@ class Measured:
     """Benchmarks without files."""
 
     def precision(self, detector: str) -> tuple[int, int]:
-        """Count innocent rows that are the same exercise by reading, and all with a hit."""
+        """Count innocent rows that repeat a problem by reading, and all with a hit.
+
+        They ask for the `same` exercise, or for one that a `part` of the problem describes.
+        """
         hits = self.innocent[detector]
-        return sum("same" in verdicts_of(hit) for hit in hits), len(hits)
+        return sum(bool(verdicts_of(hit) & {"same", "part"}) for hit in hits), len(hits)
 
 
 def measure(
@@ -156,11 +159,12 @@ def verdicts_of(hit: InnocentHit) -> set[str]:
 
 def record(done: Measured) -> dict[str, object]:
     """Return recall and precision by detector, as certificates show them."""
-    benchmarks = sorted({one for shares in done.recall.values() for one, _ in shares})
+    benchmarks = sorted({one.split(",")[0] for found in done.recall.values() for one, _ in found})
     return {
         name: {
             "on": f"prose of problems without their answers ({', '.join(benchmarks)}), and "
-            f"{done.n_innocent:,} innocent rows of which every hit was read",
+            f"{done.n_innocent:,} innocent rows, of which every hit was read; right is the same "
+            "exercise, or one that a part of the problem describes",
             "recall": {form: _together(shares, form) for form in FORMS},
             "precision": list(done.precision(name)),
         }
@@ -251,7 +255,7 @@ def told(done: Measured) -> str:
     for name in done.recall:
         true, hit = done.precision(name)
         lines.append([name, f"{true:,} of {hit:,}", f"{hit - true:,} of {done.n_innocent:,}"])
-    tables.append(markdown(["detector", "same exercise of hits", "false hits of rows"], lines))
+    tables.append(markdown(["detector", "right of hits", "false hits of rows"], lines))
     if done.missing:
         tables.append(f"Without files: {', '.join(done.missing)}")
     return "\n\n".join(tables)
