@@ -220,7 +220,8 @@ def _one_of_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
 
 MAX_KEY_CHARS = 60
 """Longest key that is quoted in an error."""
-_DECODER = json.JSONDecoder(object_pairs_hook=_one_of_each)
+_DECODER = json.JSONDecoder()
+_STRICT_DECODER = json.JSONDecoder(object_pairs_hook=_one_of_each)
 _BLANK = re.compile(r"[ \t\n\r]*")
 _NEAR_END = 12
 """Invalid JSON this near to the end of the buffer may be the start of valid JSON, such as `tru` or
@@ -231,15 +232,17 @@ class NotJSONError(ValueError):
     """A file contains neither JSON lines nor a JSON array; the text says where it fails."""
 
 
-def iter_values(file: IO[bytes]) -> Iterator[tuple[str, object]]:
+def iter_values(file: IO[bytes], *, unique: bool = False) -> Iterator[tuple[str, object]]:
     """Read values with their positions: from an array if it begins with one, else line by line.
+
+    A key that stands twice in one object is an error if `unique`; else its last value counts.
 
     If the first value goes beyond its line, or another one follows it there, values may stand
     anywhere, one after another.
     """
     head = read_head(file)
     if is_array(head):
-        for number, value in enumerate(iter_array(file, head), start=1):
+        for number, value in enumerate(_ArrayReader(file, head, "strict", unique), start=1):
             yield f"row {number}", value
         return
     lines = _split(file, head, MAX_MB << 20)
@@ -252,10 +255,11 @@ def iter_values(file: IO[bytes]) -> Iterator[tuple[str, object]]:
     start = b"".join(first)
     if _is_in_lines(start):
         for number, line in iter_lines(file, start, lines=lines):
-            yield f"line {number}", parse_value(line, number)
+            yield f"line {number}", parse_value(line, number, unique=unique)
         return
     joined = cast("IO[bytes]", io.BufferedReader(_Joined(start, lines), _READ_BYTES))
-    for number, value in enumerate(_ArrayReader(joined, b"", "strict").sequence(), start=1):
+    reader = _ArrayReader(joined, b"", "strict", unique)
+    for number, value in enumerate(reader.sequence(), start=1):
         yield f"row {number}", value
 
 
@@ -326,11 +330,13 @@ def iter_lines(
             raise NotJSONError(f"line {number} follows a million blanks; write one row per line")
 
 
-def parse_value(data: bytes, first_line: int = 1, *, errors: str = "strict") -> object:
-    """Parse one value; errors name the line of the file."""
+def parse_value(
+    data: bytes, first_line: int = 1, *, errors: str = "strict", unique: bool = False
+) -> object:
+    """Parse one value; errors name the line of the file. `unique` is as in `iter_values`."""
     check_parts(data, first_line)
     try:
-        return _DECODER.decode(data.decode("utf-8", errors))
+        return (_STRICT_DECODER if unique else _DECODER).decode(data.decode("utf-8", errors))
     except UnicodeDecodeError as error:
         raise NotJSONError(not_utf8(data, error, first_line)) from error
     except json.JSONDecodeError as error:
@@ -386,7 +392,14 @@ def _split(file: IO[bytes], head: bytes, most: int) -> Iterator[bytes]:
 class _ArrayReader:
     """Reads the values of an array one at a time."""
 
-    def __init__(self, file: IO[bytes], head: bytes, errors: str) -> None:
+    def __init__(
+        self,
+        file: IO[bytes],
+        head: bytes,
+        errors: str,
+        unique: bool = False,  # noqa: FBT001, FBT002
+    ) -> None:
+        self._decoder = _STRICT_DECODER if unique else _DECODER
         self._file = file
         self._decode = codecs.getincrementaldecoder("utf-8")(errors).decode
         self._line, self._column = 1, 0  # position of the buffer's start
@@ -434,7 +447,7 @@ class _ArrayReader:
         size = _READ_BYTES
         while True:
             try:
-                value, end = _DECODER.raw_decode(self._text, self._at)
+                value, end = self._decoder.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 fault = self._error(error)
                 cut = error.msg.startswith("Unterminated") or error.pos + _NEAR_END > len(

@@ -273,7 +273,7 @@ def _plain_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
     is_json = first is not None and first[1].lstrip().startswith(b"{")
     for number, line in every:
         if is_json:
-            yield SourceRow(f"line {number}", input_files.parse_value(line, number))
+            yield SourceRow(f"line {number}", input_files.parse_value(line, number, unique=True))
             continue
         try:
             task = line.decode().strip()
@@ -310,7 +310,7 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
 def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
     """Read JSON values; if there is only one, it may hold the rows."""
     try:
-        values = input_files.iter_values(file)
+        values = input_files.iter_values(file, unique=True)
         first = next(values, None)
         begun = [] if first is None else [first]
         if first is not None and _may_hold_rows(first[1]):
