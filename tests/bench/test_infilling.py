@@ -75,7 +75,7 @@ def same(one, other):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_missing_code_in_a_fence_is_the_program_of_the_reference(named, name):
-    """Also where it is within a line; 39 in 40 spans, since a fence loses blank lines at its ends."""
+    """Also where it is within a line; most spans, since a fence loses blank lines at its ends."""
     bench = named(name)
     problems = bench.problems()[:: max(1, len(bench.problems()) // 120)]
     right = [

@@ -13,6 +13,7 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from evolcoder.app import evaluate
 from evolcoder.app.evaluate import EvaluationOptions, make_plan, run_plan
@@ -46,7 +47,7 @@ def variants_of(options: EvaluationOptions) -> list[Variant]:
     Raw templates have no system message, and only instructions have another template.
     """
     base = options.out or Path("runs") / "prompt-variants"
-    changes: dict[str, dict[str, str]] = {
+    changes: dict[str, dict[str, Any]] = {
         "as-given": {},
         "end-stripped": {"ending": "stripped"},
         "end-newline": {"ending": "newline"},
