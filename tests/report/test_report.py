@@ -80,6 +80,22 @@ def test_a_heuristic_counts_what_was_tried_and_kept(store):
     assert rows["deepen"]["tokens for each kept row"] == 60  # 30 for the task, 30 for the answer
 
 
+def test_leaks_are_listed_with_their_evidence(store):
+    """Each finding has its problem and what it rests on; the section says what was looked for."""
+    hit = {"benchmark": "mbpp", "item": "Mbpp/1", "detector": "substring", "part": "task",
+           "side": "prompt", "score": 12.0, "seen": "ten words in a row"}  # fmt: skip
+    child = small_run.CHILD
+    drop = Drop(Stage.CLEAN, Reason.LEAK, child.id, 1, 0, "deepen", "x", json.dumps([hit]), None)
+    fact = {**small_run.FACTS["clean"], "searched": {"benchmarks": [{"name": "mbpp"}]}}
+    store.replace_cleaned([drop], "clean", fact, with_leaks=True)
+    report = report_of(store, validate({}, where="test"))
+    assert plain(report, "leaks") == [
+        {"row": child.id, "benchmark": "mbpp", "problem": "Mbpp/1", "detector": "substring",
+         "where": "task like prompt", "score": 12.0, "evidence": "ten words in a row"}
+    ]  # fmt: skip
+    assert "mbpp" in report.as_plain()["sections"]["cleaning"]["caption"]
+
+
 def test_sections_that_are_missing_name_their_command(tmp_path):
     """A run without verification or cleaning says what makes them."""
     with RunStore.create(tmp_path / "run", validate({}, where="test")) as made:

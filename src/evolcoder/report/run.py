@@ -9,7 +9,7 @@ spread evenly over the ids; captions say how many. Nothing is computed by a mode
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evolcoder.config.load import Config
@@ -386,7 +386,7 @@ def _cleaning_sections(store: RunStore) -> Iterator[Section]:
         notes = (f"{command} finds duplicates and problems of benchmarks",)
         yield Section("cleaning", "Duplicates and leaks", caption, notes=notes)
         return
-    against = facts.get("config", {}).get("against") or ()
+    against = _compared_with(facts)
     looked = f"compared with {', '.join(against)}" if against else "not compared with benchmarks"
     yield Section(
         "cleaning",
@@ -396,7 +396,7 @@ def _cleaning_sections(store: RunStore) -> Iterator[Section]:
         notes=() if against else (f"{command} looks for problems of these benchmarks",),
     )
     if leaks := list(_leaks(store)):
-        columns = ("row", "benchmark", "problem", "detector", "where", "evidence")
+        columns = ("row", "benchmark", "problem", "detector", "where", "score", "evidence")
         yield Section(
             "leaks",
             "Leaks",
@@ -406,13 +406,22 @@ def _cleaning_sections(store: RunStore) -> Iterator[Section]:
         )
 
 
+def _compared_with(facts: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the benchmarks whose problems were looked for, by the cleaning or by its config."""
+    searched = facts.get("searched") or {}
+    named = [str(one.get("name")) for one in searched.get("benchmarks", ())]
+    return tuple(named or facts.get("config", {}).get("against") or ())
+
+
 def _leaks(store: RunStore) -> Iterator[tuple[Cell, ...]]:
+    """Yield the findings of every leak."""
     for drop in store.drops():
         if drop.reason is not Reason.LEAK:
             continue
         for hit in _hits(drop):
-            yield (drop.subject, *(_plain(hit.get(name)) for name in
-                   ("benchmark", "item", "detector", "field", "excerpt")))  # fmt: skip
+            where = f"{hit.get('part', '')} like {hit.get('side', '')}"
+            head = (_plain(hit.get(name)) for name in ("benchmark", "item", "detector"))
+            yield drop.subject, *head, where, _plain(hit.get("score")), _plain(hit.get("seen"))
 
 
 def _hits(drop: Drop) -> list[dict[str, Any]]:
@@ -426,8 +435,9 @@ def _hits(drop: Drop) -> list[dict[str, Any]]:
 
 
 def _plain(value: object) -> Cell:
-    is_cell = isinstance(value, str | int | float)
-    return one_line(str(value), EXAMPLE_CHARS) if is_cell else None
+    if isinstance(value, int | float):
+        return value
+    return one_line(value, EXAMPLE_CHARS) if isinstance(value, str) else None
 
 
 def _records_section(store: RunStore) -> Section:
