@@ -194,14 +194,6 @@ def last_wanted(
     return chosen.code, _location(chosen), rule
 
 
-def fenced(
-    answer: str, language: str, wanted: Callable[[str], bool]
-) -> tuple[str, ExtractedProgram]:
-    """Return the last fenced block that `wanted` accepts, else the first in the language."""
-    code, found, _ = last_wanted(as_fences(answer), language, lambda block: int(wanted(block)))
-    return code, found
-
-
 def cut_continuation(
     prompt: str, text: str, names: Sequence[str], stops: Sequence[str]
 ) -> Extraction:

@@ -33,21 +33,16 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, last_wanted, without_end
+from evolcoder.bench.extract import Extraction, without_end
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.other_languages import (
     BRACED,
     closing_bracket,
-    definition,
-    is_body,
+    foreign_program,
     n_open,
-    rank,
-    without_prose,
 )
-from evolcoder.code.blocks import as_fences
 from evolcoder.engine.hub import HUB
 from evolcoder.reasoning import split
-from evolcoder.text import before_bare_fence, without_code
 
 MAX_CHARS = 32_000
 """About ten times a long answer; unbalanced brackets take quadratic time."""
@@ -344,29 +339,8 @@ class MultiplE:
             text = answer if is_split else sample.text
             return Extraction(text, ExtractedProgram.WHOLE, ("reasoning",) if reasoning else ())
         cut = ("reasoning",) if reasoning else ()
-        return replace(_of_answer(problem, answer), cut=cut)
-
-
-def _of_answer(problem: Problem, answer: str) -> Extraction:
-    """Extract the program from an answer without thinking."""
-    language, name = _language(problem), _entry_point(problem)
-    answer = as_fences(without_end(answer)[0])
-    code, found, rule = last_wanted(answer, language, lambda block: rank(block, language, name))
-    is_defined = definition(code, language, name) is not None
-    head, signature = before_bare_fence(answer), problem.prompt.rstrip().rpartition("\n")[2]
-    if signature in head and signature not in answer[len(head) :]:
-        return Extraction(without_prose(head, language, name), ExtractedProgram.CLOSING_FENCE, ())
-    if not is_defined and (bare := without_code(answer)) and definition(bare, language, name):
-        code = without_prose(bare, language, name)
-        is_whole = code.strip() == bare.strip()
-        found = ExtractedProgram.NO_FENCE if is_whole else ExtractedProgram.AMID_PROSE
-        return Extraction(code, found, ())
-    if code.strip() and not is_defined and is_body(code, language):
-        # Code without the signature continues the prompt, as models often do with Perl's prompts.
-        return Extraction(problem.prompt + code, ExtractedProgram.BODY, (), rule)
-    if found is ExtractedProgram.NOTHING and re.search(rf"\b{re.escape(name)}\b", answer):
-        return Extraction(answer, ExtractedProgram.NO_FENCE, ())
-    return Extraction(code, found, (), rule)
+        extract = foreign_program(answer, problem.prompt, _language(problem), _entry_point(problem))
+        return replace(extract, cut=cut)
 
 
 def multipl_e(name: str) -> Callable[[DataFolder], MultiplE]:

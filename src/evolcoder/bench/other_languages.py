@@ -11,6 +11,11 @@ looks like a bracket of the language may be counted.
 import re
 import textwrap
 
+from evolcoder.bench.base import ExtractedProgram
+from evolcoder.bench.extract import Extraction, last_wanted, without_end
+from evolcoder.code.blocks import as_fences
+from evolcoder.text import before_bare_fence, without_code
+
 _C_LIKE = (
     r"^(?![ \t]*(?:return|throw|else|new)\b)[^\n/=.(;]*[\w>\]&*:][\s&*]+{name}\s*"
     r"\([^;{{]*\)[^;{{()]*\{{"
@@ -167,3 +172,28 @@ def without_prose(text: str, language: str, name: str) -> str:
 
 def _is_code(line: str, *, is_head: bool) -> bool:
     return is_head or bool(_CODE_END.match(line) or _CODE_START.match(line))
+
+
+def foreign_program(answer: str, prompt: str, language: str, name: str) -> Extraction:
+    """Extract the program that defines `name` from an answer without thinking to `prompt`.
+
+    A body without its signature continues the prompt, which then is part of the result.
+    """
+    answer = as_fences(without_end(answer)[0])
+    code, found, rule = last_wanted(answer, language, lambda block: rank(block, language, name))
+    is_defined = definition(code, language, name) is not None
+    head, signature = before_bare_fence(answer), prompt.rstrip().rpartition("\n")[2]
+    if signature in head and signature not in answer[len(head) :]:
+        return Extraction(without_prose(head, language, name), ExtractedProgram.CLOSING_FENCE, ())
+    bare = "" if is_defined else without_code(answer)
+    if definition(bare, language, name):
+        code = without_prose(bare, language, name)
+        is_whole = code.strip() == bare.strip()
+        found = ExtractedProgram.NO_FENCE if is_whole else ExtractedProgram.AMID_PROSE
+        return Extraction(code, found, ())
+    if code.strip() and not is_defined and is_body(code, language):
+        # Code without the signature continues the prompt, as models often do with Perl's prompts.
+        return Extraction(prompt + code, ExtractedProgram.BODY, (), rule)
+    if found is ExtractedProgram.NOTHING and re.search(rf"\b{re.escape(name)}\b", answer):
+        return Extraction(answer, ExtractedProgram.NO_FENCE, ())
+    return Extraction(code, found, (), rule)
