@@ -112,7 +112,8 @@ def rank(code: str, language: str, name: str) -> int:
         return MENTION if is_named else 0
     body = _body(code, language, found)
     bare = _COMMENT.sub("", body)
-    is_short = _RETURNS.search(bare) is None or len(bare.split("\n")) - bare.count("\n\n") <= 3
+    n_lines = sum(1 for line in bare.split("\n") if line.strip())
+    is_short = _RETURNS.search(bare) is None or n_lines <= 1
     is_open = _TODO.search(body) is not None and is_short
     if is_open or _EMPTY.fullmatch(bare) or re.search(r"^\s*\.\.\.;?\s*$", bare, re.MULTILINE):
         return STUB
