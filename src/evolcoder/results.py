@@ -120,8 +120,8 @@ class EvaluationResult:
         return self.score().value
 
     @property
-    def interval(self) -> "Interval":
-        """95 % interval of `pass_at_1` over problems, from 0 to 1."""
+    def interval(self) -> "Interval | None":
+        """95 % interval of `pass_at_1` over problems, from 0 to 1; None for one problem."""
         return self.score().interval
 
     def score(self, bench: str | None = None, k: int = 1) -> "Score":

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.base import MAX_CHARS, ExtractedProgram
+from answer_styles import fence
+from evolcoder.bench.base import MAX_CHARS, ChosenBy, ExtractedProgram
 from evolcoder.bench.extract import (
     cut_continuation,
     defines,
@@ -38,10 +39,6 @@ def take(answer):
         (f"{CODE}\n```\nThe function `f` adds one.", ExtractedProgram.CLOSING_FENCE),
         (f"Here it is:\n\n{CODE}\n```\n\n### Why\n1. It adds.", ExtractedProgram.CLOSING_FENCE),
         (f"{CODE}\n```\nUse it so:\n```python\nprint(f(1))\n```", ExtractedProgram.CLOSING_FENCE),
-        (
-            f"{CODE}\n```\nor:\n```python\ndef f(x):\n    return 1 + x\n```",
-            ExtractedProgram.CLOSING_FENCE,
-        ),
         (f"```\n{CODE}", ExtractedProgram.OPEN_FENCE),
         (f"{PROMPT.strip()}\n```\n{CODE}\n```", ExtractedProgram.FENCE),
         (CODE, ExtractedProgram.NO_FENCE),
@@ -82,10 +79,23 @@ def test_a_bare_body_continues_the_prompt(answer):
     assert parses(PROMPT + extract.code)
 
 
-def test_the_first_of_several_definitions_is_taken():
-    """As in WizardCoder's evaluation; a later block may be an alternative."""
-    extract = take(f"```python\n{CODE}\n```\nor\n```python\ndef f(x): return -~x\n```")
-    assert (extract.found, extract.code) == (ExtractedProgram.FENCE, CODE)
+@pytest.mark.parametrize(
+    ("answer", "code", "chosen"),
+    [
+        (f"{fence(CODE)}", CODE, ChosenBy.ONLY),
+        (f"{fence('def f(x): ...')}\n{fence(CODE)}", CODE, ChosenBy.NOT_STUB),
+        (f"{fence('def f(x): return 1')}\nCorrected:\n{fence(CODE)}", CODE, ChosenBy.LAST),
+        (f"{fence(CODE)}\nThis is wrong:\n{fence('def f(x): return 1')}", CODE,
+         ChosenBy.NOT_REJECTED),
+        (f"{fence('import math as m')}\n{fence('def f(x): return m.ceil(x)')}",
+         "import math as m\n\ndef f(x): return m.ceil(x)", ChosenBy.JOINED),
+        (fence("def f(x): ..."), "def f(x): ...", ChosenBy.FIRST),
+    ],
+)  # fmt: skip
+def test_the_rule_that_chose_the_block_is_told(answer, code, chosen):
+    """Of several complete blocks the last one that the text does not call wrong is meant."""
+    extract = take(answer)
+    assert (extract.code, extract.chosen) == (code, chosen)
 
 
 @pytest.mark.parametrize(
@@ -94,12 +104,13 @@ def test_the_first_of_several_definitions_is_taken():
         ('\n\nif __name__ == "__main__":\n    print(f(input()))', ("main_guard",)),
         ("\n\n# Example usage:\nprint(f(1))", ("usage",)),
         ("\n# Test cases\nassert f(1) == 3", ("usage",)),
-        ("\n# Usage\nf(1)\nif __name__ == '__main__':\n    f(2)", ("main_guard", "usage")),
-        ("\n\nprint(f(1))", ()),
+        ("\n# Usage\nf(1)\nif __name__ == '__main__':\n    f(2)", ("usage", "main_guard")),
+        ("\n\nprint(f(1))", ("usage",)),
+        ("\n\n# The end.", ()),
     ],
 )
 def test_demonstration_code_is_removed_and_reported(tail, cut):
-    """A main guard and example usage are removed; other lines stay."""
+    """A main guard, tests and example usage are removed; comments do no harm and stay."""
     extract = take(f"```python\n{CODE}{tail}\n```")
     assert extract.cut == cut
     assert extract.code.strip() == (CODE if cut else CODE + tail)
@@ -158,7 +169,7 @@ def test_a_repeated_signature_starts_the_function_anew(indent):
     again = "\n".join(indent + line for line in CODE.split("\n"))
     extract = cut_continuation(PROMPT, f"\n{again}\n{indent}# Test\n", ("f",), STOPS)
     assert extract.found is ExtractedProgram.REPEATED_SIGNATURE
-    assert extract.code == CODE
+    assert extract.code.strip() == CODE
 
 
 def test_a_definition_after_a_prose_prompt_is_no_repetition():
@@ -166,7 +177,7 @@ def test_a_definition_after_a_prose_prompt_is_no_repetition():
     extract = cut_continuation(
         '"""Add one."""\n', f"import os\n{CODE}\nprint(f(1))\n", ("f",), STOPS
     )
-    assert (extract.found, extract.code) == (ExtractedProgram.WHOLE, f"import os\n{CODE}")
+    assert (extract.found, extract.code) == (ExtractedProgram.WHOLE, f"import os\n{CODE}\n")
 
 
 @settings(deadline=None)
@@ -174,7 +185,8 @@ def test_a_definition_after_a_prose_prompt_is_no_repetition():
 def test_no_text_makes_extraction_raise(text):
     """Any text gives an extraction, and twice the same."""
     assert take(text) == take(text)
-    assert len(cut_continuation(PROMPT, text, ("f",), STOPS).code) <= len(text)
+    indents = 4 * (text.count("\n") + 1)
+    assert len(cut_continuation(PROMPT, text, ("f",), STOPS).code) <= len(text) + indents
 
 
 @pytest.mark.parametrize("unit", ["-", "(", "a.", "not ", "lambda:", "f()\n", "def f(x):\n", "1+"])

@@ -120,4 +120,4 @@ def test_a_program_keeps_its_helpers(benches):
     problem = bench.problems()[0]
     text = "import re\ndef g(s): ...\ndef remove_Occ(s, c):\n    return g(s)\nassert 1\n"
     sample = Sample.of(problem.id, 0, text, PromptForm.CONTINUATION)
-    assert bench.candidate(problem, sample).program == problem.prompt + text[: text.index("\nass")]
+    assert bench.candidate(problem, sample).program == problem.prompt + text[: text.index("ass")]

@@ -6,7 +6,8 @@ import pytest
 
 from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
 from evolcoder.bench.fetch import rows
-from evolcoder.bench.multipl_e import _TOKEN, CONFIGURATIONS, LANGUAGES, file_of
+from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES, file_of
+from evolcoder.bench.other_languages import TOKEN
 from evolcoder.bench.prompts import CHAT
 from evolcoder.text import LANGUAGES as FENCES
 
@@ -14,7 +15,7 @@ BRACED = {"cpp", "cs", "d", "go", "java", "js", "php", "rs", "scala", "swift", "
 
 
 def unclosed(source):
-    tokens = [token[0] for token in _TOKEN.finditer(source)]
+    tokens = [token[0] for token in TOKEN.finditer(source)]
     return tokens.count("{") - tokens.count("}")
 
 

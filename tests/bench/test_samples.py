@@ -91,10 +91,7 @@ def test_missing_and_unknown_problems_are_named(tmp_path):
     reading = read(path)
     assert [sample.problem for sample in reading.samples] == ["Toy/1"]
     assert (reading.missing, reading.unknown) == (("Toy/0", "Toy/2"), ("Toy/7",))
-    assert reading.notes == [
-        "2 problems have no sample (such as Toy/0; Toy/2)",
-        "1 ids are not in this benchmark (such as Toy/7)",
-    ]
+    assert reading.notes == ["1 ids are not in this benchmark (such as Toy/7)"]
 
 
 def test_repeated_samples_are_kept_and_counted(tmp_path):
@@ -153,7 +150,7 @@ def test_a_text_that_no_compiler_could_be_given_is_a_sample_with_a_fault(tmp_pat
     assert (faulty.fault, faulty.text, sound.fault) == (fault, "", None)
     candidate = BENCH.candidate(PROBLEMS[0], faulty)
     assert (candidate.program, candidate.fault) == ("", fault)
-    assert reading.notes[1].startswith("1 samples cannot be run (such as Toy/0: ")
+    assert reading.notes[0].startswith("1 samples cannot be run (such as Toy/0: ")
 
 
 def test_a_program_of_100_mb_is_read_past(tmp_path):
@@ -270,3 +267,52 @@ def test_no_file_makes_reading_fail_in_another_way(tmp_path_factory, content):
         path.write_bytes(content)
         with pytest.raises(BenchError):
             read(path)
+
+
+CHAT = {"choices": [{"message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}]}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"task_id": "Toy/1", "response": "a"},
+        {"task_id": "Toy/1", "generation": "a"},
+        {"task_id": "toy/1", "output": ["a"]},
+        {"problem_id": 1, "answer": "a"},
+        {"id": "1", "generated_text": "a"},
+        {"doc_id": 1, "doc": {"task_id": "Toy/1"}, "resps": [["a"]], "filtered_resps": ["a"]},
+        {"task_id": "Toy/1", **CHAT},
+        {"task_id": "Toy/1", "completion": CHAT},
+        {"custom_id": "Toy/1", "response": {"status_code": 200, "body": CHAT}},
+        {"task_id": "Toy/1", "messages": [{"role": "user", "content": "q"},
+                                          {"role": "assistant", "content": "a"}]},
+        {"task_id": "Toy/1", "message": {"content": [{"type": "text", "text": "a"}]}},
+    ],
+    ids=range(11),
+)  # fmt: skip
+def test_rows_of_other_tools_are_read_as_answers(tmp_path, row):
+    """With `--samples-are answers`; without it, they are named as unreadable with that advice."""
+    path = lines(tmp_path / "s.jsonl", row)
+    reading = read_samples(path, PROBLEMS, form=PromptForm.ANSWER)
+    assert told(reading) == [("Toy/1", 0, "a", PromptForm.ANSWER)]
+    with pytest.raises(BenchError, match="--samples-are answers"):
+        read(path)
+
+
+def test_numbers_of_problems_are_ids(tmp_path):
+    """Google's MBPP has integers, and some files other letter cases."""
+    rows = [{"task_id": one, "solution": "a"} for one in (1, "2", "toy/0")]
+    found = read(lines(tmp_path / "s.jsonl", *rows)).samples
+    assert [sample.problem for sample in found] == ["Toy/1", "Toy/2", "Toy/0"]
+
+
+def test_samples_in_another_language_are_refused(tmp_path):
+    """MultiPL-E's ids are the same in all languages, so its files say theirs."""
+    problem = Problem("Toy_0_f", "fn f(", ProgramChecks("rust", "}", "f"), None, "", ())
+    row = {"name": "Toy_0_f", "language": "cpp", "completions": ["x"]}
+    path = tmp_path / "Toy_0_f.json"
+    path.write_text(json.dumps(row))
+    with pytest.raises(BenchError, match="in cpp, but this benchmark is in rust"):
+        read_samples(tmp_path, (problem,))
+    path.write_text(json.dumps(row | {"language": "rs"}))
+    assert len(read_samples(tmp_path, (problem,)).samples) == 1

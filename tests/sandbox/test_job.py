@@ -101,6 +101,24 @@ def test_calls_together_may_take_longer_than_one(sandbox):
         assert execution.cpu_s > 0.3
 
 
+def test_import_and_first_calls_share_a_limit_of_their_own(sandbox):
+    """A slow import is not counted into the first call; later calls have theirs."""
+    busy = "import time\ndef f(n):\n    begun = time.process_time()\n"
+    busy += "    while time.process_time() < begun + n: pass\n    return n\nf(0.5)\n"
+    for inputs, n_answers in (((0.4, 0.0), 2), ((0.0, 0.0, 0.9), 2), ((1.5,), 0)):
+        limits = replace(PATIENT, call_s=(0.2,), first_calls=2, first_s=1.2)
+        answers, _ = sandbox.grade(run_calls, busy, "f", [(n,) for n in inputs], limits=limits)
+        assert len(answers) == n_answers
+
+
+def test_a_program_that_prints_much_is_judged_by_its_answers(sandbox):
+    """Called functions and tests by asserts; the output is discarded."""
+    flood = "print('x' * 5_000_000)\ndef f(n):\n    print('y' * 5_000_000)\n    return n\n"
+    test = CallTest.of("f", inputs=[(0,), (1,)], expected=[0, 1])
+    verdict = sandbox.grade(grade_calls, flood, test, limits=replace(PATIENT, output_kb=64))
+    assert verdict.kind is Kind.PASSED
+
+
 def test_answers_that_are_none_do_not_buy_time(sandbox):
     """Fake answer lines end the program at the first invalid one."""
     forger = "import os\ndef f(n):\n    while True: os.write(3, b'\\n')\n"

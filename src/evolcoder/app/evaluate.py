@@ -24,6 +24,7 @@ from evolcoder.bench.base import (
     ExtractedProgram,
     Problem,
     ProgramChecks,
+    PromptForm,
     Sample,
 )
 from evolcoder.bench.ds1000 import warm_modules
@@ -107,6 +108,15 @@ def _candidate(bench: Bench, problem: Problem, sample: Sample) -> CandidateProgr
         )
 
 
+SAMPLE_FORMS = {
+    "answers": PromptForm.ANSWER,
+    "continuations": PromptForm.CONTINUATION,
+    "completions": PromptForm.COMPLETION,
+    "programs": PromptForm.PROGRAM,
+}
+"""Value of `--samples-are` -> form: answers of a chat model, from which the program is extracted;
+text of a base model, which is cut where the function ends; both of the latter are run as they are.
+"""
 FLAGS = {
     "max_usd": "budget.max_usd",
     "max_tokens_paid": "budget.max_tokens",
@@ -126,6 +136,8 @@ class EvaluationOptions:
     """Spec of the evaluated model."""
     samples: Path | None = None
     """File of samples to grade instead of a model's."""
+    samples_are: str | None = None
+    """What the samples' texts are, a key of SAMPLE_FORMS; None: as their fields say."""
     n: int = 1
     """Samples per problem."""
     temperature: float = 0.0
@@ -251,6 +263,11 @@ def check_options(args: EvaluationOptions) -> None:
         raise ConfigError(f"--out {args.out}: is a file, not a folder; use another path")
     if args.samples is not None and not args.samples.exists():
         raise BenchError(f"--samples {args.samples}: file not found")
+    if args.samples_are is not None and (
+        args.samples is None or args.samples_are not in SAMPLE_FORMS
+    ):
+        known = ", ".join(SAMPLE_FORMS)
+        raise ConfigError(f"--samples-are {args.samples_are}: needs --samples, and one of {known}")
     template_named(args.template, EVALUATION_TEMPLATES)
     if args.n > 1 and args.temperature == 0 and args.model:
         raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
@@ -269,7 +286,7 @@ def make_plan(args: EvaluationOptions) -> EvaluationPlan:
     template = template_named(args.template, EVALUATION_TEMPLATES)
     template = replace(template, ending=ENDINGS[args.ending])
     _check_template(template, benches)
-    sample_files = {b.name: _read_samples(args.samples, b) for b in benches if args.samples}
+    sample_files = {b.name: _read_samples(args, b) for b in benches if args.samples}
     settings = {**sample_settings(args), **_extras(config)}
     folder = args.out or _default_folder(benches, settings)
     if args.no_ask:
@@ -340,15 +357,20 @@ def sample_settings(args: EvaluationOptions) -> dict[str, object]:
     """Return the options that determine the samples in an evaluation's folder."""
     if args.samples:
         path: Path = args.samples
-        return {"samples": digest_of(path) if path.is_file() else str(path.resolve())}
+        file: dict[str, object] = {
+            "samples": digest_of(path) if path.is_file() else str(path.resolve())
+        }
+        return file | ({"samples_are": args.samples_are} if args.samples_are else {})
     names = ("model", "temperature", "top_p", "max_tokens", "template", "system", "seed")
     settings = {name: getattr(args, name) for name in names}
     settings |= {"ending": args.ending} if args.ending else {}
     return {**settings, "model": without_logins(args.model)} if args.model else settings
 
 
-def _read_samples(path: Path, bench: Bench) -> SampleFile:
-    return read_samples(path, bench.problems())
+def _read_samples(args: EvaluationOptions, bench: Bench) -> SampleFile:
+    assert args.samples is not None
+    form = SAMPLE_FORMS[args.samples_are] if args.samples_are else None
+    return read_samples(args.samples, bench.problems(), form=form)
 
 
 async def start_sandbox(

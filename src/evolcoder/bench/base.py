@@ -178,6 +178,23 @@ class ExtractedProgram(StrEnum):
         return self not in {ExtractedProgram.WHOLE, ExtractedProgram.FENCE}
 
 
+class ChosenBy(StrEnum):
+    """The rule by which a program was chosen among an answer's blocks. Values are stored."""
+
+    ONLY = "only"
+    """No other block defines the function."""
+    NOT_STUB = "not_stub"
+    """The other blocks that define it are stubs or do not parse."""
+    LAST = "last"
+    """The last of several complete ones."""
+    NOT_REJECTED = "not_rejected"
+    """The last of those that the answer does not call wrong."""
+    JOINED = "joined"
+    """Joined from several blocks: imports, helpers, or a signature and its body."""
+    FIRST = "first"
+    """The first block; none defines the function with a body."""
+
+
 @dataclass(frozen=True, slots=True)
 class CandidateProgram:
     """A program extracted from a sample, ready to be graded."""
@@ -194,6 +211,8 @@ class CandidateProgram:
     """Parts that were removed, such as `reasoning` or `main_guard`, in order."""
     fault: str | None
     """The sample's fault; a program with one is never run and never passes."""
+    chosen: ChosenBy = ChosenBy.ONLY
+    """The rule by which it was chosen among an answer's blocks."""
 
 
 @dataclass(frozen=True, slots=True)

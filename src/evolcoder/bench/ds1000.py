@@ -13,6 +13,7 @@ These are stored results of running all references with data/ds1000-requirements
     known_failures(installed([folder]))  # {"DS-1000/819": ReferenceRun(Unavailable.NETWORK, …)}
 """
 
+import ast
 import functools
 import json
 import re
@@ -27,6 +28,7 @@ from types import MappingProxyType
 
 from evolcoder.bench.base import (
     CandidateProgram,
+    ChosenBy,
     ExtractedProgram,
     HarnessChecks,
     Problem,
@@ -38,14 +40,17 @@ from evolcoder.bench.extract import (
     Extraction,
     cut_continuation,
     defines,
-    fenced,
     given_program,
+    last_wanted,
     parses,
+    plain_answer,
 )
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
+from evolcoder.code import statements
+from evolcoder.code.blocks import as_fences
+from evolcoder.code.python_ast import tree_of
 from evolcoder.engine.hub import HUB
-from evolcoder.reasoning import split
-from evolcoder.text import without_code
+from evolcoder.text import code_blocks, without_code
 
 DS1000 = DataFile(
     "ds1000/ds1000.jsonl.gz",
@@ -112,7 +117,13 @@ class Ds1000:
         if sample.form in {PromptForm.ANSWER, PromptForm.CONTINUATION}:
             program = program.rstrip()  # the harness may continue the line after the gap
         return CandidateProgram(
-            sample.problem, sample.index, program, found, extract.cut, sample.fault
+            sample.problem,
+            sample.index,
+            program,
+            found,
+            extract.cut,
+            sample.fault,
+            extract.chosen,
         )
 
 
@@ -174,14 +185,49 @@ def _extract(problem: Problem, sample: Sample) -> Extraction:
         return cut_continuation(problem.prompt, sample.text, (), STOPS)
     if sample.form is not PromptForm.ANSWER:
         return given_program(sample.text, (), "", completes=False)
-    reasoning, answer = split(sample.text.replace("\r\n", "\n"))
-    cut = ["reasoning"] if reasoning else []
-    code, found = fenced(answer, "python", lambda _: True)
+    answer, removed = plain_answer(sample.text)
+    cut = list(removed)
+    answer = as_fences(answer)
+    names = _result_names(problem.prompt)
+    code, found, rule = last_wanted(answer, "python", lambda block: _rank(block, names))
     if found is ExtractedProgram.NOTHING:
         code, found = _tagged(answer)
     code, repeated = _without_given(code, problem.prompt)
     cut += ["repeated_context"] if repeated else []
-    return Extraction(_indented(code, problem), found, tuple(cut))
+    helpers = _helpers(answer, code, problem.prompt)
+    if helpers:
+        code, rule = f"{helpers}\n{code}", ChosenBy.JOINED
+    return Extraction(_indented(code, problem), found, tuple(cut), rule)
+
+
+def _result_names(prompt: str) -> frozenset[str]:
+    """Return the variables that the prompt asks for."""
+    found = _RESULT.search(prompt)
+    return frozenset(re.findall(r"\w+", found["names"])) if found else frozenset()
+
+
+def _rank(code: str, names: frozenset[str]) -> int:
+    """Return how likely a block is the answer: 3 if it gives the result, 1 if it only imports."""
+    tree = tree_of(textwrap.dedent(code))
+    if tree is None:
+        return 1
+    if names & statements.bound_names(textwrap.dedent(code)) or statements.is_body(
+        textwrap.dedent(code)
+    ):
+        return 3
+    is_help = all(isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) for node in tree.body)
+    return 1 if is_help else 2
+
+
+def _helpers(answer: str, code: str, prompt: str) -> str:
+    """Return imports and functions of the other blocks that the answer needs."""
+    plain = textwrap.dedent(code)
+    lacking = statements.unbound(plain) - set(re.findall(r"\w+", prompt))
+    if not lacking:
+        return ""
+    blocks = [block.code for block in code_blocks(answer) if block.language in {None, "python"}]
+    found = [statements.binding(block, lacking) for block in blocks if block != code]
+    return "\n".join(filter(None, found))
 
 
 def _tagged(answer: str) -> tuple[str, ExtractedProgram]:

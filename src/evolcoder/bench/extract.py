@@ -1,40 +1,72 @@
 r"""Extracts the program from a model's answer.
 
-Guarantees: nothing is run; the result is deterministic, and names every part that was removed.
+Guarantees: nothing is run; the result is deterministic, and names every part that was removed and
+the rule by which one of several blocks was chosen.
 Does not check that the program is correct or compiles: a broken program is passed on unchanged, to
 fail in the grader. If there is no program, the result is `ExtractedProgram.NOTHING`, not an error.
+
+A Python program is chosen by what the blocks of an answer are: of those that define the function
+with a body of its own, the last that the text does not call wrong. Names that it lacks are taken
+from the other blocks, and what defines nothing that the function needs is removed.
 
 >>> python_program("Sure:\n```python\ndef f():\n    return 1\n```", ("f",), "").found
 <ExtractedProgram.FENCE: 'fence'>
 """
 
-import ast
 import re
 import textwrap
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
-from evolcoder.bench.base import ExtractedProgram
+from evolcoder.bench.base import ChosenBy, ExtractedProgram
+from evolcoder.code import statements
+from evolcoder.code.blocks import as_fences
 from evolcoder.code.python_ast import tree_of
 from evolcoder.reasoning import split
-from evolcoder.text import CodeBlock, before_bare_fence, code_blocks
+from evolcoder.text import CodeBlock, before_bare_fence, code_blocks, without_code
 
-MAX_TRIES = 20
-"""Most positions tried as the end of a program; otherwise the work would be quadratic."""
-MAX_PARSED = 4_000_000
-"""Most characters parsed in search of one program."""
+MAX_BLOCKS = 40
+"""Most blocks of an answer that are compared: the last ones."""
 
-_SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 _HEAD = r"^(?:(?:(?:async\s+)?def|class)\s+{name}\b|{name}\s*(?::[^\n=]*)?=(?!=)).*$"
-_GUARD = re.compile(r"^if\s+\(?\s*__name__\s*==", re.MULTILINE)
-_USAGE = re.compile(
-    r"^#+\s*(?:(?:example|sample)s?\b|(?:test|driver|usage)\b)[^\n]*$", re.MULTILINE | re.IGNORECASE
-)
 _CODE_LINE = re.compile(
     r"^(?:from\s+[\w.]+\s+import\b|import\s+[\w.]+[ \t]*(?:$|,|as\b|;|#)"
     r"|(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w)",
     re.MULTILINE,
+)
+_END_OF_TEXT = re.compile(
+    r"(?:<[|｜](?:end[_▁]?of[_▁]?(?:text|sentence|turn)|endoftext|im_end|im_start|eot_id|eom_id"
+    r"|EOT|end|return|eos|user|assistant|system|file_sep|fim_\w+|begin_of_text|start_header_id|END_OF_TURN_TOKEN)[|｜]>"
+    r"|</s>|<(?:eos|EOT|end_of_turn|start_of_turn|end_of_utterance)>"
+    r"|\[(?:/INST|EOS|INST)\])",
+    re.IGNORECASE,
+)  # fmt: skip
+"""Tokens at which a model ends its turn or another begins."""
+_NOTEBOOK = re.compile(r"^[ \t]*(?:![\w./]|%{1,2}\w)[^\n]*\n?", re.MULTILINE)
+_FIRST_LINE = re.compile(
+    r"\A\s*(?:(?:#\s*)?[\w./-]+\.py[ \t]*:?|(?:python|py|Python)3?"
+    r"(?:[ \t]*\nCopy(?: code)?)?|Copy code)[ \t]*\n",
+)
+"""A file name or the language above the code."""
+_PROMPTED = re.compile(r"^(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
+_GOOD = re.compile(
+    r"\b(?:correct(?:ed|ion)?|fix(?:ed|es)?|final|optimi[sz]ed|improved|better|updated|revised|right"
+    r"|faster|efficient|solution|complete)\b",
+    re.IGNORECASE,
+)
+_BAD = re.compile(
+    r"\b(?:(?:do|does|did|is|are|would|will|should|must|can)(?: not|n[o'’]t)|don['’]?t"
+    r"|never|avoid|wrong(?:ly)?|incorrect(?:ly)?|bad(?:ly)?|buggy|bug|broken|mistakes?|mistaken|fails?|naive|inefficient|anti-?pattern|counter-?example"
+    r"|common error|instead of|pitfall)\b",
+    re.IGNORECASE,
+)
+_BAD_AFTER = re.compile(
+    r"\s*(?:\W*\b(?:wait|no|hmm|oops|actually|but|however)\b[^\n]{0,80}"
+    r"|\W*(?:this|that|the above|it)\b[^.\n]{0,60})"
+    r"\b(?:wrong|incorrect|buggy|broken|fails?"
+    r"|(?:does|is|do)(?: not|n['’]t) (?:work|correct|right|handle)"
+    r"|mistake|bug)\b",
+    re.IGNORECASE,
 )
 
 
@@ -48,47 +80,90 @@ class Extraction:
     """Where the code was found."""
     cut: tuple[str, ...]
     """Parts that were removed, in order."""
+    chosen: ChosenBy = ChosenBy.ONLY
+    """The rule by which the code was chosen among the answer's blocks."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A block of an answer."""
+
+    code: str
+    """Its code, or what parses of it."""
+    place: int
+    """Its number among the answer's blocks."""
+    closed: bool
+    """Whether its closing fence is present."""
+    before: str
+    """The paragraph before it."""
+    after: str
+    """The text behind it, up to the next block."""
+    rest: str = ""
+    """Text of the block that was removed since it does not parse."""
+    is_whole: bool = False
+    """Whether it defines the function with a body."""
 
 
 def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
     """Extract the Python code that defines `names` from an answer to `prompt`."""
-    reasoning, answer = split(text.replace("\r\n", "\n"))
-    cut = ("reasoning",) if reasoning else ()
-    code, found = fenced(answer, "python", lambda block: defines(block, names))
-    if found is ExtractedProgram.NOTHING:
-        code, found = _unfenced(answer, names)
-    elif found is ExtractedProgram.NO_ENTRY or not parses(code):
-        code, found = _before_fence(answer, names) or (code, found)
-    if found in {ExtractedProgram.NO_ENTRY, ExtractedProgram.NOTHING}:
-        code, found = _as_body(code or answer, found, prompt)
-    return _trimmed(Extraction(code, found, cut), names)
+    answer, cut = plain_answer(text)
+    answer = as_fences(answer)
+    parts = [_mended(part, names) for part in _parts(answer)]
+    extract = _of_parts(parts, names, prompt)
+    if extract is None or not parses(extract.code):
+        extract = _before_fence(answer, names, prompt) or extract
+    if extract is None or extract.found is ExtractedProgram.NO_ENTRY:
+        bare = _unfenced(without_code(answer), names, prompt)
+        if extract is None or statements.is_whole(bare.code, names):
+            extract = bare
+    if extract.found in {ExtractedProgram.NO_ENTRY, ExtractedProgram.NOTHING}:
+        extract = _as_body(extract.code or answer, extract, prompt)
+    return _trimmed(replace(extract, cut=cut), names)
+
+
+def plain_answer(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return an answer without thinking and end-of-text tokens, and what was removed."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+    reasoning, answer = split(text)
+    cut = ["reasoning"] if reasoning else []
+    answer, is_ended = without_end(answer)
+    return answer, (*cut, *(["end_of_text"] if is_ended else []))
+
+
+def without_end(text: str) -> tuple[str, bool]:
+    """Cut a text at the first token that ends it, except at its beginning."""
+    if "<" not in text and "[" not in text:
+        return text, False
+    for found in _END_OF_TEXT.finditer(text):
+        if text[: found.start()].strip() and not _is_quoted(text, found):
+            return text[: found.start()], True
+    return text, False
+
+
+def _is_quoted(text: str, found: re.Match[str]) -> bool:
+    """Whether a token stands in a string of its line."""
+    begin, end = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.end())
+    before, after = text[begin : found.start()], text[found.end() : end if end >= 0 else None]
+    return any(before.count(quote) % 2 and quote in after for quote in "\"'`")
 
 
 def given_program(text: str, names: Sequence[str], prompt: str, *, completes: bool) -> Extraction:
     """Take a sample's text as its program, or as what `completes` the prompt, without thinking.
 
-    A text that is valid Python holds no thinking. What follows thinking is a model's answer, so a
-    fence around its code is removed.
+    A text that is valid Python holds no thinking and no end-of-text tokens. What follows thinking
+    is a model's answer, so a fence around its code is removed.
     """
-    reasoning, answer = split(text)
-    if answer == text or parses(prompt + text if completes else text):
+    before = prompt if completes else ""
+    if parses(before + text):
         return Extraction(text, ExtractedProgram.WHOLE, ())
-    if "```" in answer:
+    reasoning, answer = split(text)
+    if answer != text and "```" in answer:
         return python_program(text, names, prompt)
-    return Extraction(answer, ExtractedProgram.WHOLE, ("reasoning",) if reasoning else ())
-
-
-def fenced(
-    answer: str, language: str, wanted: Callable[[str], bool]
-) -> tuple[str, ExtractedProgram]:
-    """Return the first fenced block that `wanted` accepts, else the first in the language."""
-    blocks = [block for block in code_blocks(answer) if block.language in {None, language}]
-    blocks = [block for block in blocks if block.code.strip()]
-    for place, block in enumerate(blocks):
-        code = _dedented(block.code)
-        if wanted(code):
-            return code, _location(block, place)
-    return (blocks[0].code, ExtractedProgram.NO_ENTRY) if blocks else ("", ExtractedProgram.NOTHING)
+    cut = ["reasoning"] if reasoning else []
+    shorter, is_ended = without_end(answer)
+    if is_ended and (not names or parses(before + shorter)):
+        answer, cut = shorter, [*cut, "end_of_text"]
+    return Extraction(answer, ExtractedProgram.WHOLE, tuple(cut))
 
 
 def defines(code: str, names: Sequence[str]) -> bool:
@@ -101,14 +176,87 @@ def parses(code: str) -> bool:
     return tree_of(code) is not None
 
 
+def last_wanted(
+    answer: str, language: str, ranks: Callable[[str], int]
+) -> tuple[str, ExtractedProgram, ChosenBy]:
+    """Return the last of the fenced blocks with the highest rank that the text does not call wrong.
+
+    A rank of 0 is a block without the program.
+    """
+    parts = [part for part in _parts(answer, language) if part.code.strip()]
+    ranked = [(ranks(part.code), part) for part in parts]
+    best = max((rank for rank, _ in ranked), default=0)
+    if best <= 0:
+        if not parts:
+            return "", ExtractedProgram.NOTHING, ChosenBy.ONLY
+        return parts[0].code, ExtractedProgram.NO_ENTRY, ChosenBy.FIRST
+    chosen, rule = _last([part for rank, part in ranked if rank == best], len(parts))
+    return chosen.code, _location(chosen), rule
+
+
 def cut_continuation(
     prompt: str, text: str, names: Sequence[str], stops: Sequence[str]
 ) -> Extraction:
-    """Truncate a base model's continuation of a prompt at the first stop sequence.
+    """Cut a base model's continuation of a prompt where the function is complete.
 
-    If the model repeats the signature, stop sequences count from there on.
+    What follows that is no Python, or that the function does not need, is removed; helpers stay.
+    If nothing of it parses, the text ends at the first stop sequence, which counts from the
+    signature on if the model repeats it.
     """
-    text = text.replace("\r\n", "\n")
+    text, is_ended = without_end(text.replace("\r\n", "\n"))
+    cut = ("end_of_text",) if is_ended else ()
+    for body in _bodies(text, names) if names else ():
+        found = _continued(prompt, body, names)
+        if found is not None:
+            is_cut = len(found.code.strip()) < len(text.strip())
+            return replace(found, cut=(*cut, *(("continuation",) if is_cut else ())))
+    extract = _cut_at_stops(prompt, text, names, stops)
+    return replace(extract, cut=(*cut, *extract.cut))
+
+
+def _bodies(text: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield a continuation as it is, and with the indent that it may have lost."""
+    dedented = _dedented(text.strip("\n"))
+    if _CODE_LINE.match(dedented) and defines(dedented, names):
+        yield dedented
+    yield text
+    lead = re.match(r"\s*\n", text)
+    plain = text[lead.end() :] if lead else text
+    if plain[:1].strip() and not defines(plain, names):
+        yield f"    {plain}"
+        yield textwrap.indent(plain, "    ")
+
+
+def _continued(prompt: str, text: str, names: Sequence[str]) -> Extraction | None:
+    """Return what a continuation adds to the prompt, without what the function does not need."""
+    whole, given = prompt + text, prompt.count("\n")
+    has_own = bool(_CODE_LINE.match(text.lstrip("\n")))
+    if not statements.is_program(whole):
+        if has_own:
+            part, rest = statements.parsing_part(text, names)
+            whole = prompt + part if part else ""
+        else:
+            whole, rest = statements.parsing_part(whole, names, given=given)
+        if not whole:
+            return None
+        helpers = statements.defining_parts(rest, statements.unbound(whole))
+        whole += f"\n{helpers}\n" if helpers else ""
+    elif not prompt.endswith("\n") or not whole.startswith(prompt):
+        return None
+    if not statements.is_whole(whole, names):
+        return None
+    whole = statements.first_definitions(whole, names, given)
+    whole = statements.needed(whole, names, given=prompt).source
+    whole = statements.without_last_comments(whole)
+    if not whole.startswith(prompt):
+        return None
+    code = whole.removeprefix(prompt)
+    is_again = defines(code, names) and defines(prompt, names)
+    found = ExtractedProgram.REPEATED_SIGNATURE if is_again else ExtractedProgram.WHOLE
+    return Extraction(code, found, ())
+
+
+def _cut_at_stops(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]) -> Extraction:
     dedented = _dedented(text.strip("\n"))
     found, start = ExtractedProgram.WHOLE, 0
     if _CODE_LINE.match(dedented) and (start := _end_of_signatures(dedented, names)):
@@ -123,35 +271,202 @@ def cut_continuation(
     return Extraction(text[:end], found, ("continuation",) if end < len(text) else ())
 
 
-def _location(block: CodeBlock, place: int) -> ExtractedProgram:
-    if not block.closed:
+def _parts(answer: str, language: str = "python") -> list[_Part]:
+    """Return an answer's blocks in a language or without a known one, with the text around them."""
+    blocks = code_blocks(answer)
+    texts, at = [], 0
+    for block in blocks:
+        # The text between blocks is only read for words, so a code that occurs twice is no harm.
+        begin = answer.find(block.code, at) if block.code else at
+        texts.append(answer[at : max(begin, at)])
+        at = max(begin, at) + len(block.code)
+    texts.append(answer[at:])
+    parts = [
+        _Part(
+            _dedented(block.code),
+            0,
+            block.closed,
+            _last_paragraph(texts[n]),
+            texts[n + 1].lstrip("`~ \n")[:200],
+        )
+        for n, block in enumerate(blocks)
+        if _is_readable(block, language) and block.code.strip()
+    ]
+    return [replace(part, place=place) for place, part in enumerate(parts)][-MAX_BLOCKS:]
+
+
+def _is_readable(block: CodeBlock, language: str) -> bool:
+    return block.language in {None, language} and block.tag not in {"diff", "json", "output"}
+
+
+def _last_paragraph(text: str) -> str:
+    """Return the last paragraph before a fence, with the heading above it."""
+    lines = [line for line in text.rstrip().removesuffix("```").split("\n") if line.strip("`~ ")]
+    lines = [line for line in lines if not line.lstrip().startswith(("```", "~~~"))]
+    return "\n".join(lines[-2:])[-300:]
+
+
+def _mended(part: _Part, names: Sequence[str]) -> _Part:
+    """Remove from a block what is no Python: a file name, commands of a notebook, a broken end."""
+    code, rest = part.code, ""
+    if len(_PROMPTED.findall(code)) > 1 and code.lstrip().startswith(">>>"):
+        code = "\n".join(line[4:] for line in code.split("\n") if _PROMPTED.match(line))
+    named = _FIRST_LINE.match(code)
+    if named:
+        code = code[named.end() :]
+    if not parses(code):
+        code = _NOTEBOOK.sub("", code)
+    code = _dedented(code)
+    if not parses(code) and defines(code, names):
+        mended, after = statements.parsing_part(code, names)
+        code, rest = (mended, after) if mended else (code, "")
+    return replace(part, code=code, rest=rest, is_whole=statements.is_whole(code, names))
+
+
+def _of_parts(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extraction | None:
+    """Choose among the blocks of an answer; None if there are none."""
+    if not parts:
+        return None
+    whole = [part for part in parts if part.is_whole]
+    if whole:
+        chosen, rule = _last(whole, len(_with_entry(parts, names)))
+        code, is_joined = _completed(chosen, parts, names, prompt)
+        return Extraction(code, _location(chosen), (), ChosenBy.JOINED if is_joined else rule)
+    if joined := _joined(parts, names, prompt):
+        return joined
+    for part in parts:
+        if defines(part.code, names):
+            return Extraction(part.code, _location(part), (), ChosenBy.FIRST)
+    return Extraction(parts[0].code, ExtractedProgram.NO_ENTRY, (), ChosenBy.FIRST)
+
+
+def _with_entry(parts: Sequence[_Part], names: Sequence[str]) -> list[_Part]:
+    return [part for part in parts if defines(part.code, names)]
+
+
+def _last(parts: Sequence[_Part], n_all: int) -> tuple[_Part, ChosenBy]:
+    """Return the last block that the text around it does not call wrong, and the rule for it."""
+    right = [part for part in parts if not _is_rejected(part)] or list(parts)
+    if len(right) < len(parts):
+        return right[-1], ChosenBy.NOT_REJECTED
+    if len(parts) > 1:
+        return right[-1], ChosenBy.LAST
+    return right[-1], ChosenBy.NOT_STUB if n_all > 1 else ChosenBy.ONLY
+
+
+def _is_rejected(part: _Part) -> bool:
+    """Whether the text around a block says that it is wrong."""
+    is_bad = _BAD.search(part.before) is not None and _GOOD.search(part.before) is None
+    after = _BAD_AFTER.match(part.after)
+    # A line that ends with a colon is about the next block.
+    is_of_next = part.after.partition("\n")[0].rstrip("* ").endswith(":")
+    return is_bad or (after is not None and not is_of_next)
+
+
+def _completed(
+    chosen: _Part, parts: Sequence[_Part], names: Sequence[str], prompt: str
+) -> tuple[str, bool]:
+    """Prepend what a block needs of the other ones: imports and helpers."""
+    code = chosen.code
+    given = statements.bound_names(prompt)
+    others = [part for part in parts if part is not chosen]
+    helpers = {name for part in others for name in statements.bound_names(part.code)}
+    code = statements.without_stubs(code, (given | helpers) - set(names))
+    lacking = statements.unbound(code) - given
+    if chosen.rest and lacking and (more := statements.defining_parts(chosen.rest, lacking)):
+        code = f"{code.rstrip()}\n\n{more}\n"
+        lacking = statements.unbound(code) - given
+    earlier = [part for part in others if part.place < chosen.place]
+    later = [part for part in others if part.place > chosen.place]
+    added: list[str] = []
+    for part in [*reversed(earlier), *later]:
+        if not lacking:
+            break
+        if more := statements.binding(part.code, lacking):
+            added.insert(0, more)
+            bound = statements.bound_names(more)
+            lacking = (lacking - bound) | (statements.unbound(more) - given - bound)
+    return "\n\n".join([*added, code]), bool(added)
+
+
+def _joined(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extraction | None:
+    """Join a signature with the body that other blocks show, if that gives the function."""
+    heads = [part for part in parts if defines(part.code, names)]
+    if not heads:
+        return None
+    head = heads[0]
+    bodies = [part for part in parts if part.place > head.place and _is_of_body(part)]
+    text = "\n".join(_indented(part) for part in bodies)
+    if not text.strip():
+        return None
+    is_given = defines(prompt, names)
+    before = prompt if is_given else f"{_stub_of(head.code)}\n"
+    for body in (text, *(_indented(part) for part in reversed(bodies))):
+        code = f"{before.rstrip()}\n{body}\n"
+        if statements.is_program(code) and statements.is_whole(code, names):
+            if is_given:
+                return Extraction(f"{body}\n", ExtractedProgram.BODY, (), ChosenBy.JOINED)
+            return Extraction(code, _location(head), (), ChosenBy.JOINED)
+    return None
+
+
+def _stub_of(code: str) -> str:
+    """Return a signature without the lines that stand for its body."""
+    lines = code.rstrip().split("\n")
+    while len(lines) > 1 and re.fullmatch(
+        r"\s*(?:\.\.\.|pass|#.*|raise NotImplementedError\b.*)?", lines[-1]
+    ):
+        lines.pop()
+    return "\n".join(lines)
+
+
+def _is_of_body(part: _Part) -> bool:
+    """Whether a block may be a part of a function's body."""
+    code = _dedented(part.code)
+    has_scope = re.search(r"^(?:(?:async\s+)?def|class)\s", code, re.MULTILINE) is not None
+    return not has_scope or statements.is_body(code)
+
+
+def _indented(part: _Part) -> str:
+    return textwrap.indent(_dedented(part.code.strip("\n")), "    ")
+
+
+def _location(part: _Part) -> ExtractedProgram:
+    if not part.closed:
         return ExtractedProgram.OPEN_FENCE
-    return ExtractedProgram.LATER_FENCE if place else ExtractedProgram.FENCE
+    return ExtractedProgram.LATER_FENCE if part.place else ExtractedProgram.FENCE
 
 
-def _unfenced(answer: str, names: Sequence[str]) -> tuple[str, ExtractedProgram]:
+def _unfenced(answer: str, names: Sequence[str], prompt: str) -> Extraction:
     """Find code without a fence: the whole answer, or lines within its prose."""
     if defines(answer, names) and parses(answer):
-        return answer, ExtractedProgram.NO_FENCE
+        return Extraction(answer, ExtractedProgram.NO_FENCE, ())
     lines = answer.split("\n")
     starts = [place for place, line in enumerate(lines) if _CODE_LINE.match(line)]
     if not starts:
-        return "", ExtractedProgram.NOTHING
-    code = _longest_code(lines[starts[0] :])
-    return code, ExtractedProgram.AMID_PROSE if defines(code, names) else ExtractedProgram.NO_ENTRY
+        return Extraction("", ExtractedProgram.NOTHING, ())
+    code = "\n".join(lines[starts[0] :])
+    part = _mended(_Part(code, 0, closed=True, before="", after=""), names)
+    if not defines(code, names):
+        return Extraction(_longest_code(lines[starts[0] :]), ExtractedProgram.NO_ENTRY, ())
+    code, _ = _completed(part, [part], names, prompt) if part.is_whole else (part.code, False)
+    return Extraction(code, ExtractedProgram.AMID_PROSE, ())
 
 
-def _before_fence(answer: str, names: Sequence[str]) -> tuple[str, ExtractedProgram] | None:
+def _before_fence(answer: str, names: Sequence[str], prompt: str) -> Extraction | None:
     """Find code before a closing fence whose opening fence is missing."""
-    code, found = _unfenced(before_bare_fence(answer), names)
-    is_program = found in {ExtractedProgram.NO_FENCE, ExtractedProgram.AMID_PROSE} and parses(code)
-    return (code, ExtractedProgram.CLOSING_FENCE) if is_program else None
+    head = before_bare_fence(answer)
+    extract = _unfenced(head, names, prompt) if head.strip() else None
+    if extract is None or not statements.is_whole(extract.code, names):
+        return None
+    return replace(extract, found=ExtractedProgram.CLOSING_FENCE)
 
 
 def _longest_code(lines: list[str]) -> str:
     """Return the longest prefix of the lines that parses, or all lines if none does."""
     unindented = [place for place, line in enumerate(lines) if line[:1].strip()][1:]
-    n_tries = min(MAX_TRIES, MAX_PARSED // (1 + sum(map(len, lines))))
+    size = 1 + sum(map(len, lines))
+    n_tries = min(statements.MAX_TRIES, statements.MAX_PARSED // size)
     for end in [len(lines), *reversed(unindented[:n_tries])]:
         code = "\n".join(lines[:end])
         if parses(code):
@@ -159,16 +474,34 @@ def _longest_code(lines: list[str]) -> str:
     return "\n".join(lines)
 
 
-def _as_body(text: str, found: ExtractedProgram, prompt: str) -> tuple[str, ExtractedProgram]:
+def _as_body(text: str, extract: Extraction, prompt: str) -> Extraction:
     """Interpret an answer without signature as the body of the prompt's function, if possible."""
-    body = _dedented(text.strip("\n"))
-    prompt_tree, tree = tree_of(prompt), tree_of(body)
-    last = prompt_tree.body[-1] if prompt_tree is not None and prompt_tree.body else None
-    if tree is not None and isinstance(last, _SCOPES):
-        returns = any(isinstance(node, ast.Return) for node in ast.walk(tree))
-        if returns and not any(isinstance(line, _SCOPES) for line in tree.body):
-            return textwrap.indent(body, "    "), ExtractedProgram.BODY
-    return (text, found) if found is ExtractedProgram.NO_ENTRY else ("", found)
+    names = [_last_function(prompt)] if _last_function(prompt) else []
+    for body in _margins(text) if names else ():
+        whole = f"{prompt.rstrip()}\n{body}\n"
+        is_body = statements.is_body(textwrap.dedent(body)) and statements.is_program(whole)
+        if is_body and statements.is_whole(whole, names):
+            return replace(extract, code=f"{body.rstrip()}\n", found=ExtractedProgram.BODY)
+    is_known = extract.found is ExtractedProgram.NO_ENTRY
+    return extract if is_known else replace(extract, code="")
+
+
+def _margins(text: str) -> Iterator[str]:
+    """Yield a body at the indent of a function, however it was indented."""
+    text = text.strip("\n")
+    yield textwrap.indent(_dedented(text), "    ")
+    first, newline, rest = text.partition("\n")
+    yield f"    {first.lstrip()}{newline}{rest}"
+    yield f"    {first.lstrip()}{newline}{textwrap.indent(textwrap.dedent(rest), '    ')}"
+    yield f"    {first.lstrip()}{newline}{textwrap.indent(textwrap.dedent(rest), '        ')}"
+
+
+def _last_function(prompt: str) -> str:
+    """Return the name of the function with which a prompt ends; empty if it ends otherwise."""
+    tree = tree_of(prompt)
+    last = tree.body[-1] if tree is not None and tree.body else None
+    name = getattr(last, "name", "")
+    return name if isinstance(name, str) else ""
 
 
 def _dedented(code: str) -> str:
@@ -177,23 +510,11 @@ def _dedented(code: str) -> str:
 
 
 def _trimmed(extract: Extraction, names: Sequence[str]) -> Extraction:
-    """Remove demonstration code: a main guard, example usage."""
-    code, cut = extract.code, list(extract.cut)
-    start = _end_of_signatures(code, names)
-    for name, pattern in (("main_guard", _GUARD), ("usage", _USAGE)):
-        for match in islice(pattern.finditer(code, start), MAX_TRIES if start else 0):
-            kept, rest = code[: match.start()], code[match.start() :]
-            if not _needs(kept, rest):
-                code = kept.rstrip() + "\n"
-                cut.append(name)
-                break
-    return Extraction(code, extract.found, tuple(cut))
-
-
-def _needs(kept: str, rest: str) -> bool:
-    """Whether the kept code uses a function or class that the rest defines."""
-    defined = re.findall(r"^(?:async\s+)?(?:def|class)\s+(\w+)", rest, re.MULTILINE)
-    return bool(defined) and not set(defined).isdisjoint(re.findall(r"\w+", kept))
+    """Remove what the function does not need: a main guard, example usage, tests."""
+    if extract.found is ExtractedProgram.BODY:
+        return extract
+    pruned = statements.needed(extract.code, names)
+    return replace(extract, code=pruned.source, cut=(*extract.cut, *pruned.cut))
 
 
 def _end_of_signatures(code: str, names: Sequence[str]) -> int:

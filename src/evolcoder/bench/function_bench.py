@@ -58,7 +58,7 @@ class FunctionBench:
         found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
         program = _program(problem.prompt, sample.form, extract)
         return CandidateProgram(
-            sample.problem, sample.index, program, found, extract.cut, sample.fault
+            sample.problem, sample.index, program, found, extract.cut, sample.fault, extract.chosen
         )
 
     def _extract(self, problem: Problem, sample: Sample) -> Extraction:

@@ -19,7 +19,7 @@ parse is passed on for the compiler to reject.
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from evolcoder.bench.base import (
     AssertChecks,
@@ -32,7 +32,7 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, fenced
+from evolcoder.bench.extract import Extraction
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.humaneval import STOPS
@@ -46,6 +46,7 @@ from evolcoder.bench.multipl_e import (
     missing_head,
     without_function,
 )
+from evolcoder.bench.other_languages import foreign_program
 from evolcoder.engine.hub import HUB
 from evolcoder.reasoning import split
 
@@ -359,13 +360,8 @@ def _extract(problem: Problem, checks: ProgramChecks, sample: Sample) -> Extract
         return Extraction(whole, ExtractedProgram.WHOLE, ("continuation",) if is_cut else ())
     reasoning, answer = split(text)
     cut = ("reasoning",) if reasoning else ()
-    name = re.compile(rf"\b{re.escape(checks.entry_point)}\b")
-    code, found = fenced(answer, checks.language, lambda block: bool(name.search(block)))
-    if found is ExtractedProgram.NO_ENTRY and code.lstrip("\n")[:1].isspace():
-        return Extraction(problem.prompt + code, ExtractedProgram.BODY, cut)
-    if found is ExtractedProgram.NOTHING and name.search(answer):
-        return Extraction(answer, ExtractedProgram.NO_FENCE, cut)
-    return Extraction(code, found, cut)
+    extract = foreign_program(answer, problem.prompt, checks.language, checks.entry_point)
+    return replace(extract, cut=cut)
 
 
 def _first_block(prompt: str, text: str, language: str) -> str:

@@ -21,7 +21,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 
 from evolcoder.bench.base import (
@@ -33,11 +33,16 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, fenced
+from evolcoder.bench.extract import Extraction, without_end
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
+from evolcoder.bench.other_languages import (
+    BRACED,
+    closing_bracket,
+    foreign_program,
+    n_open,
+)
 from evolcoder.engine.hub import HUB
 from evolcoder.reasoning import split
-from evolcoder.text import before_bare_fence
 
 MAX_CHARS = 32_000
 """About ten times a long answer; unbalanced brackets take quadratic time."""
@@ -68,9 +73,6 @@ _OPEN_END = {
 _IN_CLASS = {"csharp": "class", "java": "class", "scala": "object"}
 _TYPE = re.compile(r"\b(?:class|object|trait|interface|enum|record|struct)\b")
 _NO_COMMENT = r"^[^\n/*\"]*?"
-_TOKEN = re.compile(
-    r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
-)
 GO_IMPORTS = re.compile(
     r"^import\s*(?:\(([^()]*)\)|((?:[\w.]+\s+)?\"[^\"\n]+\"))[ \t]*\n?", re.MULTILINE
 )
@@ -85,14 +87,24 @@ def fit_to_tests(code: str, *, language: str, prompt: str) -> str:
     code = without_function(code, MAIN_FUNCTIONS.get(language))
     while (shorter := without_function(code, TEST_FUNCTIONS.get(language))) != code:
         code = shorter
-    if language == "go":
-        return _go(code, prompt, original)
     if language == "php":
         code = code.strip().removesuffix("?>")
+    if language in BRACED - _OPEN_END.keys():
+        code = code.rstrip() + n_open(code) * "\n}"
+    if language == "go":
+        return _go(code, prompt, original)
     if language in _IN_CLASS:
         code = _open_class(code, _IN_CLASS[language])
-    ending = f"\n{_OPEN_END[language]}" if language in _OPEN_END else ""
-    return missing_head(code, prompt) + code.rstrip() + ending
+    return missing_head(code, prompt) + code.rstrip() + _ending(code, language)
+
+
+def _ending(code: str, language: str) -> str:
+    """Return an open function for the tests to close, if the program does not end within one."""
+    n_outer = int(language in _IN_CLASS)
+    n_left = n_open(code) - n_outer if language in BRACED else 0
+    if n_left > 0:
+        return (n_left - 1) * "\n}"
+    return f"\n{_OPEN_END[language]}" if language in _OPEN_END else ""
 
 
 def missing_head(code: str, prompt: str) -> str:
@@ -128,17 +140,6 @@ def _open_class(code: str, keyword: str) -> str:
     program = f"{before}{after.strip()}\n{body}" if _TYPE.search(after) else before + body
     program = re.sub(rf"\bpublic\s+((?:final\s+)?{keyword}\s)", r"\1", program)
     return re.sub(rf"\b{problem[1]}\b", "Problem", program)
-
-
-def closing_bracket(code: str, start: int) -> int | None:
-    """Return where the bracket that opens at `start` closes, ignoring strings and comments."""
-    depth = 0
-    for token in _TOKEN.finditer(code, start):
-        if token[0] in "{}":
-            depth += 1 if token[0] == "{" else -1
-            if depth == 0:
-                return token.start()
-    return None
 
 
 def _go(code: str, prompt: str, original: str) -> str:
@@ -316,31 +317,30 @@ class MultiplE:
             else _program(problem, sample.form, extract.code)
         )
         return CandidateProgram(
-            sample.problem, sample.index, program, found, extract.cut, sample.fault
+            sample.problem,
+            sample.index,
+            program,
+            found,
+            extract.cut,
+            sample.fault,
+            extract.chosen,
         )
 
     def _extract(self, problem: Problem, sample: Sample) -> Extraction:
         if sample.form is PromptForm.CONTINUATION:
-            ends = [end for stop in self.stops if (end := sample.text.find(stop)) >= 0]
-            cut = ("continuation",) if ends else ()
-            return Extraction(sample.text[: min(ends, default=None)], ExtractedProgram.WHOLE, cut)
+            text, is_ended = without_end(sample.text)
+            ends = [end for stop in self.stops if (end := text.find(stop)) >= 0]
+            cut = ("continuation",) if ends or is_ended else ()
+            return Extraction(text[: min(ends, default=None)], ExtractedProgram.WHOLE, cut)
         plain = sample.text.replace("\r\n", "\n")
         reasoning, answer = split(plain)
         is_split = answer != plain
         if sample.form is not PromptForm.ANSWER and not (is_split and "```" in answer):
             text = answer if is_split else sample.text
             return Extraction(text, ExtractedProgram.WHOLE, ("reasoning",) if reasoning else ())
-        name = re.compile(rf"\b{re.escape(_entry_point(problem))}\b")
-        code, found = fenced(answer, _language(problem), lambda block: bool(name.search(block)))
-        head, signature = before_bare_fence(answer), problem.prompt.rstrip().rpartition("\n")[2]
-        if signature in head and signature not in answer[len(head) :]:
-            code, found = head, ExtractedProgram.CLOSING_FENCE
-        if found is ExtractedProgram.NO_ENTRY and code.lstrip("\n")[:1].isspace():
-            # Indented code continues the prompt, as models often do with Perl's prompts.
-            code, found = problem.prompt + code, ExtractedProgram.BODY
-        if found is ExtractedProgram.NOTHING and name.search(answer):
-            code, found = answer, ExtractedProgram.NO_FENCE
-        return Extraction(code, found, ("reasoning",) if reasoning else ())
+        cut = ("reasoning",) if reasoning else ()
+        extract = foreign_program(answer, problem.prompt, _language(problem), _entry_point(problem))
+        return replace(extract, cut=cut)
 
 
 def multipl_e(name: str) -> Callable[[DataFolder], MultiplE]:
@@ -376,9 +376,7 @@ def _controls() -> dict[str, str]:
 
 
 def _program(problem: Problem, form: PromptForm, code: str) -> str:
-    if form is PromptForm.PROGRAM:
-        return code
-    if form is PromptForm.ANSWER:
+    if form in {PromptForm.PROGRAM, PromptForm.ANSWER}:
         return fit_to_tests(code, language=_language(problem), prompt=problem.prompt)
     return problem.prompt + code
 

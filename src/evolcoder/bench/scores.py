@@ -68,8 +68,8 @@ class Score:
     """Number of samples of which one must pass."""
     value: float
     """Mean over problems, from 0 to 1."""
-    interval: Interval
-    """Confidence interval over problems."""
+    interval: Interval | None
+    """Confidence interval over problems; None for one problem, which says nothing of others."""
     n_problems: int
     """Number of problems."""
     n_samples: int
@@ -184,7 +184,10 @@ def score(outcomes: Outcomes, *, bench: str, k: int, seed: int = 0) -> Score:
         raise BenchError(f"{bench}: no score, since no sample was graded")
     rates = _rates(outcomes, k)
     n_samples = sum(map(len, outcomes.values()))
-    if n_samples == len(rates):
+    interval = None
+    if len(rates) == 1:
+        pass
+    elif n_samples == len(rates):
         interval = wilson(round(sum(rates)), len(rates))
     else:
         interval = bootstrap(rates, rng_for(seed, "score", bench, k))

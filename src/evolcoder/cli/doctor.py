@@ -17,6 +17,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from evolcoder.app import models
+from evolcoder.bench.multipl_e import CODES
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.sysinfo import Machine, read_machine
@@ -133,8 +134,16 @@ def _language(finding: SelftestFinding) -> list[str]:
     seconds = "".join(map(_seconds, (finding.compile_s, finding.run_s, finding.ended_s)))
     return _line(
         f"{finding.language:<{NAMES}}{finding.state:<16}{seconds}  ",
-        finding.detail or " ".join(finding.tools),
+        (finding.detail or " ".join(finding.tools)) + _needed_by(finding),
     )
+
+
+def _needed_by(finding: SelftestFinding) -> str:
+    """Name the benchmarks that need a library which is missing."""
+    code = CODES.get(finding.language, "").removesuffix("_test.go")
+    if finding.state is not SelftestState.INCOMPLETE or not code:
+        return ""
+    return f"; humaneval-{code} and mbpp-{code} need it for some problems"
 
 
 def _engine(found: EngineFinding) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from evolcoder.app import evaluate, models
 from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, make_plan, run_plan
+from evolcoder.bench.base import ChosenBy
 from evolcoder.bench.prompts import EVALUATION_TEMPLATES
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import Score
@@ -37,6 +38,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="benchmarks, such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000")  # fmt: skip
     add("--model", metavar="SPEC", help=f"model to evaluate: {models.SPEC_FORMS}")
     add("--samples", type=Path, metavar="FILE", help="grade these samples instead of generating")
+    add("--samples-are", choices=list(evaluate.SAMPLE_FORMS),
+        help="what the samples' texts are; `answers`: of a chat model")  # fmt: skip
     add("--compare", type=Path, nargs="+", metavar="DIR",
         help="compare evaluation folders with the first, paired by problem")  # fmt: skip
     add("--plan", type=Path, nargs=2, metavar=("A", "B"),
@@ -178,6 +181,10 @@ def _show_result(result: BenchmarkResult) -> None:
             n_odd = sum(n for _, n in result.odd)
             share = f"{100 * n_odd / result.n_samples:.1f} %"
             print(f"{'':<18}unexpected format {n_odd} ({share}): {_listed(result.odd)}")
+        if [name for name, _ in result.chosen if name != ChosenBy.ONLY]:
+            print(f"{'':<18}block chosen by {_listed(result.chosen)}")
+        if result.n_cut_off:
+            print(f"{'':<18}cut off by the limit of tokens: {result.n_cut_off}")
         separation = f"separation from tests: {_listed(result.separations)}"
         inactive = f"; not active: {', '.join(result.missing)}" if result.missing else ""
         print(f"{'':<18}{separation}{inactive}")
@@ -196,8 +203,9 @@ def _sealed_text(result: BenchmarkResult) -> str:
 
 
 def _row(title: str, score: Score) -> str:
-    low, high = 100 * score.interval.low, 100 * score.interval.high
-    interval = f"{low:.1f} to {high:.1f}"
+    interval = "none"
+    if score.interval is not None:
+        interval = f"{100 * score.interval.low:.1f} to {100 * score.interval.high:.1f}"
     return (
         f"{title:<22}{100 * score.value:>6.1f} %  {interval:<16}{score.n_problems:>8}"
         f"{score.n_samples:>9}"

@@ -13,11 +13,13 @@ candidate sources, best first. Unfenced code between lines of prose is not extra
 """
 
 import ast
+import html
 import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from evolcoder.code.python_ast import tree_of
 from evolcoder.text import AUXILIARY, CodeBlock, code_blocks, code_lines, has_code, language_of
@@ -101,11 +103,118 @@ class FoundProgram:
     """Whether the response itself shows the language; otherwise the task's is assumed."""
 
 
+_GLUED_END = re.compile(r"^(?P<code>[^\n]*[^`\s][ \t]*)(?P<fence>`{3,})[ \t]*$")
+_TICKS = re.compile(r"(?<![\"'`])`{3,}|(?<=[\"'])`{3,}(?![\"'])")
+"""Ticks that are no string of their own."""
+_GLUED_BEGIN = re.compile(r"^(?P<before>[^`\n]*\S)[ \t]*(?P<fence>`{3,})(?P<tag>[\w+#.-]*)[ \t]*$")
+_ONE_LINE = re.compile(r"^[ \t]*(?P<fence>`{3,})(?P<code>[^`\n]+)(?P=fence)[ \t]*$")
+_INLINE = re.compile(r"`{3}([^`\n]+)`{3}")
+_OPENING = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<rest>[^`\n]*)$")
+_ENDED = re.compile(r"^[ \t]*(?P<fence>`{3,})[ \t]*(?P<after>(?!\w+[ \t]*$|\w+[:=])[^`\s][^`\n]*)$")
+"""A fence with text after it, which is no tag: it closes a block."""
+_HEADER_CODE = re.compile(
+    r"(?P<tag>[\w+#.-]*?)[ \t]*(?<![\w.-])(?P<code>(?:async[ \t]+)?(?:def|class)[ \t]+\w+[ \t]*[(:]"
+    r".*|(?:import|from)[ \t]+\w.*|@\w.*|#include\b.*)"
+)
+_HAS_FENCE = re.compile(r"^[ \t>]*(?:`{3}|~{3})|`{3}[\w+#.-]*[ \t]*$", re.MULTILINE)
+_QUOTED_FENCE = re.compile(r"^[ \t]*>[ \t]?(?=`{3}|~{3})", re.MULTILINE)
+_QUOTE = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
+_MAY_GLUE = re.compile(r"[^\s`][ \t]*`{3}|`{3}[ \t]*\S|^[ \t]*\x27{3}\w", re.MULTILINE)
+_TAGS = (
+    re.compile(r"<pre[^>\n]*>\s*<code[^>\n]*>(.*?)</code>\s*</pre>", re.DOTALL | re.I),
+    re.compile(r"\\begin\{(?:lstlisting|verbatim|minted)\}(?:\[[^\]\n]*\]|\{[^}\n]*\})*(.*?)"
+               r"\\end\{(?:lstlisting|verbatim|minted)\}", re.DOTALL),
+    re.compile(r"<(?P<t>code|python|solution_code)>(.*?\n.*?)(?:</(?P=t)>|\Z)", re.DOTALL | re.I),
+    re.compile(r"\[(?P<t>PYTHON|CODE)\](.*?)(?:\[/(?P=t)\]|\Z)", re.DOTALL),
+    re.compile(r"^\x27{3}(?:python|py)\n(.*?)^\x27{3}[ \t]*$", re.DOTALL | re.MULTILINE),
+)  # fmt: skip
+"""Other marks around code, which are read as fences where there is no fence."""
+
+
+def as_fences(text: str) -> str:
+    r"""Write fences as they should be: each on a line of its own, and no code in its header.
+
+    A closing fence may be glued to the code or be followed by prose, an opening one may follow
+    prose; a block may be quoted by `>`. Marks such as `<code>`, `[PYTHON]` or LaTeX's
+    `lstlisting` become fences if the text has none. Any other text is unchanged.
+
+    >>> as_fences("Sure: ```python\ndef f(): return 1```")
+    'Sure:\n```python\ndef f(): return 1\n```'
+    """
+    if "```" not in text or not _HAS_FENCE.search(text):
+        text = _tags_as_fences(text)
+    if _QUOTED_FENCE.search(text):
+        text = _QUOTE.sub("", text)
+    if not _MAY_GLUE.search(text):
+        return text
+    lines: list[str] = []
+    opened, quotes = "", 0
+    for line in text.split("\n"):
+        new = [line]
+        if "```" in line and not (opened and quotes % 2):
+            new, opened = _apart(line, opened)
+        elif opened and line.strip() == opened:
+            opened = ""
+        if opened:
+            quotes += line.count('"""') + line.count("\x27\x27\x27")
+        else:
+            quotes = 0
+        lines += new
+    return "\n".join(lines)
+
+
+def _apart(line: str, opened: str) -> tuple[list[str], str]:
+    """Split a line at its fence; return its lines and the fence that is open after it."""
+    if opened:
+        return _closed(line, opened)
+    if found := _ONE_LINE.match(line):
+        tag, _, code = found["code"].strip().partition(" ")
+        if language_of(tag):
+            return [f"{found['fence']}{tag}", code, found["fence"]], ""
+    line = _INLINE.sub(r"`\1`", line)  # a header has no ticks
+    if found := _OPENING.match(line):
+        if header := _HEADER_CODE.fullmatch(found["rest"].rstrip()):
+            opening = f"{found['indent']}{found['fence']}{header['tag']}"
+            return [opening, f"{found['indent']}{header['code']}"], found["fence"]
+        return [line], found["fence"]
+    if line.count("```") == 1 and (found := _GLUED_BEGIN.match(line)):
+        tag = found["tag"]
+        if not tag or language_of(tag):
+            return [found["before"], f"{found['fence']}{tag}"], found["fence"]
+    return [line], ""
+
+
+def _closed(line: str, opened: str) -> tuple[list[str], str]:
+    """Split a line of an open block at the fence that closes it, if it does."""
+    found = _GLUED_END.match(line)
+    if found and len(_TICKS.findall(line)) % 2:
+        return [found["code"].rstrip(), opened], ""
+    found = _ENDED.match(line)
+    if found and not language_of(found["after"].split()[0]):
+        return [opened, found["after"]], ""
+    found = _OPENING.match(line)
+    return [line], opened if found is None or found["rest"].strip() else ""
+
+
+def _tags_as_fences(text: str) -> str:
+    for place, pattern in enumerate(_TAGS):
+        if pattern.search(text):
+            is_html = place == 0
+            return pattern.sub(partial(_fence_of, is_html=is_html), text)
+    return text
+
+
+def _fence_of(found: re.Match[str], *, is_html: bool) -> str:
+    code = found[found.re.groups].strip("\n")
+    return f"\n```\n{html.unescape(code) if is_html else code}\n```\n"
+
+
 def find_program(text: str, named: Sequence[str]) -> FoundProgram:
     """Find the program of a response to a task that names these languages, the main one first."""
     language = named[0] if named else None
     if len(text) > MAX_CHARS:
         return _none(language, "too_long")
+    text = as_fences(text)
     blocks = [block for block in code_blocks(text) if block.code.strip()]
     if len(blocks) == 1 and _is_output(text, blocks[0]):
         return _none(language, "shows_output")

@@ -7,13 +7,17 @@ on this machine are in no score.
 >>> result_of(store, bench, faults={}, partial=False)   # doctest: +SKIP
 """
 
+import re
+import sys
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from evolcoder.bench.base import Bench, ExtractedProgram
+from evolcoder import reasoning
+from evolcoder.bench.base import Bench, ExtractedProgram, PromptForm, Sample
+from evolcoder.bench.extract import without_end
 from evolcoder.bench.scores import (
     BASE,
     Outcomes,
@@ -25,10 +29,19 @@ from evolcoder.bench.scores import (
     score,
     withhold,
 )
+from evolcoder.engine.base import LENGTH, normalize_finish
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.sample_errors import UNJUDGED
-from evolcoder.sandbox.base import Separation
+from evolcoder.sandbox.base import Kind, Separation
+from evolcoder.text import language_of_code, one_line
 
+MAX_ODD_SHARE = 0.2
+"""Share of samples without the requested format above which a note says why."""
+READ_SAMPLES = 50
+"""Samples that are read to find out why."""
+MOST_PACKAGES = 5
+"""Missing packages that a note names."""
+_MISSING_MODULE = re.compile(r"No module named ['\"]([\w.]+)")
 KS = (1, 10, 100)
 """Values of k for pass@k; those above the number of samples are skipped."""
 
@@ -63,6 +76,10 @@ class BenchmarkResult:
     """Samples by kind of verdict, most frequent first; unjudged samples are a kind of their own."""
     odd: tuple[tuple[str, int], ...]
     """Samples that did not have the requested format, by where the program was found."""
+    chosen: tuple[tuple[str, int], ...]
+    """Samples by the rule that chose the program among an answer's blocks; see `ChosenBy`."""
+    n_cut_off: int
+    """Samples that the limit of tokens cut off; they are graded as they came."""
     n_samples: int
     """Samples with a verdict."""
     separations: tuple[tuple[str, int], ...]
@@ -114,6 +131,8 @@ def result_of(
     why = why or ("" if partial else _uneven(outcomes))
     notes = [*_notes(known_failures, faults, failures), *_note_of_unjudged(judged)]
     notes += [withheld.why] if withheld and not why else []
+    notes += [*_notes_of_packages(judged), *note_of_format(store, bench, judged)]
+    finishes = store.finishes(bench.name)
     sealed, tested = _sealed(judged)
     return BenchmarkResult(
         bench=bench.name,
@@ -123,6 +142,8 @@ def result_of(
         notes=tuple(notes),
         kinds=_counted(UNJUDGED if one.is_unjudged else one.facts["kind"] for one in judged),
         odd=_counted(one.found for one in judged if ExtractedProgram(one.found).is_odd),
+        chosen=_counted(one.facts["chosen"] for one in judged if "chosen" in one.facts),
+        n_cut_off=sum(n for word, n in finishes.items() if normalize_finish(word) == LENGTH),
         n_samples=len(judged),
         separations=_counted(one.facts.get("separation", "not run") for one in judged),
         sealed=tuple(problem for problem in wanted if problem in sealed),
@@ -193,6 +214,83 @@ def _note_of_unjudged(judged: Iterable[StoredVerdict]) -> Iterable[str]:
         one = found[0]
         example = f"such as {one.problem}, sample {one.number}: {one.facts['detail']}"
         yield f"{len(found)} samples {UNJUDGED} and count as not passed, {example}"
+
+
+def _notes_of_packages(judged: Iterable[StoredVerdict]) -> Iterable[str]:
+    """Name the packages for want of which programs failed."""
+    found = (_MISSING_MODULE.search(str(one.facts.get("detail", ""))) for one in judged)
+    missing = Counter(one[1].partition(".")[0] for one in found if one)
+    for name in [name for name in missing if name in sys.stdlib_module_names]:
+        del missing[name]
+    if missing:
+        listed = ", ".join(f"{n} {_plural(n, 'program imports', 'programs import')} {name}"
+                           for name, n in missing.most_common(MOST_PACKAGES))  # fmt: skip
+        rest = len(missing) - MOST_PACKAGES
+        more = f" and {rest} more" if rest > 0 else ""
+        yield (
+            f"{listed}{more}, not installed for programs: "
+            f"`make libraries`, then --packages .libraries; they count as not passed"
+        )
+
+
+def _plural(n: int, one: str, many: str) -> str:
+    return one if n == 1 else many
+
+
+def note_of_format(
+    store: EvalStore, bench: Bench, judged: Sequence[StoredVerdict]
+) -> Iterable[str]:
+    """Say in one line why all programs do not compile, or many are not where they should be."""
+    judged = [one for one in judged if not one.is_unjudged]
+    n_broken = sum(one.facts["kind"] == Kind.COMPILE_ERROR for one in judged)
+    odd = [one for one in judged if ExtractedProgram(one.found).is_odd]
+    is_odd = len(odd) > MAX_ODD_SHARE * len(judged)
+    if not judged or not (n_broken == len(judged) or is_odd):
+        return
+    concerned = odd if is_odd else judged
+    samples = [
+        sample
+        for one in list(concerned)[:READ_SAMPLES]
+        if (sample := store.samples(bench.name, one.problem).get(one.number)) is not None
+    ]
+    what = (
+        "all programs are compile errors"
+        if n_broken == len(judged)
+        else f"{len(odd)} of {len(judged)} samples did not have the requested format"
+    )
+    yield f"{what}: {_reason(store, bench, samples, concerned)}"
+
+
+def _reason(
+    store: EvalStore, bench: Bench, samples: Sequence[Sample], judged: Sequence[StoredVerdict]
+) -> str:
+    """Return the likeliest reason why samples have no program of the right form."""
+    given = [one for one in samples if one.form in {PromptForm.PROGRAM, PromptForm.COMPLETION}]
+    wanted = bench.prompt(bench.problems()[0]).language
+    languages = Counter(language_of_code(one.text) or wanted for one in samples)
+    language, n_others = (languages.most_common(1) or [(wanted, 0)])[0]
+    details = [str(one.facts.get("detail", "")) for one in judged]
+    finishes = store.finishes(bench.name)
+    counted = (
+        (sum("```" in one.text for one in given),
+         "they contain fences, so they are answers; use --samples-are answers"),
+        (sum(without_end(one.text)[1] for one in samples),
+         "they contain end-of-text tokens, such as <|endoftext|>"),
+        (n_others * (language != wanted), f"they look like {language}, not {wanted}"),
+        (sum(_MISSING_MODULE.search(one) is not None for one in details),
+         "they import packages that are not installed"),
+        (sum(reasoning.may_hold(one.text) for one in samples),
+         "their thinking does not end; raise --max-tokens"),
+        (sum(n for word, n in finishes.items() if normalize_finish(word) == LENGTH),
+         "the limit of tokens cut them off; raise --max-tokens"),
+        (sum(one.form is PromptForm.COMPLETION for one in given),
+         "do they continue the prompt? whole programs belong in `solution`"),
+    )  # fmt: skip
+    least = max(1, len(samples) // 2)
+    first = next((one for one in details if one), "no program was found")
+    found = Counter(one.found for one in judged).most_common(1)[0][0]
+    why = f"most often {found}; the first says: {one_line(first, 120)}"
+    return next((reason for n, reason in counted if n >= least), why)
 
 
 def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:

@@ -382,6 +382,7 @@ def _stored_verdict(
         "detail": verdict.detail,
         "separation": verdict.separation,
         "cut": candidate.cut,
+        "chosen": candidate.chosen,
         "cpu_s": round(execution.cpu_s, 4),
         "compile_s": round(execution.compile_s, 4),
         "peak_mb": round(execution.peak_mb, 1),

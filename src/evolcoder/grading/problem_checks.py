@@ -70,8 +70,9 @@ FUNCTION = Limits(cpu_s=3, wall_s=60, memory_mb=1024)
 """For a Python function with an assert-style test."""
 CALLED = Limits(cpu_s=20, wall_s=120, memory_mb=1024)
 """For a Python function called with many inputs, on top of its reference's usage."""
-CALL_S = 0.5
-"""CPU seconds of one such call, on top of its reference's usage."""
+CALL_S = 1.0
+"""CPU seconds of one such call, on top of its reference's usage; EvalPlus gives 1 s of time. The
+original benchmark's calls and the import share the limit that the original benchmark gives."""
 PROGRAM = Limits(cpu_s=15, wall_s=90, memory_mb=2048, processes=128, compile_s=120)
 """For a program in another language; there is no reference to measure."""
 FACTOR = 5
@@ -104,11 +105,17 @@ class ReferenceMeasurement:
             memory_mb=max(base.memory_mb, int(2 * self.peak_mb)),
             answers_mb=answers_mb,
             file_mb=max(base.file_mb, answers_mb),
-            call_s=self._call_limits() if base is CALLED else (),
+            **(self._call_limits(checks) if isinstance(checks, CallChecks) else {}),
         )
 
-    def _call_limits(self) -> tuple[float, ...]:
-        return tuple(CALL_S + FACTOR * call_s for call_s in self.calls_s or (self.cpu_s,))
+    def _call_limits(self, checks: CallChecks) -> dict[str, Any]:
+        calls_s = self.calls_s or (self.cpu_s,)
+        base_s = sum(self.calls_s[: checks.n_base]) if self.calls_s else self.cpu_s
+        return {
+            "call_s": tuple(CALL_S + FACTOR * call_s for call_s in calls_s),
+            "first_calls": checks.n_base,
+            "first_s": FUNCTION.cpu_s + FACTOR * base_s,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -62,7 +62,8 @@ def _scores_section(judged: dict[str, list[StoredVerdict]]) -> Section:
     rows: list[tuple[Cell, ...]] = []
     for bench, found in judged.items():
         one = score(by_problem(found), bench=bench, k=1)
-        low, high = (round(100 * end, 1) for end in (one.interval.low, one.interval.high))
+        ends = (one.interval.low, one.interval.high) if one.interval else (one.value, one.value)
+        low, high = (round(100 * end, 1) for end in ends)
         rows.append((bench, one.n_problems, one.n_samples, round(100 * one.value, 1), low, high))
     points = Series(
         "pass@1",

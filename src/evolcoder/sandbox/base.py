@@ -43,6 +43,10 @@ class Limits:
     call_s: tuple[float, ...] = ()
     """CPU seconds of each call of a `Calls`; the last value applies to all further calls. Empty:
     only the program as a whole is limited."""
+    first_calls: int = 0
+    """Number of calls that `call_s` does not limit, but `first_s`."""
+    first_s: float = 0.0
+    """CPU seconds of importing the program and its first `first_calls` calls, all together."""
 
 
 ContinueCheck = Callable[[int, bytes], bool]

@@ -161,7 +161,11 @@ def _encode_limits(limits: Limits, file_mb: int, cpu_share: float, *, is_compile
         "bound": (limits.memory_mb + file_mb) * MB,
         "cpu_s": cpu_share * limits.cpu_s,
         "call_s": tuple(cpu_share * call_s for call_s in _limit_calls(limits.call_s)),
-        "idle_s": idle_s(min(limits.cpu_s, max(limits.call_s, default=math.inf))),
+        "first_calls": limits.first_calls,
+        "first_s": cpu_share * limits.first_s,
+        "idle_s": idle_s(
+            min(limits.cpu_s, max(limits.first_s, *limits.call_s) if limits.call_s else math.inf)
+        ),
     }
     return pack_message(
         {

@@ -389,7 +389,7 @@ class Watchdog:
         self._idleness.add(now, self._cpu_s, self.meter.idleness)
         if why:
             return why, 0.0
-        if self._cpu_s - cpu_before >= stage["cpu_s"] or self._call_is_late():
+        if self._cpu_s - cpu_before >= stage["cpu_s"] or self._call_is_late(cpu_before):
             return "timeout", 0.0
         left = begun + stage["wall_s"] - now
         if self._idleness.is_over(stage, ran_s=now - begun if left <= 0 else 0.0):
@@ -410,8 +410,10 @@ class Watchdog:
         """Exit because the parent has ended; the kernel ends the isolated process."""
         os._exit(0)
 
-    def _call_is_late(self) -> bool:
+    def _call_is_late(self, cpu_before: float) -> bool:
         """Whether the current call has used up its CPU time, counted from the last sample.
+
+        The first calls share one limit with the import, which began after `cpu_before`.
 
         Fake answers cannot gain time: `should_continue` ends a candidate that writes them.
         """
@@ -423,6 +425,8 @@ class Watchdog:
             self._read += len(new)
             self._calls += new.count(b"\n")
             self._call_cpu = self._cpu_s
+        if self._calls < self.job["run"]["first_calls"]:
+            return bool(self._cpu_s - cpu_before >= self.job["run"]["first_s"])
         allowed: float = limits[min(self._calls, len(limits) - 1)]
         return self._cpu_s - self._call_cpu >= allowed
 

@@ -1,0 +1,200 @@
+r"""Finds programs of languages other than Python in answers, by their text alone.
+
+Guarantees: linear time but for unbalanced brackets; any text gives a result. A block is judged by
+the function that it defines: with a body, as a stub, or not at all. It is no parser: a string that
+looks like a bracket of the language may be counted.
+
+>>> rank("fn f() { todo!() }", "rust", "f"), rank("fn f() -> u8 { 1 }", "rust", "f")
+(2, 3)
+"""
+
+import re
+import textwrap
+
+from evolcoder.bench.base import ExtractedProgram
+from evolcoder.bench.extract import Extraction, last_wanted, without_end
+from evolcoder.code.blocks import as_fences
+from evolcoder.text import before_bare_fence, without_code
+
+_C_LIKE = (
+    r"^(?![ \t]*(?:return|throw|else|new)\b)[^\n/=.(;]*[\w>\]&*:][\s&*]+{name}\s*"
+    r"\([^;{{]*\)[^;{{()]*\{{"
+)
+_SCRIPT = (
+    r"\bfunction\s*\*?\s*{name}\b|\b(?:const|let|var)\s+{name}\b\s*[=:]|^(?:exports\.)?{name}\s*="
+)
+DEFINITIONS = {
+    "rust": r"\bfn\s+{name}\b",
+    "go": r"^func\s+(?:\([^)]*\)\s*)?{name}\s*[\[(]",
+    "javascript": _SCRIPT,
+    "typescript": _SCRIPT,
+    "swift": r"\bfunc\s+{name}\b",
+    "php": r"\bfunction\s+{name}\b",
+    "perl": r"\bsub\s+{name}\b",
+    "scala": r"\bdef\s+{name}\b",
+    "ruby": r"\bdef\s+(?:self\.)?{name}\b",
+    "lua": r"\bfunction\s+(?:\w+\.)?{name}\b|^(?:local\s+)?{name}\s*=\s*function",
+    "r": r"\b{name}\s*(?:<-|=)\s*function",
+    "julia": r"\bfunction\s+{name}\b|^{name}\([^\n]*\)\s*=",
+    "racket": r"\(define\s+\(?\s*{name}\b",
+    "bash": r"^[ \t]*(?:function\s+)?{name}\s*\(\s*\)|\bfunction\s+{name}\b",
+    **dict.fromkeys(("cpp", "c", "java", "csharp", "d"), _C_LIKE),
+}
+"""Language -> pattern of a definition of `{name}`."""
+BRACED = frozenset(
+    "rust go javascript typescript swift php perl scala r cpp c java csharp d".split()
+)
+"""Languages whose functions end with a brace."""
+WHOLE, STUB, MENTION = 3, 2, 1
+"""Ranks of a block: defines the function, as a stub only, or merely names it."""
+
+TOKEN = re.compile(
+    r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
+)
+_COMMENT = re.compile(
+    r"//[^\n]*|/\*.*?\*/|^[ \t]*(?:#(?![\[!])|--|;)[^\n]*", re.DOTALL | re.MULTILINE
+)
+_EMPTY = re.compile(
+    r"[\s;]*(?:(?:\.\.\.|pass|todo!|unimplemented!|panic!?|throw|raise|die|error"
+    r"|stop|fatalError|assert|abort)[^\n]*|return|\.\.\.)?[\s;})]*(?:end)?\s*"
+)
+_TODO = re.compile(
+    r"(?://|#|/\*|--|;)[^\n]*(?:\.\.\.|\bTODO\b|\b(?:your|the) (?:code|implementation)\b"
+    r"|\bimplement\b|\brest of\b)",
+    re.IGNORECASE,
+)
+_RETURNS = re.compile(r"\breturn\b|=>|^\s*\w[^\n;]*\n\s*\}", re.MULTILINE)
+_CODE_START = re.compile(
+    r"^(?:package[ \t]+\w+;?"
+    r"|(?:import|use|using|open|require|require_relative|library)\b[ \t(]*[\w:.\"'<*{][^\n ]*;?"
+    r"|import[ \t]+(?:static[ \t]+|\(|[\w{*][^\n]*from\b)[^\n]*"
+    r"|using[ \t]+(?:namespace|static)\b[^\n]*"
+    r"|\#(?:include|define|lang|!|\[)[^\n]*|<\?php[^\n]*|//[^\n]*|/\*[^\n]*|@\w[^\n]*"
+    r"|\(define[^\n]*|\[\[?\w[^\n]*"
+    r"|(?:pub|fn|func|function|const|let|var|class|struct|enum|interface|trait|impl|template"
+    r"|public|private|internal"
+    r"|protected|static|export|async|def|sub|local|object|type|mod|int|long"
+    r"|bool|boolean|string|String|std::|vector|void"
+    r"|double|float|auto|char|unsigned|size_t|List|Map|ArrayList)\b[^\n]*[;{(=<>:,)][^\n]*)$",
+    re.MULTILINE,
+)
+_HEAD = re.compile(
+    r"^(?:#include|#lang|\(define|<\?php|package\s|import\s|using\s|use\s|(?:public\s+)?class\s|object\s)",
+    re.MULTILINE,
+)
+_CODE_END = re.compile(r"^(?:[ \t]+\S|[})\]]|end\b|\)\)|done\b|fi\b)")
+
+
+def definition(code: str, language: str, name: str) -> re.Match[str] | None:
+    """Return the last definition of a function in a text."""
+    pattern = DEFINITIONS.get(language)
+    if pattern is None or not name:
+        return None
+    found = [*re.finditer(pattern.format(name=re.escape(name)), code, re.MULTILINE)]
+    return found[-1] if found else None
+
+
+def is_body(code: str, language: str) -> bool:
+    """Whether a block defines no function at its margin and has no head of a program."""
+    code = textwrap.dedent(code.strip("\n"))
+    pattern = DEFINITIONS.get(language)
+    if pattern is None or _HEAD.search(code):
+        return False
+    found = re.finditer(pattern.format(name=r"\w+"), code, re.MULTILINE)
+    return not any(re.match(r"\w", code[code.rfind("\n", 0, one.start()) + 1 :]) for one in found)
+
+
+def rank(code: str, language: str, name: str) -> int:
+    """Return how much of a function a block has: WHOLE, STUB, MENTION or 0."""
+    found = definition(code, language, name)
+    if found is None:
+        is_named = not name or re.search(rf"\b{re.escape(name)}\b", code) is not None
+        return MENTION if is_named else 0
+    body = _body(code, language, found)
+    bare = _COMMENT.sub("", body)
+    n_lines = sum(1 for line in bare.split("\n") if line.strip())
+    is_short = _RETURNS.search(bare) is None or n_lines <= 1
+    is_open = _TODO.search(body) is not None and is_short
+    if is_open or _EMPTY.fullmatch(bare) or re.search(r"^\s*\.\.\.;?\s*$", bare, re.MULTILINE):
+        return STUB
+    return WHOLE
+
+
+def _body(code: str, language: str, found: re.Match[str]) -> str:
+    if language not in BRACED:
+        head, newline, rest = code[found.start() :].partition("\n")
+        return rest if newline else head[found.end() - found.start() :]
+    start = code.find("{", found.end() - 1)
+    if start < 0:
+        return ""
+    end = closing_bracket(code, start)
+    return code[start + 1 : end]
+
+
+def closing_bracket(code: str, start: int) -> int | None:
+    """Return where the bracket that opens at `start` closes, ignoring strings and comments."""
+    depth = 0
+    for token in TOKEN.finditer(code, start):
+        if token[0] in "{}":
+            depth += 1 if token[0] == "{" else -1
+            if depth == 0:
+                return token.start()
+    return None
+
+
+def n_open(code: str) -> int:
+    """Return how many brackets a program leaves open; 0 if its last line closes one at the margin.
+
+    A bracket in a string or pattern that is not recognised cannot count as open then.
+    """
+    last = code.rstrip().rpartition("\n")[2]
+    if last.startswith("}"):
+        return 0
+    depth = 0
+    for token in TOKEN.finditer(code):
+        if token[0] in "{}":
+            depth += 1 if token[0] == "{" else -1
+    return max(depth, 0)
+
+
+def without_prose(text: str, language: str, name: str) -> str:
+    """Cut prose before and after an unfenced program; unchanged if it does not define `name`."""
+    found = definition(text, language, name)
+    if found is None:
+        return text
+    lines = text.split("\n")
+    head = text[: found.start()].count("\n")
+    begin = next(at for at, line in enumerate(lines) if at == head or _CODE_START.match(line))
+    ends = [
+        at for at, line in enumerate(lines) if at >= head and _is_code(line, is_head=at == head)
+    ]
+    return "\n".join(lines[begin : ends[-1] + 1]) + "\n"
+
+
+def _is_code(line: str, *, is_head: bool) -> bool:
+    return is_head or bool(_CODE_END.match(line) or _CODE_START.match(line))
+
+
+def foreign_program(answer: str, prompt: str, language: str, name: str) -> Extraction:
+    """Extract the program that defines `name` from an answer without thinking to `prompt`.
+
+    A body without its signature continues the prompt, which then is part of the result.
+    """
+    answer = as_fences(without_end(answer)[0])
+    code, found, rule = last_wanted(answer, language, lambda block: rank(block, language, name))
+    is_defined = definition(code, language, name) is not None
+    head, signature = before_bare_fence(answer), prompt.rstrip().rpartition("\n")[2]
+    if signature in head and signature not in answer[len(head) :]:
+        return Extraction(without_prose(head, language, name), ExtractedProgram.CLOSING_FENCE, ())
+    bare = "" if is_defined else without_code(answer)
+    if definition(bare, language, name):
+        code = without_prose(bare, language, name)
+        is_whole = code.strip() == bare.strip()
+        found = ExtractedProgram.NO_FENCE if is_whole else ExtractedProgram.AMID_PROSE
+        return Extraction(code, found, ())
+    if code.strip() and not is_defined and is_body(code, language):
+        # Code without the signature continues the prompt, as models often do with Perl's prompts.
+        return Extraction(prompt + code, ExtractedProgram.BODY, (), rule)
+    if found is ExtractedProgram.NOTHING and re.search(rf"\b{re.escape(name)}\b", answer):
+        return Extraction(answer, ExtractedProgram.NO_FENCE, ())
+    return Extraction(code, found, (), rule)

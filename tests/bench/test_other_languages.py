@@ -1,0 +1,132 @@
+"""Programs of other languages in answers: stubs first, prose around, braces that are missing."""
+
+import pytest
+
+from evolcoder.bench.base import (
+    ChosenBy,
+    ExtractedProgram,
+    Problem,
+    ProgramChecks,
+    PromptForm,
+    Sample,
+)
+from evolcoder.bench.multipl_e import MultiplE, fit_to_tests
+from evolcoder.bench.other_languages import MENTION, STUB, WHOLE, n_open, rank
+
+PROGRAMS = {
+    "rust": (
+        "/// Adds one.\nfn add(x: u8) -> u8 {\n",
+        "use std::mem;\n\nfn add(x: u8) -> u8 {\n    let y = x;\n    y + 1\n}",
+        "    todo!()\n}",
+    ),
+    "cpp": (
+        "#include<assert.h>\n// Adds one.\nlong add(long x) {\n",
+        "#include <map>\n\nlong add(long x) {\n    return x + 1;\n}",
+        "    // your code here\n}",
+    ),
+    "go": (
+        "package add_test\n\n// Adds one.\nfunc add(x int) int {\n",
+        "package add_test\n\nfunc add(x int) int {\n    return x + 1\n}",
+        "    // TODO: implement\n    return 0\n}",
+    ),
+    "javascript": (
+        "//Adds one.\nfunction add(x){\n",
+        "const one = 1;\n\nfunction add(x) {\n  return x + one;\n}",
+        "  // ...\n}",
+    ),
+    "java": (
+        "import java.util.*;\nclass Problem {\n    // Adds one.\n    public static long add(long x) {\n",
+        (
+            "import java.util.*;\n\nclass Problem {\n    public static long add(long x) {\n"
+            "        return x + 1;\n    }\n}"
+        ),
+        '        throw new UnsupportedOperationException("Not implemented");\n    }\n}',
+    ),
+}
+LANGUAGES = list(PROGRAMS)
+
+
+def program(language, answer, form=PromptForm.ANSWER):
+    prompt = PROGRAMS[language][0]
+    problem = Problem("Toy_0_add", prompt, ProgramChecks(language, "add", "add"), None, "", ())
+    bench = MultiplE("toy", (problem,), ())
+    return bench.candidate(problem, Sample.of(problem.id, 0, answer, form))
+
+
+def fence(code, language):
+    return f"```{language}\n{code}\n```"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_stub_is_no_answer(language):
+    """Before or behind the program, and an example of its use is none either."""
+    prompt, code, body = PROGRAMS[language]
+    stub, whole = fence(prompt + body, language), fence(code, language)
+    plain = program(language, whole).program
+    use = fence("add(1);", language)
+    for answer in (f"{stub}\nNow:\n{whole}", f"{whole}\nfills\n{stub}", f"{whole}\n{use}"):
+        candidate = program(language, answer)
+        assert candidate.program == plain
+    assert program(language, f"{stub}\n{whole}").chosen is ChosenBy.NOT_STUB
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_prose_around_unfenced_code_is_cut(language):
+    """Sentences, lists and tokens that end a text."""
+    _, code, _ = PROGRAMS[language]
+    plain = program(language, fence(code, language)).program
+    for answer in (
+        f"Sure! Use the following code:\n\n{code}\n\nIt's O(1), I think.\n- one\n",
+        f"{code}\n<|im_end|>",
+        f"{code}\n```\nThat's it.",
+    ):
+        assert program(language, answer).program.split() == plain.split()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_missing_closing_brace_is_no_error(language):
+    """Models that were stopped at it leave the function open, as the tests or we close it."""
+    _, code, _ = PROGRAMS[language]
+    n_closed = 2 if language == "java" else 1
+    cut = code
+    for _ in range(n_closed):
+        cut = cut.rstrip().removesuffix("}").rstrip()
+    found = program(language, fence(cut, language)).program
+    closed = {"rust": "}", "cpp": "}", "java": "}\n}"}.get(language, "")
+    assert found.count("{") == (found + closed).count("}")
+    assert "end_of_answer" not in found
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_body_alone_continues_the_prompt(language):
+    """With and without its indent."""
+    prompt, code, _ = PROGRAMS[language]
+    body = code.partition("add(")[2].partition("\n")[2].rstrip("}\n ")
+    candidate = program(language, fence(body, language))
+    assert candidate.found is ExtractedProgram.BODY
+    assert candidate.program.count("add(") == prompt.count("add(")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_whole_program_of_a_file_is_assembled_as_an_answer(language):
+    """`solution` is not what the tests can be appended to; what was assembled stays as it is."""
+    _, code, _ = PROGRAMS[language]
+    made = program(language, code, PromptForm.PROGRAM).program
+    assert made == program(language, fence(code, language)).program
+    assert program(language, made, PromptForm.PROGRAM).program.split() == made.split()
+
+
+def test_blocks_are_ranked_by_what_they_define():
+    """A definition with a body, a stub, a mention."""
+    for language, (prompt, code, body) in PROGRAMS.items():
+        assert rank(code, language, "add") == WHOLE
+        assert rank(prompt + body, language, "add") == STUB
+        assert rank("add(1)", language, "add") == MENTION
+        assert rank("other(1)", language, "add") == 0
+
+
+def test_a_bracket_in_a_pattern_does_not_leave_a_program_open():
+    """A program whose last line closes at the margin is closed."""
+    code = "function add(x) {\n  return /[{]/.test(x);\n}"
+    assert n_open(code) == 0
+    assert fit_to_tests(code, language="javascript", prompt="") == code

@@ -1,0 +1,72 @@
+"""What a result says of samples in another form than asked for."""
+
+import json
+
+import pytest
+
+from driver import sandbox  # noqa: F401 - a fixture
+from evolcoder.bench.base import PromptForm, Sample
+from evolcoder.evaluation.results import result_of
+from evolcoder.evaluation.runner import Evaluation
+from evolcoder.evaluation.store import EvalStore
+from small_bench import ADD, DOUBLE, LAST, fenced, small_bench
+
+PROGRAMS = (DOUBLE, ADD, LAST)
+
+
+def graded(sandbox, controls, folder, texts, form, finish=""):  # noqa: F811 - the fixture
+    bench = small_bench()
+    with EvalStore.create(folder, {"samples": "some"}) as store:
+        for number, text in enumerate(texts):
+            store.add_sample(bench.name, Sample.of(f"small/{number}", 0, text, form), finish)
+        store.db.flush()
+        one = Evaluation(store, bench, generator=None, n=1, in_flight=2, problems=bench.problems())
+        sandbox.runner.run(one.run(sandbox.sandbox, controls))
+        return result_of(store, bench, faults={}, partial=False)
+
+
+@pytest.mark.parametrize(
+    ("form", "wrap", "words"),
+    [
+        (PromptForm.PROGRAM, fenced, "fences, so they are answers; use --samples-are answers"),
+        (PromptForm.PROGRAM, "x {} (".format, "all programs are compile errors"),
+        (PromptForm.PROGRAM, "#include <map>\nint main() {{}} // {}".format, "look like cpp"),
+        (PromptForm.ANSWER, lambda _: "<think>hm, hm", "thinking does not end"),
+        (PromptForm.ANSWER, lambda _: "I would rather not.", "the requested format: most often"),
+    ],
+)
+def test_one_line_says_why_samples_have_another_form(
+    sandbox, controls, tmp_path, form, wrap, words  # noqa: F811 - the fixture
+):  # fmt: skip
+    """If nothing compiles, or more than a fifth is not where it should be."""
+    result = graded(sandbox, controls, tmp_path / "e", map(wrap, PROGRAMS), form)
+    assert result.scores[0].value == 0
+    assert [note for note in result.notes if words in note]
+
+
+def test_samples_in_order_have_no_such_note(sandbox, controls, tmp_path):  # noqa: F811
+    """Programs with end-of-text tokens are cut there, and pass."""
+    for name, form, wrap in (
+        ("a", PromptForm.PROGRAM, "{}<|endoftext|>".format),
+        ("b", PromptForm.ANSWER, fenced),
+    ):
+        result = graded(sandbox, controls, tmp_path / name, map(wrap, PROGRAMS), form)
+        assert (result.scores[0].value, result.notes) == (1.0, ())
+
+
+def test_a_missing_package_is_named(sandbox, controls, tmp_path):  # noqa: F811 - the fixture
+    """With how many programs import it."""
+    texts = [f"import no_such_package.part\n{code}" for code in PROGRAMS[:2]]
+    result = graded(sandbox, controls, tmp_path / "e", [*texts, LAST], PromptForm.PROGRAM)
+    assert result.notes[0].startswith("2 programs import no_such_package, not installed")
+    assert "`make libraries`" in result.notes[0]
+
+
+def test_the_rule_and_the_limit_of_tokens_are_counted(sandbox, controls, tmp_path):  # noqa: F811
+    """By the rule that chose a block, and by finish reason; both are in the JSON."""
+    texts = [f"```\ndef double(x): ...\n```\n{fenced(DOUBLE)}", fenced(ADD), fenced(LAST)]
+    result = graded(
+        sandbox, controls, tmp_path / "e", texts, PromptForm.ANSWER, finish="MAX_TOKENS"
+    )
+    assert dict(result.chosen) == {"only": 2, "not_stub": 1}
+    assert json.loads(json.dumps(result.as_plain()))["n_cut_off"] == 3
