@@ -41,8 +41,14 @@ SAME = [
     ),
     ("llama-v3p1-8b-instruct", "accounts/fireworks/models/llama-v3p1-8b-instruct"),
     ("my_model", "my-model"),
+    ("m", "m.Q4_K_M.gguf"),
+    ("qwen2.5-coder-7b-instruct", "/models/qwen2.5-coder-7b-instruct-q8_0.gguf"),
+    ("Qwen3-Coder-30B", "Qwen3-Coder-30B-UD-IQ2_XXS.gguf"),
+    ("m", "m-bf16.gguf"),
 ]
 OTHER = [
+    ("m.Q4_K_M.gguf", "m.Q8_0.gguf"),
+    ("m", "n.Q4_K_M.gguf"),
     ("m", "tiny-fallback"),
     ("gpt-4o", "gpt-4o-mini"),
     ("gpt-4o", "gpt-4o-mini-2024-07-18"),

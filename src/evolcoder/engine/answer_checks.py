@@ -29,6 +29,7 @@ _CJK = late_pattern("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CJK_PER_TOKEN = 3
 _BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
 """What `str.split` splits ASCII texts at."""
+_QUANTIZATION = re.compile(r"[-.](?:ud-)?(i?q\d(?:-[a-z0-9]{1,3})*|bf16|f16|f32)$")
 _SNAPSHOT = re.compile(
     r"[-@](?:preview-)?(?:\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|00\d)$"
 )
@@ -139,6 +140,9 @@ def same_model(asked: str, answered: str) -> bool:
     )
     if tag and other_tag and tag != other_tag:
         return False
+    (base, quantized), (other, other_quantized) = map(_split_quantization, (base, other))
+    if quantized and other_quantized and quantized != other_quantized:
+        return False
     (stem, date), (other_stem, other_date) = _split_snapshot(base), _split_snapshot(other)
     return stem == other_stem and (not date or not other_date or date == other_date)
 
@@ -158,6 +162,12 @@ def _split_tag(name: str) -> tuple[str, str]:
     """Split `NAME:TAG`; a tag that names no variant is empty."""
     base, _, tag = name.partition(":")
     return base, "" if tag in _MOVING_TAGS else tag
+
+
+def _split_quantization(name: str) -> tuple[str, str]:
+    """Split off how a GGUF file is quantized, as in `m.Q4_K_M.gguf`, whose server says `m`."""
+    found = _QUANTIZATION.search(name)
+    return (name[: found.start()], found[1]) if found else (name, "")
 
 
 def _split_snapshot(name: str) -> tuple[str, str]:
