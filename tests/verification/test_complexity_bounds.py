@@ -26,7 +26,7 @@ TIME, SPACE = Resource
         ("in O(len(xs)) steps", [(TIME, GrowthClass.N)]),
         ("in O(V + E) time", [(TIME, GrowthClass.N)]),
         ("in O(n + m) time", [(TIME, GrowthClass.N)]),
-        ("in O(n*m) time", [(TIME, None)]),
+        ("in O(n*m) time", [(TIME, GrowthClass.SQUARE)]),
         ("in O(n log log n) time", [(TIME, None)]),
         ("in O(√n) time", [(TIME, GrowthClass.ROOT)]),
         ("in O(n**2) time", [(TIME, GrowthClass.SQUARE)]),

@@ -102,6 +102,9 @@ def _ending(code: str, language: str) -> str:
     """Return an open function for the tests to close, if the program does not end within one."""
     n_outer = int(language in _IN_CLASS)
     n_left = n_open(code) - n_outer if language in BRACED else 0
+    if language == "bash":  # its braces have other uses than blocks
+        n_left = len(re.findall(r"\{\s*$", code, re.MULTILINE))
+        n_left -= len(re.findall(r"^\s*\}", code, re.MULTILINE))
     if n_left > 0:
         return (n_left - 1) * "\n}"
     return f"\n{_OPEN_END[language]}" if language in _OPEN_END else ""
@@ -377,7 +380,8 @@ def _controls() -> dict[str, str]:
 
 def _program(problem: Problem, form: PromptForm, code: str) -> str:
     if form in {PromptForm.PROGRAM, PromptForm.ANSWER}:
-        return fit_to_tests(code, language=_language(problem), prompt=problem.prompt)
+        fitted = fit_to_tests(code, language=_language(problem), prompt=problem.prompt)
+        return code if fitted.rstrip() == code.rstrip() else fitted
     return problem.prompt + code
 
 
