@@ -200,7 +200,7 @@ def test_deep_and_long_programs_do_not_break_the_parser(unit):
 @pytest.mark.parametrize("line", ["# test\n", "if __name__ == 0:\n", "def g(x): pass\n", "x\n"])
 def test_long_answers_are_read_in_time(line):
     """Many possible ends of the program do not take quadratic time."""
-    text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 16)
+    text = f"{CODE}\n" + line * (MAX_CHARS // len(line) // 64)
     assert take(f"```\n{text}```").found is ExtractedProgram.FENCE
     assert take(text + "\n)").found is ExtractedProgram.AMID_PROSE
 

@@ -50,6 +50,8 @@ RECORDS, DROPPED_RECORDS = 40, 20
 """Most kept and dropped records that are shown."""
 TEXT_CHARS = 4_000
 """Most characters of a text that is shown."""
+PARSED_CHARS = 50_000
+"""Longest answer whose program is measured."""
 EXAMPLE_CHARS = 160
 SEED = "seed"
 """Name of the group of seeds where rows are grouped by heuristic."""
@@ -303,7 +305,8 @@ class _Measured:
         self.answer_tokens = n_tokens(row.response.text)
         parent = row.parent_instruction
         self.parent_tokens = n_tokens(parent) if parent else 0
-        program = python_program(row.response.text)
+        is_long = len(row.response.text) > PARSED_CHARS
+        program = None if is_long else python_program(row.response.text)
         self.complexity = cyclomatic_complexity(program) if program else None
         rates = [one.score for one in row.verdicts if one.check is Check.DIFFICULTY]
         self.pass_rate = next((rate for rate in rates if rate is not None), None)
