@@ -212,8 +212,8 @@ def _one_of_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Return an object; refuse one that names a key twice, since either value may be meant."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for n, key in enumerate(keys) if key in keys[:n])
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ValueError(f"it has the key {one_line(twice, MAX_KEY_CHARS)!r} twice; remove one")
     return found
 

@@ -118,7 +118,9 @@ def estimate(
             ),
         ),
     ]
-    rows = round(evolutions * rates.kept * rates.callable_share)
+    # Where several answers are compared, tests are written before any row is kept or dropped.
+    tested = answers if config.respond.candidates > 1 else evolutions * rates.kept
+    rows = round(tested * rates.callable_share)
     prompt_tokens = task_tokens + rates.evolve_tokens + TESTS_PROMPT_TOKENS
     calls, received = _verification_requests(config, rates)
     n_written = _generator_requests(config, heuristics, round(evolutions * rates.kept))

@@ -28,6 +28,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 
 from evolcoder.code.callables import (
     CallableKind,
@@ -299,18 +300,34 @@ def _fails(
     strength: float | None = None,
 ) -> CheckResult:
     """Return the finding on a distractor that checks show to be wrong."""
-    if praise := _PRAISES.search(without_code(response.text)):
-        said = f"{one_line(praise[0], 100)!r}, but: {said}"
+    if praise := _praise_in(without_code(response.text)):
+        said = f"{one_line(praise, 100)!r}, but: {said}"
         return _result(response, DistractorFinding.CALLED_RIGHT, said, detail, strength)
     return _result(response, DistractorFinding.FAILS, said, detail, strength)
 
 
+def _praise_in(text: str) -> str:
+    """Return the words that call the shown code right; empty if there are none.
+
+    A sentence that doubts, denies or supposes it does not count.
+    """
+    for found in _PRAISES.finditer(text):
+        before = re.split(r"[.!?\n]", text[max(0, found.start() - 100) : found.start()])[-1]
+        if not _SUPPOSES.search(before):
+            return found[0]
+    return ""
+
+
+_SUPPOSES = re.compile(r"\b(?:if|not|never|whether|make sure|ensure|unless|once)\b", re.IGNORECASE)
+_MADE = r"(?:code|implementation|function|solution|snippet|version|program|script)"
 _SHOWN_CODE = (
-    r"\b(?:the|this|your|that) "
-    r"(?:(?:given|provided|shown|above|existing|original|draft|first) )*"
-    r"(?:code|attempt|draft|implementation|function|solution|snippet|version|program|script)"
-    r"(?: (?:above|shown|given|provided|you (?:gave|provided|showed|shared|wrote)))?"
+    r"\b(?:the|this|your|that) (?:"
+    rf"(?:(?:given|provided|shown|above|existing|original|first) )+{_MADE}"
+    r"|(?:(?:given|provided|shown|above|existing|original|first) )*(?:attempt|draft|reference)"
+    rf"(?: {_MADE})?"
+    rf"|{_MADE} (?:above|shown|given|provided|you (?:gave|provided|showed|shared|wrote)))"
 )
+"""Words for the code that a task shows; "the function" alone is more often the answer's own."""
 _ADVERBS = r"(?: (?:already|indeed|mostly|perfectly|completely|entirely|actually))*"
 _PRAISES = re.compile(
     rf"{_SHOWN_CODE}{_ADVERBS} (?:is|looks|seems|appears to be|works){_ADVERBS}"
@@ -337,14 +354,14 @@ _SAYS_RESULT = re.compile(
     r"[`*]*\s*(?:==|->|→|=>|⇒|(?:should |must |would |will )?(?:returns?|gives?|yields?)"
     r"|(?:is|equals)\b|\n(?=\S))\s*[`*]*"
 )
-MAX_EXAMPLES = 20
-"""Most examples that are read from a task."""
+MAX_EXAMPLES, MAX_CALLS = 20, 100
+"""Most examples that are read from a task, and most calls that are looked at."""
 
 
 def examples_in(text: str, name: str) -> tuple[str, ...]:
     """Return the examples of a call with its result in a task's words, as asserts."""
     found = []
-    for match in re.finditer(rf"\b{re.escape(name)}\(", text):
+    for match in islice(re.finditer(rf"\b{re.escape(name)}\(", text), MAX_CALLS):
         end = _call_end(text, match.end())
         says = _SAYS_RESULT.match(text, end)
         if says is None:

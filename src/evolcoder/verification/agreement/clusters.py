@@ -423,8 +423,26 @@ def _check_of(name: str, probe: Probe, mine: Observation) -> str:
     value = mine.value
     if not name or probe.script or mine.kind != "value" or mine.changed is not None:
         return ""
-    is_literal = value is None or isinstance(value, bool | int | str | list | set | dict)
-    if not is_literal or isinstance(value, float) or "'digest'" in repr(value)[:20]:
+    if isinstance(value, float) or not _is_literal(value):
         return ""
     test = f"assert {name}({', '.join(map(repr, probe.arguments))}) == {value!r}"
     return test if len(test) <= _LITERAL_CHARS else ""
+
+
+_TAGS = frozenset(
+    "text object odd array iterator view deque range set dict deep digest long".split()
+)
+"""First items of the tuples by which the observer stands for what is no plain data."""
+
+
+def _is_literal(value: object) -> bool:
+    """Whether an observed value is what the program returned, and can be written as a literal."""
+    if isinstance(value, float):
+        return math.isfinite(value)
+    if isinstance(value, dict):
+        return all(_is_literal(key) and _is_literal(one) for key, one in value.items())
+    if isinstance(value, tuple) and value and value[0] in _TAGS:
+        return False
+    if isinstance(value, list | set | tuple):
+        return all(map(_is_literal, value))
+    return value is None or isinstance(value, bool | int | str)

@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import islice
 from typing import Any
 
 from evolcoder.code.callables import CallableKind, CallableSubject
@@ -125,10 +126,14 @@ _RESULT = re.compile(
 """What stands between a call and the result that a text says it has."""
 
 
+MAX_CALLS = 100
+"""Most calls of a text that are looked at."""
+
+
 def examples_in(text: str, name: str) -> list[Example]:
     """Find calls of a function with literal arguments in a text, with the results it states."""
     found: list[Example] = []
-    for start in re.finditer(rf"(?<![\w.]){re.escape(name)}\s*\(", text):
+    for start in islice(re.finditer(rf"(?<![\w.]){re.escape(name)}\s*\(", text), MAX_CALLS):
         source = _balanced(text, start.end() - 1)
         arguments = _literals(f"f{source}") if source else None
         if arguments is None:

@@ -33,7 +33,7 @@ from typing import Any
 
 MAX_PRINTED = 20_000
 MAX_FLOODS = 2
-MAX_ITEMS = 1000
+MAX_ITEMS, MAX_DIGESTED = 1000, 100_000
 MAX_DEPTH = 60
 MAX_CHARS = 4000
 """Longest observation that is passed on as it is."""
@@ -174,11 +174,18 @@ def _scalar(value: Any) -> Any:  # noqa: ANN401 - a scalar
 
 
 def _items(value: Any, depth: int) -> list[Any]:  # noqa: ANN401 - an iterable
-    return [plain(one, depth) for one in itertools.islice(value, MAX_ITEMS)]
+    """Convert the items; of those beyond `MAX_ITEMS` their number and a digest."""
+    items = [plain(one, depth) for one in itertools.islice(value, MAX_ITEMS)]
+    if len(value) > MAX_ITEMS:
+        rest = hashlib.sha256()
+        for one in itertools.islice(value, MAX_ITEMS, MAX_DIGESTED):
+            rest.update(_flat(plain(one, depth)).encode("utf-8", "replace"))
+        items.append(("long", len(value), rest.hexdigest()))
+    return items
 
 
 def _set(value: Any, depth: int) -> Any:  # noqa: ANN401 - a set
-    items = _items(value, depth)
+    items = [plain(one, depth) for one in itertools.islice(value, MAX_DIGESTED)]
     try:
         return set(items)
     except TypeError:

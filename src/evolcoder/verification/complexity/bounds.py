@@ -174,8 +174,8 @@ def _resource(after: str, before: str) -> Resource:
 
 
 _PRODUCT = re.compile(r"(?!log|sqrt)[a-z]\w*\s*[*·×]\s*(?!log|sqrt)[a-z]\w*|([a-z])(?!\1)[a-z]")
+_LOG_OF_SUM = re.compile(r"log\s*\(\s*[a-z](?:\s*\+\s*[a-z])+\s*\)")
 _SEVERAL_SIZES: tuple[tuple[GrowthClass, re.Pattern[str]], ...] = (
-    (GrowthClass.LOG, re.compile(r"log[a-z](?:\+[a-z])+")),
     (GrowthClass.N, re.compile(r"[a-z](?:\+[a-z])+")),
     (GrowthClass.N_LOG_N, re.compile(r"[a-z](?:\+[a-z])?log[a-z]")),
 )
@@ -189,6 +189,8 @@ def _growth(inner: str) -> GrowthClass | None:
     if _PRODUCT.fullmatch(text.strip()):
         return GrowthClass.SQUARE
     text = re.sub(r"log_?2\b|log₂|\bln\b|lg", "log", text)
+    if _LOG_OF_SUM.fullmatch(text.strip()):  # without brackets it is a logarithm and a size
+        return GrowthClass.LOG
     text = re.sub(r"[\s*·×()\\{}]", "", text.replace("√", "sqrt"))
     letters = set(re.sub(r"log|sqrt", "", text)) & set("abcdefghijklmnopqrstuvwxyz")
     for growth, several in _SEVERAL_SIZES:
