@@ -13,6 +13,7 @@ from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import SandboxError
 from evolcoder.records import ResponseCandidate, Task, Usage
+from evolcoder.verification.agreement import clusters, inputs, observer
 from evolcoder.verification.agreement.choose import (
     MAX_CONSECUTIVE_SANDBOX_FAILURES,
     AnswerChooser,
@@ -391,3 +392,28 @@ def test_a_changed_argument_is_behaviour():
 def test_examples_are_read_from_a_task(text, found):
     """Calls with literals, and what the text says they return."""
     assert [(one.arguments, one.expected) for one in examples_in(text, "f")] == found
+
+
+@pytest.mark.parametrize("kind", [list, tuple, set])
+def test_long_results_that_differ_at_their_end_differ(kind):
+    """What lies beyond the items that are shown counts."""
+    seen = [observer.plain(kind(range(n))) for n in (1400, 1500, 1500)]
+    assert seen[0] != seen[1]
+    assert seen[1] == seen[2]
+
+
+@pytest.mark.parametrize(
+    ("value", "is_literal"),
+    [
+        ([1, "a", None], True), ({"a": (1, 2.5)}, True), ([("text", "date", "2024-01-01")], False),
+        ([float("nan")], False), ({"a": float("inf")}, False), ([("long", 2000, "ab")], False),
+    ],
+)  # fmt: skip
+def test_a_test_is_written_of_what_was_returned_alone(value, is_literal):
+    """Objects nested in a result, and numbers without a literal, give no test."""
+    assert clusters._is_literal(value) is is_literal
+
+
+def test_texts_of_many_calls_are_read_in_time():
+    """A text that begins a call again and again takes no minutes."""
+    assert inputs.examples_in("f(" * 25_000, "f") == []

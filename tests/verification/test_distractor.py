@@ -209,6 +209,12 @@ def test_asserts_of_the_response_decide(sandbox):
         ("The corrected code is right here:", "fails"),
         ("The attempt is wrong: it ignores the sign.", "fails"),
         ("Here is the code:", "fails"),
+        ("With this change, the function works correctly for empty lists too.", "fails"),
+        ("This implementation is correct and runs in O(n).", "fails"),
+        ("The code is valid for any list of numbers.", "fails"),
+        ("If the draft is correct, it returns 4.", "fails"),
+        ("It is not true that the given code is right.", "fails"),
+        ("The draft is correct.", "called_right"),
     ],
 )
 def test_a_response_that_calls_wrong_code_right_is_told(sandbox, words, kind):
