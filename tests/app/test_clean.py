@@ -1,6 +1,7 @@
 """The stage `clean` of a run: stored drops, counted, left out of exports, and the same again."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -141,3 +142,69 @@ def test_a_run_that_an_earlier_version_cleaned_claims_no_protection(store):
     store.set_meta(CLEAN_META, known)
     store.db.flush()
     assert clean_run(store, CleanConfig(), seed=0).layers == ()
+
+
+def certificate(store):
+    return json.loads(clean.run_certificate_paths(store.folder)[0].read_text())
+
+
+def test_another_answer_to_the_same_task_is_cleaned_again(store):
+    """As many rows as before, one with another response: leaks in it are looked for."""
+    _, _, _, child, _ = fill(store)
+    seen = []
+
+    async def look(rows):
+        seen.append({row.task.id: row.response.text for row in rows})
+        return LeakCounts({})
+
+    clean_run(store, CleanConfig(), seed=0, leak_detector=look)
+    before = certificate(store)
+    clean_run(store, CleanConfig(), seed=0, leak_detector=look)
+    assert len(seen) == 1
+    store.db.write("DELETE FROM responses WHERE task=?", (child.id,))
+    store.add(Response.to(child, "another answer", made=MADE))
+    clean_run(store, CleanConfig(), seed=0, leak_detector=look)
+    assert seen[1:] == [{**seen[0], child.id: "another answer"}]
+    after = certificate(store)
+    for data in ("input", "output"):
+        assert before[data]["n_rows"] == after[data]["n_rows"]
+        assert before[data]["sha256"] != after[data]["sha256"]
+
+
+def cleaned_by_an_earlier_version(store, child):
+    """What is stored has the benchmarks and neither digest nor record; there is no certificate."""
+    config = CleanConfig(against=("humaneval",))
+    found = leaking({child.id: [{"item": "Toy/1"}]}, LAYERS, {"benchmarks": []})
+    clean_run(store, config, seed=0, leak_detector=found)
+    known = store.meta(CLEAN_META)
+    for key in ("searched", "rows"):
+        known.pop(key, None)
+    store.set_meta(CLEAN_META, known)
+    store.db.flush()
+    for path in clean.run_certificate_paths(store.folder):
+        path.unlink()
+    return config
+
+
+def test_what_an_earlier_version_searched_is_searched_again(store):
+    """It kept no record that a certificate could show."""
+    _, _, _, child, _ = fill(store)
+    config = cleaned_by_an_earlier_version(store, child)
+    record = {"benchmarks": [{"name": "humaneval"}]}
+    again = leaking({child.id: [{"item": "Toy/2"}]}, LAYERS, record)
+    clean_run(store, config, seed=0, leak_detector=again)
+    assert certificate(store)["benchmarks"] == record["benchmarks"]
+    assert not any("No benchmark" in line for line in certificate(store)["not_looked_for"])
+    (drop,) = [drop for drop in store.drops() if drop.subject == child.id]
+    assert "Toy/2" in drop.detail
+
+
+def test_the_certificate_says_that_an_earlier_version_kept_no_record(store):
+    """Leaks that it found stay dropped, so it does not say that none were looked for."""
+    _, _, _, child, _ = fill(store)
+    cleaned_by_an_earlier_version(store, child)
+    clean_run(store, CleanConfig(), seed=0)
+    gaps = certificate(store)["not_looked_for"]
+    assert dropped(store)[child.id] is Reason.LEAK
+    assert any("humaneval and kept no record" in line for line in gaps)
+    assert not any("No benchmark was named" in line for line in gaps)

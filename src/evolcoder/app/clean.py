@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import evolcoder
 from evolcoder.config.load import CleanConfig
@@ -53,20 +53,24 @@ async def clean_run(
 ) -> CleaningSummary:
     """Clean a run that is open for writing.
 
-    A run already cleaned with the same settings and rows is left as it is, unless `force`.
+    A run already cleaned with the same settings and rows is left as it is, unless `force`; rows
+    are the same if their tasks and responses are.
     `leak_detector` checks the rows left after deduplication; without it, leaks found earlier stay
     dropped.
     """
     store.db.flush()
     n_rows = store.n_kept()
-    settings = {"config": config.model_dump(mode="json"), "seed": seed, "n_rows": n_rows}
+    settings = {
+        "config": config.model_dump(mode="json"), "seed": seed, "n_rows": n_rows,
+        "rows": _digest_of_rows(store.rows(cleaned=False))[0],
+    }  # fmt: skip
     done = store.meta(CLEAN_META, CleanFacts)
     is_done = done is not None and not config.beside and settings.items() <= done.items()
     if done is not None and is_done and not force:
         layers, shared = (tuple(done.get(key, ())) for key in ("layers", "shared"))
         summary = CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers, shared)
         if not all(path.is_file() for path in run_certificate_paths(store.folder)):
-            _certify_run(store, config, summary, done.get("searched", {}))
+            _certify_run(store, config, summary, _searched_before(done))
         return summary
     duplicates, shared = _find_duplicates(store, config, seed, embedder)
     if leak_detector is not None:
@@ -76,7 +80,7 @@ async def clean_run(
         )
     else:  # the earlier leaks stay dropped, so their sandbox layers stay recorded
         earlier = done or {}
-        leaks = LeakCounts({}, tuple(earlier.get("layers", ())), earlier.get("searched", {}))
+        leaks = LeakCounts({}, tuple(earlier.get("layers", ())), _searched_before(earlier))
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in duplicates)
     reasons["leak"] = len(leaks.evidence)
     dropped = dict((+reasons).most_common())
@@ -89,6 +93,18 @@ async def clean_run(
     store.replace_cleaned(drops, CLEAN_META, facts, with_leaks=leak_detector is not None)
     _certify_run(store, config, summary, leaks.searched)
     return summary
+
+
+def _searched_before(done: Mapping[str, Any]) -> Mapping[str, object]:
+    """Return what the last cleaning searched for; earlier versions stored only the benchmarks."""
+    against = done.get("config", {}).get("against", ())
+    if "searched" in done or not against:
+        return dict(done.get("searched", {}))
+    note = (
+        f"An earlier version looked for leaks of {', '.join(against)} and kept no record of how; "
+        f"clean with --against to search again."
+    )
+    return {"not_looked_for": [note]}
 
 
 def run_certificate_paths(folder: Path) -> tuple[Path, Path]:
