@@ -32,9 +32,10 @@ class Counted:
 
     identity = "scripted"
 
-    def __init__(self, *, fail_after=None):
+    def __init__(self, *, fail_after=None, refuses=lambda request: False):
         self.requests = []
         self._fail_after = fail_after
+        self._refuses = refuses
         self._inner = ScriptedEngine(self._answer)
 
     def _answer(self, request):
@@ -48,6 +49,8 @@ class Counted:
         if self._fail_after is not None and len(self.requests) >= self._fail_after:
             raise EngineError("down", asked="toy", retryable=True)
         self.requests.append(request)
+        if self._refuses(request):
+            raise EngineError("content filter", asked="toy", retryable=False, rejected=True)
         await asyncio.sleep(0)
         return await self._inner.complete(request)
 
@@ -66,10 +69,13 @@ def config(tmp_path, n, **sections):
     )  # fmt: skip
 
 
-def go(tmp_path, n, *, out="run", engine=None, **sections):
+def go(tmp_path, n, *, out="run", engine=None, retry_rejected=False, **sections):
     engine = engine or Counted()
     opened = {"toy": OpenedModels(engine, "toy")}
-    stopped = asyncio.run(evolve_run(config(tmp_path, n, **sections), tmp_path / out, opened))
+    run = evolve_run(
+        config(tmp_path, n, **sections), tmp_path / out, opened, retry_rejected=retry_rejected
+    )
+    stopped = asyncio.run(run)
     return engine, stopped
 
 
@@ -145,6 +151,45 @@ def test_more_answers_are_asked_when_a_run_is_resumed(tmp_path, before):
     assert dump(tmp_path / "run") == dump(tmp_path / "whole")
     with pytest.raises(RunFolderError, match=r"respond\.candidates"):
         go(tmp_path, 2)
+
+
+def test_rows_keep_their_outcome_until_further_answers_replace_it(tmp_path):
+    """A dead server and a budget take no row away, and the rest is asked for later."""
+    go(tmp_path, 1)
+    before = dump(tmp_path / "run")
+    with pytest.raises(EngineError):
+        go(tmp_path, 6, engine=Counted(fail_after=3))
+    assert dump(tmp_path / "run")[::2] == before[::2]
+    with RunStore.read(tmp_path / "run") as store:
+        assert all(line.waiting == 0 for line in funnel(store))
+    _, stopped = go(tmp_path, 6, budget={"max_tokens": 80})
+    assert stopped is not None
+    assert len(dump(tmp_path / "run")[0]) == len(before[0])
+    go(tmp_path, 6)
+    go(tmp_path, 6, out="whole")
+    assert dump(tmp_path / "run") == dump(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("before", [1, 3])
+def test_refused_answers_are_asked_again_only_on_demand(tmp_path, before):
+    """Whether they were refused in a new run or to a row that was reopened."""
+
+    def filtered():
+        return Counted(refuses=lambda r: "best1" in r.messages[-1].content and r.seed not in first)
+
+    first = set()
+    one, _ = go(tmp_path, 1, out="first")
+    first.update(request.seed for request in one.requests)
+    if before == 1:
+        go(tmp_path, 1)
+    asked, _ = go(tmp_path, 3, engine=filtered())
+    assert sum("best1" in r.messages[-1].content for r in asked.requests) == 2
+    idle, _ = go(tmp_path, 3, engine=filtered())
+    assert idle.requests == []
+    again, _ = go(tmp_path, 3, engine=filtered(), retry_rejected=True)
+    assert sum("best1" in r.messages[-1].content for r in again.requests) == 2
+    more, _ = go(tmp_path, 4)
+    assert len(more.requests) == 4 + 2
 
 
 @pytest.mark.parametrize("unverified", ["keep", "drop"])
@@ -226,8 +271,10 @@ def test_a_folder_of_an_earlier_version_gets_the_table(tmp_path):
     """Its rows are read and its answers are empty."""
     go(tmp_path, 1)
     with sqlite3.connect(tmp_path / "run" / DB_NAME) as db:
-        db.execute("DROP TABLE answers")
-        db.execute(f"PRAGMA user_version={len(MIGRATIONS) - 1}")
+        for table in ("answers", "reopened"):
+            db.execute(f"DROP TABLE {table}")
+        version = next(n for n, sql in enumerate(MIGRATIONS) if "CREATE TABLE answers" in sql)
+        db.execute(f"PRAGMA user_version={version}")
     db.close()
     assert dump(tmp_path / "run")[1] == [[]] * 4
     again, _ = go(tmp_path, 2)

@@ -48,8 +48,9 @@ MAX_ROUNDS = 100
 """Most rounds of a run with a target."""
 CANDIDATES_PER_TARGET = 4
 """Default of `budget.max_candidates` per row of the target."""
-_KEPT = "SELECT COUNT(*) FROM kept WHERE round = ?"
-_DROPPED = "SELECT COUNT(*) FROM drops WHERE round = ? AND stage <> 'clean'"
+_FINISHED = "(round, ordinal) NOT IN (SELECT round, ordinal FROM reopened)"
+_KEPT = f"SELECT COUNT(*) FROM kept WHERE round = ? AND {_FINISHED}"
+_DROPPED = f"SELECT COUNT(*) FROM drops WHERE round = ? AND stage <> 'clean' AND {_FINISHED}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,8 +120,8 @@ class Pipeline:
         self._store.db.flush()
 
     def accepted(self) -> int:
-        """Count evolved rows with a kept response."""
-        query = "SELECT COUNT(*) FROM kept WHERE round > 0"
+        """Count evolved rows with a kept response that await no further answers."""
+        query = f"SELECT COUNT(*) FROM kept WHERE round > 0 AND {_FINISHED}"
         return self._store.db.number(query)
 
     def _rounds(self) -> Iterator[int]:
@@ -269,7 +270,7 @@ class Pipeline:
             answers = await self._answers(task)
         if isinstance(answers, Drop) or all(answer.defect for answer in answers):
             drop = answers if isinstance(answers, Drop) else drop_of(answers, task)
-            self._save(drop)
+            self.tally.drops[drop.reason] += self._store.drop_answers(drop)
             return drop, None
         with self._during(Stage.VERIFY):
             choice = await chooser(task, answers)

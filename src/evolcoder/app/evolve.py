@@ -27,7 +27,7 @@ from evolcoder.records import Drop, Origin, Response, Stage, Task
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import pending
 from evolcoder.storage.run_store import DB_NAME, RunStore
-from evolcoder.storage.stats import ASKED_META, SEEDS_META
+from evolcoder.storage.stats import ANSWERS_ASKED_META, ASKED_META, SEEDS_META, AnswersAskedFacts
 
 if TYPE_CHECKING:
     from evolcoder.deduplication.embedders import Embedder
@@ -97,11 +97,12 @@ async def _evolve_run(
         chosen = style.known_style(store, config, opened.evolver)
         provenance.record(store, config, style.heuristics_before(config, chosen), roles)
         verifier_models = _verifier_models(config, opened, factory)
-        _reopen(store, config, roles, verifier_models, always=retry_rejected)
+        others = _reopen(store, config, roles, verifier_models, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
         given = (config, sandbox, languages, verifier_models)
         checks, chooser = verify.make_checks(*given), verify.make_chooser(*given)
-        _reopen_answers(store, config, is_chosen=chooser is not None, unjudged=retry_rejected)
+        if chooser is not None:
+            _reopen_answers(store, config, again=others, unjudged=retry_rejected)
         waits = batches.progress(asked := [one.engine for one in opened.all()])
         limit: BudgetReached | None = None
         try:
@@ -149,10 +150,11 @@ def _reopen(
     verifier_models: verify.VerifierModels,
     *,
     always: bool,
-) -> None:
+) -> bool:
     """Reopen what servers did not answer at each stage whose models or parameters changed.
 
     `always` reopens it at every stage, with the checks at which the sandbox or a check failed.
+    Returns whether the models or parameters of the answers changed.
     """
     evolve = [models.asked_of(config.evolver, config.evolver.model, roles.evolver)]
     if roles.judge is not None:
@@ -184,16 +186,22 @@ def _reopen(
         store.add_event("reopened", f"{n} rows that were not judged")
         print_note(f"checking {n} rows again that could not be judged")
     store.set_meta(ASKED_META, asked)
+    return known is not None and known.get(Stage.RESPOND.value) != respond
 
 
-def _reopen_answers(store: RunStore, config: Config, *, is_chosen: bool, unjudged: bool) -> None:
-    """Where answers are chosen, reopen the rows with fewer answers than the config now says."""
-    if not is_chosen:
-        return
+def _reopen_answers(store: RunStore, config: Config, *, again: bool, unjudged: bool) -> None:
+    """Reopen the rows with fewer answers than the config now says, where answers are chosen.
+
+    Once: what a server refused is not asked again, unless `again` or `unjudged`.
+    """
     wanted = config.respond.candidates
-    first = partial(first_answer, config=config)
-    if n := pending.reopen_answers(store, wanted, first, unjudged=unjudged):
-        store.add_event("reopened", f"{n} rows with fewer than {wanted} answers")
+    known = store.meta(ANSWERS_ASKED_META, AnswersAskedFacts)
+    if again or unjudged or known is None or known["n"] < wanted:
+        first = partial(first_answer, config=config)
+        if n := pending.reopen_answers(store, wanted, first, unjudged=unjudged):
+            store.add_event("reopened", f"{n} rows with fewer than {wanted} answers")
+        store.set_meta(ANSWERS_ASKED_META, {"n": wanted})
+    if n := pending.n_reopened(store):
         print_note(f"asking for further answers to {n} tasks, up to {wanted} each")
 
 

@@ -6,6 +6,7 @@ the next round.
 
 A drop because a model server rejected the request, or failed at it, is not final: `reopen_asked`
 and `reopen_unverified` take such outcomes back, so that their lineages are pending again.
+`reopen_answers` makes rows pending that keep their outcome until further answers bring another.
 
 >>> for lineage in pending_lineages(store, 1, max_failures=None):   # doctest: +SKIP
 ...     print(lineage.head.instruction)
@@ -37,12 +38,15 @@ _NOT_DONE = f"""
     AND NOT EXISTS (SELECT 1 FROM drops d WHERE d.ordinal = l.ordinal AND d.round = :round
         AND d.stage IN {OUTCOMES})
 """
+_IS_REOPENED = """
+    EXISTS (SELECT 1 FROM reopened o WHERE o.round = :round AND o.ordinal = l.ordinal)
+"""
 _PENDING = f"""
     SELECT h.*, c.*, r.* FROM ({_LINEAGES}) l
     JOIN tasks h ON h.round = l.head AND h.ordinal = l.ordinal
     LEFT JOIN tasks c ON c.round = :round AND c.ordinal = l.ordinal
-    LEFT JOIN responses r ON r.round = :round AND r.ordinal = l.ordinal
-    WHERE {_NOT_DONE} AND {_UNDER_LIMIT} ORDER BY l.ordinal LIMIT {PAGE}
+    LEFT JOIN responses r ON r.round = :round AND r.ordinal = l.ordinal AND NOT {_IS_REOPENED}
+    WHERE ({_IS_REOPENED} OR {_NOT_DONE}) AND {_UNDER_LIMIT} ORDER BY l.ordinal LIMIT {PAGE}
 """
 _SIZE = f"SELECT COUNT(*) FROM ({_LINEAGES}) l WHERE {_UNDER_LIMIT}"
 _UNANSWERED = """
@@ -217,20 +221,15 @@ _FEWER_ANSWERS = f"""
         OR :unjudged AND (json_extract(v.detail, '$.refused') > 0
             OR json_extract(v.detail, '$.why') IN ('sandbox', 'unjudged')))
 """
-_FORGET_OUTCOME = (
-    "DELETE FROM kept WHERE round = ? AND ordinal = ?",
-    "DELETE FROM drops WHERE round = ? AND ordinal = ? AND stage IN ('respond', 'verify')",
-    "DELETE FROM responses WHERE round = ? AND ordinal = ?",
-    f"DELETE FROM verdicts WHERE round = ? AND ordinal = ? AND check_name = '{Check.AGREEMENT}'",
-)
 FirstAnswer = Callable[[Task, Response], ResponseCandidate]
 
 
 def reopen_answers(store: RunStore, n: int, first: FirstAnswer, *, unjudged: bool = False) -> int:
-    """Take back the outcomes of rows for which fewer than `n` answers were asked; return how many.
+    """Reopen the rows for which fewer than `n` answers were asked; return how many.
 
-    Their lineages are pending again at their answers. Those that came are kept: `first` makes an
-    answer of the response of a run that asked for one. A dropped row whose lineage went on is left
+    Their lineages are pending again at their answers, and keep their outcome until another is
+    stored. Answers that came are kept: `first` makes one of the response of a run that asked for
+    one. A dropped row whose lineage went on is left
     as it is. `unjudged`: also of rows whose answers could not be compared because the sandbox or
     the comparison failed, or of which a server refused some.
     """
@@ -239,10 +238,14 @@ def reopen_answers(store: RunStore, n: int, first: FirstAnswer, *, unjudged: boo
     for task, response in found:
         if response is not None and not store.answers(task):
             store.add(first(task, store.with_answered(response)))
-    store.db.write_all(
-        (query, (task.round, task.ordinal)) for query in _FORGET_OUTCOME for task, _ in found
-    )
+    query = "INSERT OR IGNORE INTO reopened VALUES (?, ?)"
+    store.db.write_all((query, (task.round, task.ordinal)) for task, _ in found)
     return len(found)
+
+
+def n_reopened(store: RunStore) -> int:
+    """Count the rows that await further answers, also from earlier sessions."""
+    return store.db.number("SELECT COUNT(*) FROM reopened")
 
 
 def _answered_from(columns: Sequence[Any]) -> tuple[Task, Response | None]:

@@ -117,10 +117,16 @@ MIGRATIONS: Sequence[str] = (
         tests_passed INTEGER, chosen INTEGER NOT NULL, PRIMARY KEY (task, number)
     ) WITHOUT ROWID
     """,
+    """
+    CREATE TABLE reopened (
+        round INTEGER NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (round, ordinal)
+    ) WITHOUT ROWID
+    """,
 )
 """Table `answered` holds, by id of a task or response, the name of the model that answered;
 `origins`, by ordinal of a seed, what its row had besides task and response; `answers`, by
-task and number, each of several answers to one task, of which `responses` has the chosen one."""
+task and number, each of several answers to one task, of which `responses` has the chosen one;
+`reopened`, the places whose outcome stands until further answers to their task bring another."""
 _MADE = {
     "model": MAYBE_TEXT,
     "prompt_tokens": MAYBE_COUNT,
@@ -184,6 +190,14 @@ _FORGET_MODELS = (
     f"DELETE FROM meta WHERE key IN ('{PROVENANCE_META}', '{STYLE_META}')",
 )
 """Removes what models decided, so that others are asked; what was paid for stays."""
+_FORGET_OUTCOME = (
+    "DELETE FROM reopened WHERE round = ? AND ordinal = ?",
+    "DELETE FROM kept WHERE round = ? AND ordinal = ?",
+    "DELETE FROM drops WHERE round = ? AND ordinal = ? AND stage IN ('respond', 'verify')",
+    "DELETE FROM responses WHERE round = ? AND ordinal = ?",
+    f"DELETE FROM verdicts WHERE round = ? AND ordinal = ? AND check_name = '{Check.AGREEMENT}'",
+)
+"""Removes how the answers to a task ended, for the transaction that stores how they end now."""
 _VERDICTS = "SELECT * FROM verdicts WHERE round = ? ORDER BY ordinal, rowid"
 Record = Task | Response | Drop | CheckResult | Origin | ResponseCandidate
 T = TypeVar("T", Task, Response)
@@ -277,20 +291,50 @@ class RunStore(Workdir):
         """Store how the answers to a task agreed, and the response chosen among them.
 
         The response is queued last: where it is stored, all of it is. Verdicts of another response,
-        chosen among fewer answers, are deleted.
+        chosen among fewer answers, are deleted. The outcome of a reopened row ends in the
+        transaction that stores all this.
         """
         place = (verdict.round, verdict.ordinal)
-        self.db.write(
-            "DELETE FROM verdicts WHERE round=? AND ordinal=? AND (check_name=? OR response<>?)",
-            (*place, verdict.check, verdict.response),
-        )
-        for one in answers:
-            self.db.write(
-                "UPDATE answers SET cluster=?, tests_passed=?, chosen=? WHERE task=? AND number=?",
-                (one.cluster, one.tests_passed, int(one.is_chosen), one.task, one.number),
-            )
-        self.add(verdict)
-        self.add(response, unverified=True)
+        other = "DELETE FROM verdicts WHERE round=? AND ordinal=? AND (check_name=? OR response<>?)"
+        found = "UPDATE answers SET cluster=?, tests_passed=?, chosen=? WHERE task=? AND number=?"
+        statements: list[Statement] = [
+            (other, (*place, verdict.check, verdict.response)),
+            *(
+                (found, (one.cluster, one.tests_passed, int(one.is_chosen), one.task, one.number))
+                for one in answers
+            ),
+            *_statements(verdict, unverified=True),
+            *_statements(response, unverified=True),
+        ]
+        if self._is_reopened(place):
+            self._replace_outcome(place, statements)
+        else:
+            for statement in statements:
+                self.db.write(*statement)
+
+    def drop_answers(self, drop: Drop) -> bool:
+        """Store the drop of a task whose answers came to nothing; return whether it is its outcome.
+
+        A reopened row that has a response keeps its outcome: an answer that was usable still is.
+        """
+        place = (drop.round, drop.ordinal)
+        if not self._is_reopened(place):
+            self.add(drop)
+            return True
+        query = "SELECT COUNT(*) FROM responses WHERE round=? AND ordinal=?"
+        if not self.db.number(query, place):
+            self._replace_outcome(place, _statements(drop, unverified=True))
+            return True
+        self.db.write_all([(_FORGET_OUTCOME[0], place)])
+        self.add_event("unanswered", f"{drop.subject}: {drop.reason}: {drop.detail}")
+        return False
+
+    def _is_reopened(self, place: tuple[int, int]) -> bool:
+        query = "SELECT COUNT(*) FROM reopened WHERE round=? AND ordinal=?"
+        return self.db.number(query, place) > 0
+
+    def _replace_outcome(self, place: tuple[int, int], outcome: Iterable[Statement]) -> None:
+        self.db.write_all(chain(((query, place) for query in _FORGET_OUTCOME), outcome))
 
     def add_event(self, kind: str, detail: str = "") -> None:
         """Record an event of the run."""

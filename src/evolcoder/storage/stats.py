@@ -26,6 +26,8 @@ SECONDS_META = "seconds"
 """Meta key: round -> stage -> seconds during which a record was in it, over all sessions."""
 ASKED_META = "asked"
 """Meta key: stage -> the models, servers and parameters that the last session asked for it."""
+ANSWERS_ASKED_META = "answers_asked"
+"""Meta key: the number of answers to each task that the rows of a run were reopened for."""
 VERIFY_META = "verify"
 """Meta key of how rows are verified: checks (empty if none), sandbox level, active sandbox layers
 in all sessions, and whether the responses of the seeds are verified too."""
@@ -74,6 +76,12 @@ class CleanFacts(FolderFacts):
     n_rows: NonNegativeInt
     dropped: dict[str, NonNegativeInt]
     embedder: str | None
+
+
+class AnswersAskedFacts(FolderFacts):
+    """The fact under ANSWERS_ASKED_META."""
+
+    n: NonNegativeInt
 
 
 class SecondsFacts(FolderFacts):
