@@ -97,12 +97,11 @@ async def _evolve_run(
         chosen = style.known_style(store, config, opened.evolver)
         provenance.record(store, config, style.heuristics_before(config, chosen), roles)
         verifier_models = _verifier_models(config, opened, factory)
-        others = _reopen(store, config, roles, verifier_models, always=retry_rejected)
+        _reopen(store, config, roles, verifier_models, always=retry_rejected)
         embedder, leak_detector = _embedder(config.clean), await _leak_detector(config, stack)
         given = (config, sandbox, languages, verifier_models)
         checks, chooser = verify.make_checks(*given), verify.make_chooser(*given)
-        if chooser is not None:
-            _reopen_answers(store, config, again=others, unjudged=retry_rejected)
+        _reopen_answers(store, config, unjudged=retry_rejected)
         waits = batches.progress(asked := [one.engine for one in opened.all()])
         limit: BudgetReached | None = None
         try:
@@ -150,11 +149,10 @@ def _reopen(
     verifier_models: verify.VerifierModels,
     *,
     always: bool,
-) -> bool:
+) -> None:
     """Reopen what servers did not answer at each stage whose models or parameters changed.
 
     `always` reopens it at every stage, with the checks at which the sandbox or a check failed.
-    Returns whether the models or parameters of the answers changed.
     """
     evolve = [models.asked_of(config.evolver, config.evolver.model, roles.evolver)]
     if roles.judge is not None:
@@ -185,18 +183,21 @@ def _reopen(
     if n:
         store.add_event("reopened", f"{n} rows that were not judged")
         print_note(f"checking {n} rows again that could not be judged")
+    if known is not None and known.get(Stage.RESPOND.value) != respond:
+        store.set_meta(ANSWERS_ASKED_META, {"n": 0})
     store.set_meta(ASKED_META, asked)
-    return known is not None and known.get(Stage.RESPOND.value) != respond
 
 
-def _reopen_answers(store: RunStore, config: Config, *, again: bool, unjudged: bool) -> None:
+def _reopen_answers(store: RunStore, config: Config, *, unjudged: bool) -> None:
     """Reopen the rows with fewer answers than the config now says, where answers are chosen.
 
-    Once: what a server refused is not asked again, unless `again` or `unjudged`.
+    Once: what a server refused is asked again if `unjudged`, or if another model is asked.
     """
     wanted = config.respond.candidates
+    if wanted == 1:
+        return
     known = store.meta(ANSWERS_ASKED_META, AnswersAskedFacts)
-    if again or unjudged or known is None or known["n"] < wanted:
+    if unjudged or known is None or known["n"] < wanted:
         first = partial(first_answer, config=config)
         if n := pending.reopen_answers(store, wanted, first, unjudged=unjudged):
             store.add_event("reopened", f"{n} rows with fewer than {wanted} answers")
