@@ -228,3 +228,32 @@ def test_thinking_in_a_given_program_is_cut(text, completes, code, cut):
     """Of a file of samples; valid Python is left alone, and no indentation is lost."""
     found = given_program(text, ("f",), HEAD, completes=completes)
     assert (found.code, found.cut) == (code, cut)
+
+
+DRAFT = "def f(x):\n    return x"
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        "This does not handle negative numbers, so:",
+        "Wait, that is wrong because x counts from 0. Let me rewrite it:",
+        "Oops, I forgot that x isn't sorted. Here it is again:",
+        "Now a version that does not assume sorted input:",
+        "To make sure that numbers that are not positive count too:",
+        "This fails for 0. Instead of the naive approach, add one:",
+    ],
+)
+def test_a_corrected_answer_is_not_graded_on_its_draft(between):
+    """What the text above the last block says is about the draft, unless it is a label."""
+    assert take(f"{fence(DRAFT)}\n{between}\n{fence(CODE)}").code.strip() == CODE
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["Do not do this:", "A naive approach:", "**Wrong:**", "A common mistake:", "Anti-pattern:"],
+)
+def test_a_last_block_that_is_labelled_wrong_is_not_taken(label):
+    """An explicit label rejects the last block if another one is whole."""
+    extract = take(f"{fence(CODE)}\n\n{label}\n{fence(DRAFT)}")
+    assert (extract.code.strip(), extract.chosen) == (CODE, ChosenBy.NOT_REJECTED)
