@@ -257,3 +257,39 @@ def test_a_last_block_that_is_labelled_wrong_is_not_taken(label):
     """An explicit label rejects the last block if another one is whole."""
     extract = take(f"{fence(CODE)}\n\n{label}\n{fence(DRAFT)}")
     assert (extract.code.strip(), extract.chosen) == (CODE, ChosenBy.NOT_REJECTED)
+
+
+COMMENTED = """def f(x):
+    # compare (0, 1), (0, 2), ...; the rest of the implementation is below
+    for y in [x]:
+        if y == x:
+            return True
+    return False"""
+NESTED = """def f(x):
+    class Stop(Exception):
+        ...
+    try:
+        raise Stop
+    except Stop:
+        return True"""
+
+
+@pytest.mark.parametrize("code", [COMMENTED, NESTED])
+def test_a_whole_function_is_no_stub_for_a_comment_or_an_inner_class(code):
+    """Its usage in another block does not become its body."""
+    extract = take(f"{fence(code)}\nUsage:\n{fence('print(f(1))')}")
+    assert (extract.code.strip(), extract.found) == (code, ExtractedProgram.FENCE)
+
+
+@pytest.mark.parametrize("usage", ["print(f(1))", "[2, 3]", "y = f(1)\ny"])
+def test_no_usage_becomes_the_body_of_a_stub(usage):
+    """A block without `return` that calls the function or shows a value is no body."""
+    extract = take(f"{fence('def f(x): ...')}\n{fence(usage)}")
+    assert extract.chosen is ChosenBy.FIRST
+
+
+def test_a_recursive_body_in_a_block_of_its_own_is_joined():
+    """A `return` tells a body that calls its function from a usage."""
+    body = "if x < 1:\n    return 1\nreturn f(x - 1) + 1"
+    extract = take(f"{fence('def f(x): ...')}\n{fence(body)}\n{fence('print(f(1))')}")
+    assert (extract.chosen, "print" in extract.code) == (ChosenBy.JOINED, False)

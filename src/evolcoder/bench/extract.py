@@ -424,7 +424,8 @@ def _joined(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extrac
     if not heads:
         return None
     head = heads[0]
-    bodies = [part for part in parts if part.place > head.place and _is_of_body(part)]
+    later = [part for part in parts if part.place > head.place]
+    bodies = [part for part in later if _is_of_body(part, names)]
     text = "\n".join(_indented(part) for part in bodies)
     if not text.strip():
         return None
@@ -432,7 +433,8 @@ def _joined(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extrac
     before = prompt if is_given else f"{_stub_of(head.code)}\n"
     for body in (text, *(_indented(part) for part in reversed(bodies))):
         code = f"{before.rstrip()}\n{body}\n"
-        if statements.is_program(code) and statements.is_whole(code, names):
+        is_own = statements.is_body(textwrap.dedent(body))
+        if is_own and statements.is_program(code) and statements.is_whole(code, names):
             if is_given:
                 return Extraction(f"{body}\n", ExtractedProgram.BODY, (), ChosenBy.JOINED)
             return Extraction(code, _location(head), (), ChosenBy.JOINED)
@@ -449,11 +451,14 @@ def _stub_of(code: str) -> str:
     return "\n".join(lines)
 
 
-def _is_of_body(part: _Part) -> bool:
-    """Whether a block may be a part of a function's body."""
+def _is_of_body(part: _Part, names: Sequence[str]) -> bool:
+    """Whether a block may be a part of a function's body; a call of the function is its usage."""
     code = _dedented(part.code)
-    has_scope = re.search(r"^(?:(?:async\s+)?def|class)\s", code, re.MULTILINE) is not None
-    return not has_scope or statements.is_body(code)
+    if statements.is_body(code):
+        return True
+    calls = "|".join(map(re.escape, names))
+    is_other = re.search(rf"^(?:(?:async\s+)?def|class)\s|\b(?:{calls})\s*\(", code, re.MULTILINE)
+    return is_other is None
 
 
 def _indented(part: _Part) -> str:

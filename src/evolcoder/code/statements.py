@@ -28,6 +28,7 @@ MAX_STATEMENTS = 4000
 """Most top-level statements of a source that is pruned."""
 
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_BRANCHES = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Try, ast.With, ast.Match)
 _CLOSERS = (")", "]", "}")
 _LOOK_UPS = frozenset({"globals", "locals", "vars", "eval", "exec", "getattr", "__import__"})
 _EFFECTS = frozenset(
@@ -176,14 +177,21 @@ def _is_foreign(node: ast.stmt) -> bool:
 
 
 def _is_short(node: ast.stmt, source: str) -> bool:
-    """Whether comments of a function say that its code is missing and it returns no value."""
+    """Whether comments say that a function's code is missing, and it neither branches nor returns.
+
+    A function with a loop or branch may have such words in a comment on what it does.
+    """
     text = "\n".join(source.split("\n")[node.lineno - 1 : node.end_lineno])
-    returns = any(
-        isinstance(one, ast.Return | ast.Yield)
-        and not isinstance(one.value, ast.Constant | type(None))
+    if _TODO.search(text) is None:
+        return False
+    return not any(
+        isinstance(one, _BRANCHES)
+        or (
+            isinstance(one, ast.Return | ast.Yield)
+            and not isinstance(one.value, ast.Constant | type(None))
+        )
         for one in ast.walk(node)
     )
-    return _TODO.search(text) is not None and not returns
 
 
 def is_stub(node: ast.stmt) -> bool:
@@ -191,7 +199,17 @@ def is_stub(node: ast.stmt) -> bool:
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return False
     body = [line for line in node.body if not _is_empty(line)]
-    return not body or any(map(_is_ellipsis, ast.walk(node)))
+    return not body or any(map(_is_ellipsis, _own_nodes(node)))
+
+
+def _own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes within a function, but not those of functions and classes within it."""
+    nodes = list(ast.iter_child_nodes(scope))
+    while nodes:
+        node = nodes.pop()
+        yield node
+        if not isinstance(node, _SCOPES):
+            nodes += ast.iter_child_nodes(node)
 
 
 def _is_empty(line: ast.stmt) -> bool:
