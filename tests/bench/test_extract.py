@@ -293,3 +293,60 @@ def test_a_recursive_body_in_a_block_of_its_own_is_joined():
     body = "if x < 1:\n    return 1\nreturn f(x - 1) + 1"
     extract = take(f"{fence('def f(x): ...')}\n{fence(body)}\n{fence('print(f(1))')}")
     assert (extract.chosen, "print" in extract.code) == (ChosenBy.JOINED, False)
+
+
+SET_UPS = {
+    "a function that fills a table": (
+        "table = [0] * 9\ndef fill(n):\n    table[n] = n + 1\ndef build():\n    for n in range(9):\n"
+        "        fill(n)\ndef f(x):\n    return table[x]\nbuild()"
+    ),
+    "a function that sets a global": (
+        "k = 0\ndef start():\n    global k\n    k = 1\ndef f(x):\n    return x + k\nstart()"
+    ),
+    "calls in a loop": (
+        "seen = set()\ndef note(n):\n    seen.add(n)\ndef f(x):\n    return x + len(seen)\n"
+        "for n in [1]:\n    note(n)"
+    ),
+    "a function that changes its argument": (
+        "q = []\ndef put(to, n):\n    to.append(n)\ndef f(x):\n    return x + q[0]\nput(q, 1)"
+    ),
+    "a module's function": (
+        "import heapq\nq = []\ndef f(x):\n    return x + q[0]\nheapq.heappush(q, 1)"
+    ),
+    "a decorator that fills a table": (
+        "ops = {}\ndef op(name):\n    def add(g):\n        ops[name] = g\n        return g\n"
+        "    return add\ndef f(x):\n    return ops['+'](x)\n@op('+')\ndef plus(x):\n    return x + 1"
+    ),
+    "a single dispatch": (
+        "from functools import singledispatch\ndef f(x):\n    return go(x)\n@singledispatch\n"
+        "def go(x):\n    return 0\n@go.register(int)\ndef _(x):\n    return x + 1"
+    ),
+    "subclasses": (
+        "class Base:\n    subs = []\n    def __init_subclass__(cls):\n        Base.subs.append(cls)\n"
+        "def f(x):\n    return Base.subs[0]().add(x)\nclass One(Base):\n    def add(self, x):\n"
+        "        return x + 1"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", SET_UPS.values(), ids=SET_UPS)
+def test_what_sets_up_the_function_below_it_stays(code):
+    """Calls and definitions that change what the function uses are no usage."""
+    extract = take(fence(f"{code}\nprint(f(1))"))
+    assert (extract.code.strip(), extract.cut) == (code, ("usage",))
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "def test():\n    memo.clear()\n    assert f(1) == 2\ntest()",
+        "def show():\n    memo[1] = f(1)\nshow()",
+        "def g(n):\n    memo[n] = n\n    return n\nprint(g(1))",
+        "import timeit\ntimeit.timeit(lambda: f(1))",
+    ],
+)
+def test_a_usage_that_changes_a_table_is_cut(usage):
+    """What calls the function or prints is no set-up."""
+    code = "memo = {}\ndef f(x):\n    return memo.get(x, x + 1)"
+    kept = take(fence(f"{code}\n{usage}")).code
+    assert not any(line in kept for line in ("\ntest()", "\nshow()", "print(", "timeit.timeit("))
