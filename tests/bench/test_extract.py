@@ -228,3 +228,125 @@ def test_thinking_in_a_given_program_is_cut(text, completes, code, cut):
     """Of a file of samples; valid Python is left alone, and no indentation is lost."""
     found = given_program(text, ("f",), HEAD, completes=completes)
     assert (found.code, found.cut) == (code, cut)
+
+
+DRAFT = "def f(x):\n    return x"
+
+
+@pytest.mark.parametrize(
+    "between",
+    [
+        "This does not handle negative numbers, so:",
+        "Wait, that is wrong because x counts from 0. Let me rewrite it:",
+        "Oops, I forgot that x isn't sorted. Here it is again:",
+        "Now a version that does not assume sorted input:",
+        "To make sure that numbers that are not positive count too:",
+        "This fails for 0. Instead of the naive approach, add one:",
+    ],
+)
+def test_a_corrected_answer_is_not_graded_on_its_draft(between):
+    """What the text above the last block says is about the draft, unless it is a label."""
+    assert take(f"{fence(DRAFT)}\n{between}\n{fence(CODE)}").code.strip() == CODE
+
+
+@pytest.mark.parametrize(
+    "label",
+    ["Do not do this:", "A naive approach:", "**Wrong:**", "A common mistake:", "Anti-pattern:"],
+)
+def test_a_last_block_that_is_labelled_wrong_is_not_taken(label):
+    """An explicit label rejects the last block if another one is whole."""
+    extract = take(f"{fence(CODE)}\n\n{label}\n{fence(DRAFT)}")
+    assert (extract.code.strip(), extract.chosen) == (CODE, ChosenBy.NOT_REJECTED)
+
+
+COMMENTED = """def f(x):
+    # compare (0, 1), (0, 2), ...; the rest of the implementation is below
+    for y in [x]:
+        if y == x:
+            return True
+    return False"""
+NESTED = """def f(x):
+    class Stop(Exception):
+        ...
+    try:
+        raise Stop
+    except Stop:
+        return True"""
+
+
+@pytest.mark.parametrize("code", [COMMENTED, NESTED])
+def test_a_whole_function_is_no_stub_for_a_comment_or_an_inner_class(code):
+    """Its usage in another block does not become its body."""
+    extract = take(f"{fence(code)}\nUsage:\n{fence('print(f(1))')}")
+    assert (extract.code.strip(), extract.found) == (code, ExtractedProgram.FENCE)
+
+
+@pytest.mark.parametrize("usage", ["print(f(1))", "[2, 3]", "y = f(1)\ny"])
+def test_no_usage_becomes_the_body_of_a_stub(usage):
+    """A block without `return` that calls the function or shows a value is no body."""
+    extract = take(f"{fence('def f(x): ...')}\n{fence(usage)}")
+    assert extract.chosen is ChosenBy.FIRST
+
+
+def test_a_recursive_body_in_a_block_of_its_own_is_joined():
+    """A `return` tells a body that calls its function from a usage."""
+    body = "if x < 1:\n    return 1\nreturn f(x - 1) + 1"
+    extract = take(f"{fence('def f(x): ...')}\n{fence(body)}\n{fence('print(f(1))')}")
+    assert (extract.chosen, "print" in extract.code) == (ChosenBy.JOINED, False)
+
+
+SET_UPS = {
+    "a function that fills a table": (
+        "table = [0] * 9\ndef fill(n):\n    table[n] = n + 1\ndef build():\n    for n in range(9):\n"
+        "        fill(n)\ndef f(x):\n    return table[x]\nbuild()"
+    ),
+    "a function that sets a global": (
+        "k = 0\ndef start():\n    global k\n    k = 1\ndef f(x):\n    return x + k\nstart()"
+    ),
+    "calls in a loop": (
+        "seen = set()\ndef note(n):\n    seen.add(n)\ndef f(x):\n    return x + len(seen)\n"
+        "for n in [1]:\n    note(n)"
+    ),
+    "a function that changes its argument": (
+        "q = []\ndef put(to, n):\n    to.append(n)\ndef f(x):\n    return x + q[0]\nput(q, 1)"
+    ),
+    "a module's function": (
+        "import heapq\nq = []\ndef f(x):\n    return x + q[0]\nheapq.heappush(q, 1)"
+    ),
+    "a decorator that fills a table": (
+        "ops = {}\ndef op(name):\n    def add(g):\n        ops[name] = g\n        return g\n"
+        "    return add\ndef f(x):\n    return ops['+'](x)\n@op('+')\ndef plus(x):\n    return x + 1"
+    ),
+    "a single dispatch": (
+        "from functools import singledispatch\ndef f(x):\n    return go(x)\n@singledispatch\n"
+        "def go(x):\n    return 0\n@go.register(int)\ndef _(x):\n    return x + 1"
+    ),
+    "subclasses": (
+        "class Base:\n    subs = []\n    def __init_subclass__(cls):\n        Base.subs.append(cls)\n"
+        "def f(x):\n    return Base.subs[0]().add(x)\nclass One(Base):\n    def add(self, x):\n"
+        "        return x + 1"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("code", SET_UPS.values(), ids=SET_UPS)
+def test_what_sets_up_the_function_below_it_stays(code):
+    """Calls and definitions that change what the function uses are no usage."""
+    extract = take(fence(f"{code}\nprint(f(1))"))
+    assert (extract.code.strip(), extract.cut) == (code, ("usage",))
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        "def test():\n    memo.clear()\n    assert f(1) == 2\ntest()",
+        "def show():\n    memo[1] = f(1)\nshow()",
+        "def g(n):\n    memo[n] = n\n    return n\nprint(g(1))",
+        "import timeit\ntimeit.timeit(lambda: f(1))",
+    ],
+)
+def test_a_usage_that_changes_a_table_is_cut(usage):
+    """What calls the function or prints is no set-up."""
+    code = "memo = {}\ndef f(x):\n    return memo.get(x, x + 1)"
+    kept = take(fence(f"{code}\n{usage}")).code
+    assert not any(line in kept for line in ("\ntest()", "\nshow()", "print(", "timeit.timeit("))

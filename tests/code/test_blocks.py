@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from evolcoder.code.blocks import MAX_CHARS, find_program
+from evolcoder.code.blocks import MAX_CHARS, as_fences, find_program
 
 
 def fence(language, code):
@@ -83,3 +83,28 @@ def test_long_lines_are_searched_in_linear_time(text):
     start = time.process_time()
     find_program(text, ["python"])
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize(
+    "mark",
+    ["<pre><code>\n", "\\begin{verbatim}\nx\n", "<pre", "\\begin{minted}[", "<code>", "'''py\n"],
+)
+def test_marks_without_an_end_are_read_in_time(mark):
+    """Not every one of them is followed to the end of the longest text, which took minutes."""
+    found = find_program(mark * (MAX_CHARS // len(mark)), [])
+    assert isinstance(found.why, str)
+
+
+@pytest.mark.parametrize(
+    ("begin", "end"),
+    [
+        ('<pre class="x"><code>', "</code></pre>"),
+        ("\\begin{minted}[a=1]{python}", "\\end{minted}"),
+        ("'''python\n", "\n'''"),
+    ],
+)
+def test_what_follows_the_last_end_of_a_mark_stays(begin, end):
+    """An unclosed mark below a closed one changes nothing."""
+    text = as_fences(f"So:\n{begin}x = 1\ny = 2{end}\nand {begin}")
+    assert text.startswith("So:\n\n```\nx = 1\ny = 2\n```\n")
+    assert text.endswith(f"and {begin}")

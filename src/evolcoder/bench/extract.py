@@ -60,6 +60,19 @@ _BAD = re.compile(
     r"|common error|instead of|pitfall)\b",
     re.IGNORECASE,
 )
+_LABEL = re.compile(
+    r"\b(?:wrong|incorrect|buggy|broken|bad|naive|inefficient)\s+(?:\w+\s+)?"
+    r"(?:version|way|solution|approach|attempt|example|code|implementation)\b"
+    r"|(?:^|[.:!]\s|\byou(?: should| must)?\s)\W*(?:do not|don['’]t|never|avoid)"
+    r"\s+(?:do|use|write|try)\b"
+    r"|\bcommon (?:mistake|error)|\bpitfall|anti-?pattern|counter-?example"
+    r"|^\W*(?:this (?:one )?is )?(?:wrong|incorrect|buggy|broken|bad)\W*$",
+    re.IGNORECASE | re.MULTILINE,
+)
+"""What says of the block below, rather than of the one above, that it is wrong."""
+_OF_OTHER = re.compile(
+    r"\b(?:instead of|unlike|rather than|previous|earlier|first|above|replac\w+)\b[^.\n]*$", re.I
+)
 _BAD_AFTER = re.compile(
     r"\s*(?:\W*\b(?:wait|no|hmm|oops|actually|but|however)\b[^\n]{0,80}"
     r"|\W*(?:this|that|the above|it)\b[^.\n]{0,60})"
@@ -345,22 +358,38 @@ def _with_entry(parts: Sequence[_Part], names: Sequence[str]) -> list[_Part]:
 
 
 def _last(parts: Sequence[_Part], n_all: int) -> tuple[_Part, ChosenBy]:
-    """Return the last block that the text around it does not call wrong, and the rule for it."""
-    right = [part for part in parts if not _is_rejected(part)] or list(parts)
-    if len(right) < len(parts):
+    """Return the last block that the text around it does not call wrong, and the rule for it.
+
+    "This fails, so:" above the last block is about the draft before it, so only an explicit label
+    rejects the last one, and only if another block is not called wrong.
+    """
+    right = [part for part in parts[:-1] if not _is_rejected(part)]
+    if right and _is_labelled(parts[-1]):
         return right[-1], ChosenBy.NOT_REJECTED
     if len(parts) > 1:
-        return right[-1], ChosenBy.LAST
-    return right[-1], ChosenBy.NOT_STUB if n_all > 1 else ChosenBy.ONLY
+        return parts[-1], ChosenBy.LAST
+    return parts[-1], ChosenBy.NOT_STUB if n_all > 1 else ChosenBy.ONLY
 
 
 def _is_rejected(part: _Part) -> bool:
-    """Whether the text around a block says that it is wrong."""
+    """Whether the text around a block that others follow says that it is wrong."""
     is_bad = _BAD.search(part.before) is not None and _GOOD.search(part.before) is None
-    after = _BAD_AFTER.match(part.after)
+    return is_bad or _is_bad_after(part)
+
+
+def _is_labelled(part: _Part) -> bool:
+    """Whether the text around the last block names it as a wrong one."""
+    label = _LABEL.search(part.before)
+    # "Instead of the naive approach:" names another block.
+    is_of_other = label is not None and _OF_OTHER.search(part.before[: label.start()]) is not None
+    is_good = _GOOD.search(_LABEL.sub("", part.before)) is not None
+    return (label is not None and not is_of_other and not is_good) or _is_bad_after(part)
+
+
+def _is_bad_after(part: _Part) -> bool:
     # A line that ends with a colon is about the next block.
     is_of_next = part.after.partition("\n")[0].rstrip("* ").endswith(":")
-    return is_bad or (after is not None and not is_of_next)
+    return _BAD_AFTER.match(part.after) is not None and not is_of_next
 
 
 def _completed(
@@ -395,7 +424,8 @@ def _joined(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extrac
     if not heads:
         return None
     head = heads[0]
-    bodies = [part for part in parts if part.place > head.place and _is_of_body(part)]
+    later = [part for part in parts if part.place > head.place]
+    bodies = [part for part in later if _is_of_body(part, names)]
     text = "\n".join(_indented(part) for part in bodies)
     if not text.strip():
         return None
@@ -403,7 +433,8 @@ def _joined(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extrac
     before = prompt if is_given else f"{_stub_of(head.code)}\n"
     for body in (text, *(_indented(part) for part in reversed(bodies))):
         code = f"{before.rstrip()}\n{body}\n"
-        if statements.is_program(code) and statements.is_whole(code, names):
+        is_own = statements.is_body(textwrap.dedent(body))
+        if is_own and statements.is_program(code) and statements.is_whole(code, names):
             if is_given:
                 return Extraction(f"{body}\n", ExtractedProgram.BODY, (), ChosenBy.JOINED)
             return Extraction(code, _location(head), (), ChosenBy.JOINED)
@@ -420,11 +451,14 @@ def _stub_of(code: str) -> str:
     return "\n".join(lines)
 
 
-def _is_of_body(part: _Part) -> bool:
-    """Whether a block may be a part of a function's body."""
+def _is_of_body(part: _Part, names: Sequence[str]) -> bool:
+    """Whether a block may be a part of a function's body; a call of the function is its usage."""
     code = _dedented(part.code)
-    has_scope = re.search(r"^(?:(?:async\s+)?def|class)\s", code, re.MULTILINE) is not None
-    return not has_scope or statements.is_body(code)
+    if statements.is_body(code):
+        return True
+    calls = "|".join(map(re.escape, names))
+    is_other = re.search(rf"^(?:(?:async\s+)?def|class)\s|\b(?:{calls})\s*\(", code, re.MULTILINE)
+    return is_other is None
 
 
 def _indented(part: _Part) -> str:

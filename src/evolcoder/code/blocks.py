@@ -121,14 +121,22 @@ _QUOTED_FENCE = re.compile(r"^[ \t]*>[ \t]?(?=`{3}|~{3})", re.MULTILINE)
 _QUOTE = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 _MAY_GLUE = re.compile(r"[^\s`][ \t]*`{3}|`{3}[ \t]*\S|^[ \t]*\x27{3}\w", re.MULTILINE)
 _TAGS = (
-    re.compile(r"<pre[^>\n]*>\s*<code[^>\n]*>(.*?)</code>\s*</pre>", re.DOTALL | re.I),
-    re.compile(r"\\begin\{(?:lstlisting|verbatim|minted)\}(?:\[[^\]\n]*\]|\{[^}\n]*\})*(.*?)"
-               r"\\end\{(?:lstlisting|verbatim|minted)\}", re.DOTALL),
-    re.compile(r"<(?P<t>code|python|solution_code)>(.*?\n.*?)(?:</(?P=t)>|\Z)", re.DOTALL | re.I),
-    re.compile(r"\[(?P<t>PYTHON|CODE)\](.*?)(?:\[/(?P=t)\]|\Z)", re.DOTALL),
-    re.compile(r"^\x27{3}(?:python|py)\n(.*?)^\x27{3}[ \t]*$", re.DOTALL | re.MULTILINE),
+    (re.compile(r"<pre[^>\n]{0,200}>\s*<code[^>\n]{0,200}>(.*?)</code>\s*</pre>", re.DOTALL | re.I),
+     re.compile(r"</code>\s*</pre>", re.I)),
+    (re.compile(r"\\begin\{(?:lstlisting|verbatim|minted)\}"
+                r"(?:\[[^\]\n]{0,500}\]|\{[^}\n]{0,500}\}){0,4}(.*?)"
+                r"\\end\{(?:lstlisting|verbatim|minted)\}", re.DOTALL),
+     re.compile(r"\\end\{(?:lstlisting|verbatim|minted)\}")),
+    (re.compile(r"<(?P<t>code|python|solution_code)>(?=[^\n]{0,2000}\n)(.*?\n.*?)(?:</(?P=t)>|\Z)",
+                re.DOTALL | re.I), None),
+    (re.compile(r"\[(?P<t>PYTHON|CODE)\](.*?)(?:\[/(?P=t)\]|\Z)", re.DOTALL), None),
+    (re.compile(r"^\x27{3}(?:python|py)\n(.*?)^\x27{3}[ \t]*$", re.DOTALL | re.MULTILINE),
+     re.compile(r"^\x27{3}[ \t]*$", re.MULTILINE)),
 )  # fmt: skip
-"""Other marks around code, which are read as fences where there is no fence."""
+"""Other marks around code, which are read as fences where there is no fence, and their ends.
+
+Text below the last end is not searched: every mark there would be followed to the text's end.
+"""
 
 
 def as_fences(text: str) -> str:
@@ -197,10 +205,12 @@ def _closed(line: str, opened: str) -> tuple[list[str], str]:
 
 
 def _tags_as_fences(text: str) -> str:
-    for place, pattern in enumerate(_TAGS):
-        if pattern.search(text):
+    for place, (pattern, ending) in enumerate(_TAGS):
+        ends = [found.end() for found in ending.finditer(text)] if ending else [len(text)]
+        end = ends[-1] if ends else 0
+        if pattern.search(text, 0, end):
             is_html = place == 0
-            return pattern.sub(partial(_fence_of, is_html=is_html), text)
+            return pattern.sub(partial(_fence_of, is_html=is_html), text[:end]) + text[end:]
     return text
 
 

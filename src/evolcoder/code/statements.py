@@ -15,8 +15,8 @@ import symtable
 import sys
 import textwrap
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from evolcoder.code.python_ast import is_main_guard, tree_of
 
@@ -27,7 +27,9 @@ MAX_PARSED = 4_000_000
 MAX_STATEMENTS = 4000
 """Most top-level statements of a source that is pruned."""
 
+_Scope = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 _SCOPES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+_BRANCHES = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Try, ast.With, ast.Match)
 _CLOSERS = (")", "]", "}")
 _LOOK_UPS = frozenset({"globals", "locals", "vars", "eval", "exec", "getattr", "__import__"})
 _EFFECTS = frozenset(
@@ -72,6 +74,8 @@ class _Piece:
     """Names that they bind."""
     uses: frozenset[str]
     """Global names that they use."""
+    changes: frozenset[str] = frozenset()
+    """Names whose value they change, and calls of `_EFFECTS`."""
 
 
 def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
@@ -89,6 +93,7 @@ def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
     if last is None:
         return Pruned(source, ())
     pieces, superseded = _without_redefinitions(pieces, names, last)
+    pieces = _with_changes(pieces, names)
     wanted = _wanted(pieces, names)
     n_given = given.count("\n")
     kept: list[_Piece | _Text] = []
@@ -137,6 +142,7 @@ def binding(source: str, names: set[str]) -> str:
     pieces = [piece for piece in _pieces(tree, lines) if not _is_guard(piece)]
     pieces = [piece for piece in pieces if not any(map(is_stub, piece.nodes))]
     found = {name for piece in pieces for name in piece.binds} & names
+    pieces = _with_changes(pieces, tuple(found))
     wanted = _wanted(pieces, tuple(found))
     kept = [piece for piece in pieces if _binds_or_changes(piece, wanted)] if found else []
     return "\n".join("\n".join(lines[piece.begin : piece.end]) for piece in kept)
@@ -176,14 +182,21 @@ def _is_foreign(node: ast.stmt) -> bool:
 
 
 def _is_short(node: ast.stmt, source: str) -> bool:
-    """Whether comments of a function say that its code is missing and it returns no value."""
+    """Whether comments say that a function's code is missing, and it neither branches nor returns.
+
+    A function with a loop or branch may have such words in a comment on what it does.
+    """
     text = "\n".join(source.split("\n")[node.lineno - 1 : node.end_lineno])
-    returns = any(
-        isinstance(one, ast.Return | ast.Yield)
-        and not isinstance(one.value, ast.Constant | type(None))
+    if _TODO.search(text) is None:
+        return False
+    return not any(
+        isinstance(one, _BRANCHES)
+        or (
+            isinstance(one, ast.Return | ast.Yield)
+            and not isinstance(one.value, ast.Constant | type(None))
+        )
         for one in ast.walk(node)
     )
-    return _TODO.search(text) is not None and not returns
 
 
 def is_stub(node: ast.stmt) -> bool:
@@ -191,7 +204,17 @@ def is_stub(node: ast.stmt) -> bool:
     if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
         return False
     body = [line for line in node.body if not _is_empty(line)]
-    return not body or any(map(_is_ellipsis, ast.walk(node)))
+    return not body or any(map(_is_ellipsis, _own_nodes(node)))
+
+
+def _own_nodes(scope: ast.AST) -> Iterator[ast.AST]:
+    """Yield the nodes within a function, but not those of functions and classes within it."""
+    nodes = list(ast.iter_child_nodes(scope))
+    while nodes:
+        node = nodes.pop()
+        yield node
+        if not isinstance(node, _SCOPES):
+            nodes += ast.iter_child_nodes(node)
 
 
 def _is_empty(line: ast.stmt) -> bool:
@@ -444,13 +467,17 @@ def first_definitions(source: str, names: Sequence[str], begin: int) -> str:
 
 def _wanted(pieces: Sequence[_Piece], names: Sequence[str]) -> set[str]:
     """Return the names that `names` need, directly or not."""
+    by_name: dict[str, list[_Piece]] = {}
+    for piece in pieces:
+        if not _is_guard(piece):
+            for name in {"*"} if "*" in piece.binds else piece.binds | piece.changes:
+                by_name.setdefault(name, []).append(piece)
     wanted = set(names)
-    while True:
-        chosen = [piece for piece in pieces if _binds_or_changes(piece, wanted)]
-        more = {name for piece in chosen for name in piece.uses} - wanted
-        if not more:
-            break
-        wanted |= more
+    todo = [*names, "*", *_EFFECTS]
+    while todo:
+        for piece in by_name.pop(todo.pop(), ()):
+            todo += piece.uses - wanted
+            wanted |= piece.uses
     if wanted & _LOOK_UPS:
         wanted |= {
             name
@@ -465,10 +492,128 @@ def _binds_or_changes(piece: _Piece, wanted: set[str]) -> bool:
     """Whether a piece binds a wanted name, or changes what one holds or how a module works."""
     if not piece.binds.isdisjoint(wanted) or "*" in piece.binds:
         return not _is_guard(piece)
-    if any(isinstance(node, _SCOPES) for node in piece.nodes) or _is_guard(piece):
+    return not _is_guard(piece) and not piece.changes.isdisjoint(wanted | _EFFECTS)
+
+
+def _with_changes(pieces: Sequence[_Piece], names: Sequence[str]) -> list[_Piece]:
+    """Add to pieces what they change, also by a call of another function or by a decorator.
+
+    A call that mentions `names` is a usage, so it does not count; neither does one that prints.
+    """
+    modules = {name for piece in pieces if _is_import(piece) for name in piece.binds}
+    effects = _effects_of_functions(pieces, names)
+    own = {name for piece in pieces for name in piece.binds} - modules
+    found = []
+    for piece in pieces:
+        changes = set[str]()
+        for node in piece.nodes:
+            if isinstance(node, _SCOPES):
+                registries = _registered(node) & own - piece.binds
+                changes |= registries.union(*(effects.get(one, ()) for one in registries))
+                continue
+            parts = list(ast.walk(node))
+            changes.update(name for part in parts for name in _changed(part))
+            if _may_set_up(piece, parts, names):
+                changes |= _changed_by_calls(parts, effects, modules) & own
+        found.append(replace(piece, changes=frozenset(changes)))
+    return found
+
+
+def _is_import(piece: _Piece) -> bool:
+    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in piece.nodes)
+
+
+def _registered(node: _Scope) -> set[str]:
+    """Return the names to which a definition may be added: those of its decorators and bases."""
+    bases = list[ast.expr]()
+    if isinstance(node, ast.ClassDef):
+        bases = [*node.bases, *(one.value for one in node.keywords)]
+    return {name for one in [*node.decorator_list, *bases] for name in _root(one)}
+
+
+def _may_set_up(piece: _Piece, parts: Sequence[ast.AST], names: Sequence[str]) -> bool:
+    """Whether calls of a statement may be there for their effect: it neither tests nor prints."""
+    if not piece.uses.isdisjoint(names) or any(isinstance(one, ast.Assert) for one in parts):
         return False
-    changed = {name for node in piece.nodes for part in ast.walk(node) for name in _changed(part)}
-    return not changed.isdisjoint(wanted | _EFFECTS)
+    return _called(parts).isdisjoint({"print", *_ENDS})
+
+
+def _called(parts: Iterable[ast.AST]) -> set[str]:
+    """Return the names of the functions and methods that nodes call."""
+    called = (one.func for one in parts if isinstance(one, ast.Call))
+    return {
+        one.id if isinstance(one, ast.Name) else one.attr
+        for one in called
+        if isinstance(one, ast.Name | ast.Attribute)
+    }
+
+
+def _changed_by_calls(
+    parts: Iterable[ast.AST], effects: Mapping[str, frozenset[str]], modules: set[str]
+) -> set[str]:
+    """Return the names that calls of a program's functions or of modules' functions may change."""
+    changes = set[str]()
+    for call in parts:
+        if not isinstance(call, ast.Call):
+            continue
+        root = next(_root(call.func), "")
+        changes |= effects.get(root, frozenset())
+        takes = _ARGUMENTS in effects.get(root, ())
+        if takes or root in modules or root in {"setattr", "delattr"}:
+            values = (one.value if isinstance(one, ast.Starred) else one for one in call.args)
+            changes.update(name for one in values for name in _root(one))
+    return changes
+
+
+def _scopes(pieces: Sequence[_Piece]) -> Iterator[tuple[_Piece, _Scope]]:
+    """Yield the functions and classes of pieces."""
+    for piece in pieces:
+        yield from ((piece, node) for node in piece.nodes if isinstance(node, _SCOPES))
+
+
+def _effects_of(parts: Sequence[ast.AST], piece: _Piece) -> frozenset[str]:
+    """Return the global names that a function itself changes, and `_ARGUMENTS`."""
+    stated = {name for one in parts if isinstance(one, ast.Global) for name in one.names}
+    parameters = {one.arg for one in parts if isinstance(one, ast.arg)} - {"self", "cls"}
+    changed = {name for one in parts for name in _changed(one)}
+    arguments = set() if parameters.isdisjoint(changed) else {_ARGUMENTS}
+    return frozenset(stated | changed & piece.uses | arguments)
+
+
+_ARGUMENTS = "()"
+"""Among the names that a function changes: those of its arguments."""
+
+
+def _effects_of_functions(
+    pieces: Sequence[_Piece], names: Sequence[str]
+) -> dict[str, frozenset[str]]:
+    """Return the global names that each function changes, itself or by the functions it calls.
+
+    Functions that call one of `names` or wait for input are tests of it, so they are left out.
+    """
+    own: dict[str, frozenset[str]] = {}
+    callers: dict[str, set[str]] = {}
+    tests = list[str]()
+    for piece, node in _scopes(pieces):
+        parts = list(ast.walk(node))
+        own[node.name] = _effects_of(parts, piece)
+        called = _called(parts)
+        for name in called:
+            callers.setdefault(name, set()).add(node.name)
+        if not (piece.uses.isdisjoint(names) and called.isdisjoint(_ENDS)):
+            tests.append(node.name)
+    while tests:
+        name = tests.pop()
+        if own.pop(name, None) is not None:
+            tests += callers.get(name, ())
+    todo = list(own)
+    while todo:
+        name = todo.pop()
+        for caller in callers.get(name, set()) & own.keys():
+            if not own[name] <= own[caller]:
+                own[caller] |= own[name]
+                todo.append(caller)
+    return own
 
 
 def _changed(node: ast.AST) -> Iterator[str]:
