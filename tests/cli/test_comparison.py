@@ -43,7 +43,7 @@ def test_several_benchmarks_are_pooled(capsys, tmp_path):
         "pooled",
     ]
     assert "320 problems in both" in out
-    assert "(stratified paired bootstrap)" in out
+    assert out.count("(mcnemar exact)") == 3
     code, out, _ = call(capsys, "--compare", one, other, "--json")
     found = json.loads(out)
     assert list(found) == [*SIZES, "pooled"]
@@ -72,10 +72,32 @@ def test_several_arms_are_compared_with_the_first_and_corrected(capsys, tmp_path
     found = json.loads(out)
     assert list(found) == [str(folder) for folder in folders[1:]]
     for arm in found.values():
-        assert arm["p_value_holm"] >= arm["pooled"]["p_value"]
+        assert arm["p_value_holm"] >= arm["pooled"]["p_value"] - 1e-12
     code, out, _ = call(capsys, "--compare", *folders)
     assert out.count("after Holm's correction for 3") == 3
     assert "D is better at" in out
+
+
+@pytest.mark.parametrize("sizes", [{"humaneval": 40}, {"humaneval": 20, "mbpp": 20}])
+@pytest.mark.parametrize(("n_gained", "is_decided"), [(6, False), (9, True)])
+def test_several_arms_are_decided_by_the_corrected_p_value(
+    capsys, tmp_path, sizes, n_gained, is_decided
+):
+    """Six gained and none lost is p = 0.031, which three arms turn into 0.094."""
+    folders = []
+    for name, n_passed in (("a", 0), *((name, n_gained) for name in "bcd")):
+        places = [(bench, place) for bench, size in sizes.items() for place in range(size)]
+        folders.append(tmp_path / name)
+        with EvalStore.create(folders[-1], {"model": name}) as store:
+            for n, (bench, place) in enumerate(places):
+                verdict = StoredVerdict(f"p/{place}", 0, n < n_passed, None, "fence", {"kind": "x"})
+                store.add_verdict(bench, verdict)
+    _, out, _ = call(capsys, "--compare", *folders)
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines.count("decided at 5 %") == 3 * is_decided
+    assert sum("could not have decided" in line for line in lines) == 3 * (not is_decided)
+    _, out, _ = call(capsys, "--compare", *folders[:2])
+    assert "decided at 5 %" in out
 
 
 def test_one_benchmark_is_compared_as_before(capsys, tmp_path):
