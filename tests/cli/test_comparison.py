@@ -1,12 +1,15 @@
 """`eval --compare` and `--plan` on stored evaluations of several benchmarks."""
 
+import gzip
 import json
 import random
 
 import pytest
 
 from evolcoder.cli.main import main
+from evolcoder.evaluation.results import outcomes_of
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.report.evaluation import report_of
 
 SIZES = {"humaneval": 120, "mbpp": 200}
 
@@ -125,6 +128,65 @@ def test_a_plan_names_problems_and_samples(capsys, tmp_path):
     _, out, _ = call(capsys, "--plan", one, other)
     assert "A true difference of 3 points is found by 80 % of comparisons" in out
     assert f"{needed[0]:,}" in out
+
+
+@pytest.fixture
+def partly_faulty(capsys, shared, tmp_path):
+    """Evaluations of right and of wrong answers, where one of two references does not pass."""
+    with gzip.open(shared / "bigcodebench" / "BigCodeBench.jsonl.gz", "rt") as file:
+        row = next(row for row in map(json.loads, file) if row["task_id"] == "BigCodeBench/747")
+    faulty = row | {"task_id": "BigCodeBench/1", "canonical_solution": "    return None\n"}
+    data, packages = tmp_path / "data", tmp_path / "packages"
+    data.mkdir()
+    (packages / "numpy").mkdir(parents=True)
+    lines = "".join(f"{json.dumps(one)}\n" for one in (row, faulty))
+    (data / "BigCodeBench-v0.1.4.jsonl").write_text(lines)
+    answers = {
+        "right": row["complete_prompt"] + row["canonical_solution"],
+        "wrong": "task_func = 0\n",
+    }
+    for name, text in answers.items():
+        samples = [
+            {"task_id": id, "solution": text} for id in ("BigCodeBench/747", "BigCodeBench/1")
+        ]
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(f"{json.dumps(one)}\n" for one in samples))
+        code, out, err = call(
+            capsys, "--bench", "bigcodebench-complete", "--data-dir", data, "--packages", packages,
+            "--samples", file, "--partial", "--out", tmp_path / name,
+        )  # fmt: skip
+        assert code == 0, err
+        assert "BigCodeBench/1 is left out" in out
+    return tmp_path / "wrong", tmp_path / "right"
+
+
+def test_what_a_score_leaves_out_is_in_no_comparison_plan_or_report(capsys, partly_faulty):
+    """A reference that fails on this machine says nothing about an answer."""
+    found = json.loads(call(capsys, "--compare", *partly_faulty, "--json")[1])
+    one = found["bigcodebench-complete"]
+    assert (one["n_shared"], one["gained"]) == (1, ["BigCodeBench/747"])
+    planned = json.loads(call(capsys, "--plan", *partly_faulty, "--json")[1])
+    assert planned["n_problems"] == 1
+    with EvalStore.read(partly_faulty[1]) as store:
+        assert store.excluded("bigcodebench-complete") == {"BigCodeBench/1"}
+        (scores, *_) = report_of(store).sections
+    assert scores.table.rows[0][:4] == ("bigcodebench-complete", 1, 1, 100.0)
+    assert scores.notes == ("bigcodebench-complete: 1 problems are left out, as `eval` found them",)
+
+
+def test_a_problem_that_is_found_in_order_later_counts_again(tmp_path):
+    """Only what a session checked changes; folders of earlier versions leave nothing out."""
+    folder = evaluation(tmp_path / "a", 0.0, sizes={"mbpp": 4})
+    with EvalStore.create(folder, {"model": "a"}) as store:
+        assert len(outcomes_of(store, "mbpp")) == 4
+        store.exclude("mbpp", ["p/0", "p/1"], [f"p/{n}" for n in range(4)])
+        store.exclude("humaneval", ["p/3"], ["p/3"])
+        assert outcomes_of(store, "mbpp").keys() == {"p/2", "p/3"}
+        store.exclude("mbpp", [], ["p/0"])
+        assert outcomes_of(store, "mbpp").keys() == {"p/0", "p/2", "p/3"}
+        store.exclude("mbpp", [f"p/{n}" for n in range(4)], [])
+        (scores, *_) = report_of(store).sections
+    assert (scores.table.rows, len(scores.notes)) == ((), 1)
 
 
 def test_a_plan_from_single_samples_says_what_it_cannot_tell(capsys, tmp_path):
