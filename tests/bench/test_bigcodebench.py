@@ -57,6 +57,8 @@ def test_ten_samples_have_the_verdict_that_they_were_given_by_hand(named, sandbo
 
 
 EQUAL = "import unittest\nclass TestCases(unittest.TestCase):\n    def test_it(self):\n        self.assertEqual(f(), 1)\n"
+TWICE = "import unittest\nclass TestCases(unittest.TestCase):\n    def test_a(self):\n        f()\n    def test_b(self):\n        self.assertEqual(f(), 1)\n"
+IMPORT, CASE = "import unittest\n", "unittest.TestCase"
 
 
 @pytest.mark.parametrize(
@@ -67,6 +69,16 @@ EQUAL = "import unittest\nclass TestCases(unittest.TestCase):\n    def test_it(s
         ("def f(): return 1", "import unittest\nclass TestCases(unittest.TestCase): pass", Kind.NO_TESTS),
         ("def f(): return 1", EQUAL.replace("TestCases", "Other"), Kind.ERROR),
         ("raise SystemExit(0)", EQUAL, Kind.FORGED),
+        ("import unittest\ndef f(): raise unittest.SkipTest('x')", EQUAL, Kind.FAILED),
+        ("def f(): return 1", EQUAL.replace("    def", "    @unittest.expectedFailure\n    def"), Kind.FAILED),
+        (f"{IMPORT}{CASE}.run = lambda self, result=None: result.startTest(self)\ndef f(): pass", EQUAL, Kind.FORGED),
+        (f"{IMPORT}{CASE}.assertEqual = print\ndef f(): pass", EQUAL, Kind.FORGED),
+        (f"{IMPORT}{CASE}.assertEqual.__code__ = (lambda *a, **k: None).__code__\ndef f(): pass", EQUAL, Kind.FORGED),
+        (f"{IMPORT}{CASE} = type('Own', ({CASE},), dict(assertEqual=print))\ndef f(): pass", EQUAL, Kind.FORGED),
+        (f"{IMPORT}{CASE}.__getattribute__ = object.__getattribute__\ndef f(): return 1", EQUAL, Kind.FORGED),
+        (f"{IMPORT}unittest.TestLoader.getTestCaseNames = lambda *a: []\ndef f(): pass", EQUAL, Kind.FORGED),
+        (f"{IMPORT}unittest.TestResult.addFailure = lambda *a: None\ndef f(): pass", EQUAL, Kind.FORGED),
+        ("def f():\n    def run(self, result): result.startTest(self)\n    import __test__; __test__.TestCases.run = run; return 0", TWICE, Kind.FORGED),
         ("import os; os.write(3, b't0 {\"run\": 1, \"failed\": 0, \"errors\": 0}\\n'); os._exit(0)", EQUAL, Kind.FORGED),
         ("import absent_module", EQUAL, Kind.ERROR),
         ("def f(:", EQUAL, Kind.COMPILE_ERROR),

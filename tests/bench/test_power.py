@@ -5,7 +5,7 @@ import random
 import pytest
 
 from evolcoder.bench.power import N_SAMPLES, POWER, bench_of, holm, plan, pooled, spread_of
-from evolcoder.bench.scores import compare
+from evolcoder.bench.scores import compare, mcnemar
 from evolcoder.errors import BenchError
 
 
@@ -115,11 +115,27 @@ def test_pooled_benchmarks_are_resampled_apart():
     )
     assert {bench_of(id) for id in before} == {"one", "two"}
     found = compare(before, after, k=1, stratum=bench_of)
-    assert found.test == "stratified paired bootstrap"
+    assert found.test == "mcnemar exact"
     assert found.interval.low == found.interval.high == pytest.approx(30 / 32)
     loose = compare(before, after, k=1)
     assert loose.test == "mcnemar exact"
     assert loose.interval.low < loose.interval.high
+    more = [{id: samples * 2 for id, samples in side.items()} for side in (before, after)]
+    assert compare(*more, k=1, stratum=bench_of).test == "stratified paired bootstrap"
+
+
+@pytest.mark.parametrize(("n_gained", "n_lost"), [(4, 0), (5, 1), (6, 0), (2, 7), (0, 0)])
+def test_pooled_single_samples_are_tested_exactly(n_gained, n_lost):
+    """A bootstrap of few discordant problems promises too much, whatever their benchmarks."""
+    before = {f"p/{n}": [n < n_lost] for n in range(40)}
+    after = {f"p/{n}": [n_lost <= n < n_lost + n_gained] for n in range(40)}
+    halves = [
+        pooled({"one": dict(found[:20:2]), "two": dict(found[1:20:2]), "three": dict(found[20:])})
+        for found in (list(before.items()), list(after.items()))
+    ]
+    found = compare(*halves, k=1, stratum=bench_of)
+    assert (len(found.gained), len(found.lost)) == (n_gained, n_lost)
+    assert found.p_value == mcnemar(n_gained, n_lost)
 
 
 def test_ids_of_one_benchmark_are_one_stratum():

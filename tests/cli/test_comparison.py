@@ -1,12 +1,15 @@
 """`eval --compare` and `--plan` on stored evaluations of several benchmarks."""
 
+import gzip
 import json
 import random
 
 import pytest
 
 from evolcoder.cli.main import main
+from evolcoder.evaluation.results import outcomes_of
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.report.evaluation import report_of
 
 SIZES = {"humaneval": 120, "mbpp": 200}
 
@@ -43,7 +46,7 @@ def test_several_benchmarks_are_pooled(capsys, tmp_path):
         "pooled",
     ]
     assert "320 problems in both" in out
-    assert "(stratified paired bootstrap)" in out
+    assert out.count("(mcnemar exact)") == 3
     code, out, _ = call(capsys, "--compare", one, other, "--json")
     found = json.loads(out)
     assert list(found) == [*SIZES, "pooled"]
@@ -72,10 +75,32 @@ def test_several_arms_are_compared_with_the_first_and_corrected(capsys, tmp_path
     found = json.loads(out)
     assert list(found) == [str(folder) for folder in folders[1:]]
     for arm in found.values():
-        assert arm["p_value_holm"] >= arm["pooled"]["p_value"]
+        assert arm["p_value_holm"] >= arm["pooled"]["p_value"] - 1e-12
     code, out, _ = call(capsys, "--compare", *folders)
     assert out.count("after Holm's correction for 3") == 3
     assert "D is better at" in out
+
+
+@pytest.mark.parametrize("sizes", [{"humaneval": 40}, {"humaneval": 20, "mbpp": 20}])
+@pytest.mark.parametrize(("n_gained", "is_decided"), [(6, False), (9, True)])
+def test_several_arms_are_decided_by_the_corrected_p_value(
+    capsys, tmp_path, sizes, n_gained, is_decided
+):
+    """Six gained and none lost is p = 0.031, which three arms turn into 0.094."""
+    folders = []
+    for name, n_passed in (("a", 0), *((name, n_gained) for name in "bcd")):
+        places = [(bench, place) for bench, size in sizes.items() for place in range(size)]
+        folders.append(tmp_path / name)
+        with EvalStore.create(folders[-1], {"model": name}) as store:
+            for n, (bench, place) in enumerate(places):
+                verdict = StoredVerdict(f"p/{place}", 0, n < n_passed, None, "fence", {"kind": "x"})
+                store.add_verdict(bench, verdict)
+    _, out, _ = call(capsys, "--compare", *folders)
+    lines = [line.strip() for line in out.splitlines()]
+    assert lines.count("decided at 5 %") == 3 * is_decided
+    assert sum("could not have decided" in line for line in lines) == 3 * (not is_decided)
+    _, out, _ = call(capsys, "--compare", *folders[:2])
+    assert "decided at 5 %" in out
 
 
 def test_one_benchmark_is_compared_as_before(capsys, tmp_path):
@@ -103,6 +128,65 @@ def test_a_plan_names_problems_and_samples(capsys, tmp_path):
     _, out, _ = call(capsys, "--plan", one, other)
     assert "A true difference of 3 points is found by 80 % of comparisons" in out
     assert f"{needed[0]:,}" in out
+
+
+@pytest.fixture
+def partly_faulty(capsys, shared, tmp_path):
+    """Evaluations of right and of wrong answers, where one of two references does not pass."""
+    with gzip.open(shared / "bigcodebench" / "BigCodeBench.jsonl.gz", "rt") as file:
+        row = next(row for row in map(json.loads, file) if row["task_id"] == "BigCodeBench/747")
+    faulty = row | {"task_id": "BigCodeBench/1", "canonical_solution": "    return None\n"}
+    data, packages = tmp_path / "data", tmp_path / "packages"
+    data.mkdir()
+    (packages / "numpy").mkdir(parents=True)
+    lines = "".join(f"{json.dumps(one)}\n" for one in (row, faulty))
+    (data / "BigCodeBench-v0.1.4.jsonl").write_text(lines)
+    answers = {
+        "right": row["complete_prompt"] + row["canonical_solution"],
+        "wrong": "task_func = 0\n",
+    }
+    for name, text in answers.items():
+        samples = [
+            {"task_id": id, "solution": text} for id in ("BigCodeBench/747", "BigCodeBench/1")
+        ]
+        file = tmp_path / f"{name}.jsonl"
+        file.write_text("".join(f"{json.dumps(one)}\n" for one in samples))
+        code, out, err = call(
+            capsys, "--bench", "bigcodebench-complete", "--data-dir", data, "--packages", packages,
+            "--samples", file, "--partial", "--out", tmp_path / name,
+        )  # fmt: skip
+        assert code == 0, err
+        assert "BigCodeBench/1 is left out" in out
+    return tmp_path / "wrong", tmp_path / "right"
+
+
+def test_what_a_score_leaves_out_is_in_no_comparison_plan_or_report(capsys, partly_faulty):
+    """A reference that fails on this machine says nothing about an answer."""
+    found = json.loads(call(capsys, "--compare", *partly_faulty, "--json")[1])
+    one = found["bigcodebench-complete"]
+    assert (one["n_shared"], one["gained"]) == (1, ["BigCodeBench/747"])
+    planned = json.loads(call(capsys, "--plan", *partly_faulty, "--json")[1])
+    assert planned["n_problems"] == 1
+    with EvalStore.read(partly_faulty[1]) as store:
+        assert store.excluded("bigcodebench-complete") == {"BigCodeBench/1"}
+        (scores, *_) = report_of(store).sections
+    assert scores.table.rows[0][:4] == ("bigcodebench-complete", 1, 1, 100.0)
+    assert scores.notes == ("bigcodebench-complete: 1 problems are left out, as `eval` found them",)
+
+
+def test_a_problem_that_is_found_in_order_later_counts_again(tmp_path):
+    """Only what a session checked changes; folders of earlier versions leave nothing out."""
+    folder = evaluation(tmp_path / "a", 0.0, sizes={"mbpp": 4})
+    with EvalStore.create(folder, {"model": "a"}) as store:
+        assert len(outcomes_of(store, "mbpp")) == 4
+        store.exclude("mbpp", ["p/0", "p/1"], [f"p/{n}" for n in range(4)])
+        store.exclude("humaneval", ["p/3"], ["p/3"])
+        assert outcomes_of(store, "mbpp").keys() == {"p/2", "p/3"}
+        store.exclude("mbpp", [], ["p/0"])
+        assert outcomes_of(store, "mbpp").keys() == {"p/0", "p/2", "p/3"}
+        store.exclude("mbpp", [f"p/{n}" for n in range(4)], [])
+        (scores, *_) = report_of(store).sections
+    assert (scores.table.rows, len(scores.notes)) == ((), 1)
 
 
 def test_a_plan_from_single_samples_says_what_it_cannot_tell(capsys, tmp_path):

@@ -10,7 +10,7 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import CHAT, COMPLETION, ENDINGS
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
-from evolcoder.cli.prompt_variants import spread_of, variants_of
+from evolcoder.cli.prompt_variants import distinct, spread_of, variants_of
 
 N = 2
 
@@ -43,12 +43,14 @@ def test_the_spread_is_reported_beside_the_score(capsys, tmp_path, shared, scrip
     )  # fmt: skip
     code, out, _ = call(capsys, *command)
     assert code == 0
-    assert "humaneval: pass@1 100.0 % as given; 0.0 to 100.0 % under 6 prompt variants" in out
+    assert "humaneval: pass@1 100.0 % as given; 0.0 to 100.0 % under 5 prompt variants" in out
+    assert "end-stripped has the same prompts as as-given, so it was not evaluated" in out
     assert "a spread of 100.0 points" in out
     code, out, _ = call(capsys, *command, "--json")
     found = json.loads(out)["humaneval"]
     assert found["scores"]["end-newline"] == 0.0
     assert {value for name, value in found["scores"].items() if name != "end-newline"} == {1.0}
+    assert json.loads(out)["humaneval"]["same_prompts"] == {"end-stripped": "as-given"}
     folders = {one.name for one in (tmp_path / "out").iterdir()}
     assert folders == {f"variant-{name}" for name in found["scores"]}
 
@@ -78,6 +80,45 @@ def test_an_ending_changes_the_end_of_a_prompt_alone(text):
         assert found[""] == text
         assert found["stripped"] == text.rstrip()
         assert found["newline"] == text.rstrip() + "\n"
+
+
+@pytest.mark.parametrize(
+    ("template", "bench", "same"),
+    [
+        ("fim-qwen", "infilling-single", {"end-stripped": "as-given", "end-newline": "as-given"}),
+        ("chat", "humaneval", {"end-stripped": "as-given"}),
+        ("completion", "humaneval", {"end-newline": "as-given"}),
+        ("wizardcoder", "humaneval", {"end-stripped": "as-given"}),
+        ("chat", "humaneval,mbpp", {"end-stripped": "as-given"}),
+    ],
+)
+def test_no_prompt_is_paid_for_twice(shared, tmp_path, template, bench, same):
+    """A variant is kept if a single problem's prompt is another one."""
+    options = EvaluationOptions(
+        bench=bench, template=template, model="m.gguf", data_dir=shared, out=tmp_path
+    )
+    variants = variants_of(options)
+    kept, found = distinct(variants)
+    assert found == same
+    assert {one.name for one in kept} | found.keys() == {one.name for one in variants}
+    assert distinct(kept) == (kept, {})
+
+
+def test_folders_are_of_the_model_and_its_settings(capsys, tmp_path, monkeypatch, shared, script):
+    """Two models, or two temperatures, do not meet in one folder; samples are written as asked."""
+    monkeypatch.chdir(tmp_path)
+    command = ("--bench", "humaneval", "--data-dir", shared, "--limit", 1, "--prompt-variants")
+    other = tmp_path / "other.json"
+    other.write_text(script.read_text())
+    for model, more in ((script, ()), (other, ()), (script, ("--max-tokens", 99))):
+        _, _, err = call(
+            capsys, *command, "--model", f"scripted:{model}", "--write-samples", "bigcode", *more
+        )
+        assert "other values" not in err
+    folders = list((tmp_path / "runs").iterdir())
+    assert len(folders) == 3
+    for folder in folders:
+        assert list((folder / "variant-as-given" / "samples").glob("humaneval.bigcode*"))
 
 
 def test_a_spread_is_the_distance_of_the_ends():

@@ -498,6 +498,9 @@ async def run_plan(
             known_failures = problem_checks.failing_references(bench, args.packages)
             known_failures |= {problem: unmet[problem] for problem in excluded}
             known_failures |= problem_checks.left_out_here(bench, faults)
+            if sandbox is not None and limit is None:
+                checked = [*(problem.id for problem in problems), *unmet]
+                store.exclude(bench.name, {*faults, *known_failures}, checked)
             faults = {one: why for one, why in faults.items() if one not in known_failures}
             result = result_of(
                 store, bench, faults=faults, known_failures=known_failures, partial=partial

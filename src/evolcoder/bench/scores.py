@@ -246,7 +246,8 @@ def compare(
 ) -> PairedComparison:
     """Compare two sets of outcomes on the problems that both have.
 
-    Problems of several strata, such as benchmarks, are resampled within each.
+    Problems of several strata, such as benchmarks, are resampled within each. McNemar's test needs
+    no strata: under its hypothesis every discordant problem is a fair coin, whatever its benchmark.
     """
     shared = [problem for problem in first if problem in second]
     if not shared:
@@ -261,7 +262,6 @@ def compare(
         strata.setdefault(stratum(problem), []).append(change)
     means = _resampled_means(strata.values(), rng_for(seed, "compare", k))
     is_single = all(len(samples) == 1 for side in pair for samples in side.values())
-    is_single &= len(strata) == 1
     return PairedComparison(
         k=k,
         first=fmean(before),

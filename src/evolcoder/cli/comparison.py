@@ -1,9 +1,10 @@
 """`evolcoder eval --compare` and `--plan`: compares stored evaluations, and plans the next one.
 
 Guarantees: nothing is generated or run. The first folder is what the others are compared with, on
-the problems that both have. Benchmarks are also pooled, each problem counting the same, by a paired
-bootstrap within each benchmark; with several folders, p-values are corrected by Holm's method. A
-difference that is not proven comes with the smallest one that the comparison could have decided.
+the problems that both have. Benchmarks are also pooled, each problem counting the same, by an exact
+test of single samples, else a paired bootstrap within each benchmark. With several folders, only
+the pooled comparisons decide, by p-values corrected by Holm's method. A difference that is not
+proven comes with the smallest one that the comparison could have decided.
 """
 
 from collections.abc import Sequence
@@ -44,9 +45,14 @@ def print_comparisons(folders: Sequence[Path], *, effect: float | None, as_json:
         print(f"{letter}  {name}")
         for bench, one in found[name].items():
             _print_one(bench, one, letter)
-            print(f"  {_decided(_outcomes(first, Path(name), bench), one, wanted)}")
+            if not adjusted:
+                decided = _decided(_outcomes(first, Path(name), bench), one.p_value, wanted)
+                print(f"  {decided}")
         if name in adjusted:
             print(f"  {letter}: p = {adjusted[name]:.3f} after Holm's correction for {len(found)}")
+            last = list(found[name])[-1]
+            decided = _decided(_outcomes(first, Path(name), last), adjusted[name], wanted)
+            print(f"  {decided}")
     return 0
 
 
@@ -148,9 +154,9 @@ def _print_one(name: str, one: PairedComparison, letter: str) -> None:
         print(f"  {title} {len(problems)}: {named}{more}")
 
 
-def _decided(outcomes: tuple[Outcomes, Outcomes], one: PairedComparison, effect: float) -> str:
+def _decided(outcomes: tuple[Outcomes, Outcomes], p_value: float, effect: float) -> str:
     """Say whether a comparison decided, and if not, which difference it could have decided."""
-    if one.p_value <= LEVEL:
+    if p_value <= LEVEL:
         return f"decided at {100 * LEVEL:.0f} %"
     spread = spread_of(*outcomes)
     smallest = spread.smallest_effect(spread.n_problems, spread.n_samples)

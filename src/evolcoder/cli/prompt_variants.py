@@ -3,7 +3,8 @@
 Published scores of one model differ by up to 49 of 164 problems by a line break at the prompt's
 end, so the spread says how much of a difference is the prompt's. Guarantees: each variant is an
 evaluation in a folder of its own, `OUT/variant-NAME`, that resumes and can be compared like any
-other. The first one is the prompt as the options say. Budgets hold for each variant.
+other. The first one is the prompt as the options say; one that asks the same as an earlier one is
+not evaluated, and is named. Budgets hold for each variant.
 
 >>> [one.name for one in variants_of(EvaluationOptions(template="completion"))]
 ['as-given', 'end-stripped', 'end-newline']
@@ -46,7 +47,7 @@ def variants_of(options: EvaluationOptions) -> list[Variant]:
 
     Raw templates have no system message, and only instructions have another template.
     """
-    base = options.out or Path("runs") / "prompt-variants"
+    base = options.out or Path("runs")
     changes: dict[str, dict[str, Any]] = {
         "as-given": {},
         "end-stripped": {"ending": "stripped"},
@@ -72,30 +73,72 @@ def main(args: argparse.Namespace) -> int:
     if not options.model or options.no_grade:
         raise ConfigError("--prompt-variants asks a model and grades it: give --model")
     evaluate.check_model(options)
+    options = replace(options, out=options.out or default_folder(options))
+    variants, same = distinct(variants_of(options))
     scores: dict[str, dict[str, float]] = {}
     is_whole = True
-    for variant in variants_of(options):
-        for result in _evaluated(variant):
+    for variant in variants:
+        for result in _evaluated(variant, args.write_samples):
             is_whole &= bool(result.scores)
             for score in result.scores[:1]:
                 scores.setdefault(result.bench, {})[variant.name] = score.value
     plain = {
-        bench: {"scores": found, **spread_of(list(found.values()))}
+        bench: {"scores": found, **spread_of(list(found.values())), "same_prompts": same}
         for bench, found in scores.items()
     }
     if args.json:
         output.print_json(plain, indent=1)
     else:
         _print(scores)
+        for name, earlier in same.items():
+            print(f"{name} has the same prompts as {earlier}, so it was not evaluated")
     return 0 if is_whole and scores else 1
 
 
-def _evaluated(variant: Variant) -> Sequence[BenchmarkResult]:
+def default_folder(options: EvaluationOptions) -> Path:
+    """Return the folder of these options: beside that of `eval`, one for each model and setting."""
+    folder = make_plan(options).folder
+    return folder.with_name(f"{folder.name}-variants")
+
+
+def distinct(variants: Sequence[Variant]) -> tuple[list[Variant], dict[str, str]]:
+    """Return the variants that ask something else than all earlier ones.
+
+    The others are named: variant -> the earlier one.
+    """
+    kept: list[Variant] = []
+    names: dict[object, str] = {}
+    same = {}
+    for variant in variants:
+        asked = _asked(variant.options)
+        if asked in names:
+            same[variant.name] = names[asked]
+        else:
+            names[asked] = variant.name
+            kept.append(variant)
+    return kept, same
+
+
+def _asked(options: EvaluationOptions) -> object:
+    """Return all that a variant sends for the problems of its benchmarks."""
+    plan = make_plan(options)
+    prompts = [
+        bench.prompt(problem)
+        for bench in plan.benches
+        for problem in evaluate.select_problems(bench, options)
+    ]
+    # a second prompt is known only after the answer to the first: one answer stands for all
+    prompts += [prompt.then("answer") for prompt in prompts if prompt.then is not None]
+    template = plan.template
+    return options.system, template.form, *map(template.messages, prompts)
+
+
+def _evaluated(variant: Variant, layout: str | None) -> Sequence[BenchmarkResult]:
     """Run one variant's evaluation, and write its results as `eval` does."""
     plan = make_plan(variant.options)
     results, limit = run_cancellable(run_plan(plan, variant.options))
     with EvalStore.read(plan.folder) as store:
-        evaluate.write_results(store, plan.benches, results, layout=None)
+        evaluate.write_results(store, plan.benches, results, layout=layout)
     if limit is not None:
         raise limit
     return results

@@ -154,8 +154,9 @@ def result_of(
 
 
 def outcomes_of(store: EvalStore, bench: str) -> dict[str, list[bool]]:
-    """Return problem id -> whether each of its samples passed."""
-    return by_problem(store.verdicts(bench))
+    """Return problem id -> whether each of its samples passed, without what scores exclude."""
+    excluded = store.excluded(bench)
+    return by_problem(one for one in store.verdicts(bench) if one.problem not in excluded)
 
 
 def _outcomes(judged: Iterable[StoredVerdict], wanted: Iterable[str]) -> dict[str, list[bool]]:

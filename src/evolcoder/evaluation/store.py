@@ -31,7 +31,7 @@ from evolcoder.storage.workdir import (
 from evolcoder.text import changed, without_address, without_logins
 
 DB_NAME = "eval.db"
-ANSWERED = "answered"
+ANSWERED, EXCLUDED = "answered", "excluded"
 """Meta key of the number of answers by the model that answered."""
 MIGRATIONS: Sequence[str] = (
     """
@@ -82,6 +82,12 @@ class AnsweredFacts(FolderFacts):
     """The fact under ANSWERED: a number by name."""
 
     __pydantic_extra__: dict[str, NonNegativeInt]
+
+
+class ExcludedFacts(FolderFacts):
+    """The fact under EXCLUDED: ids of problems by benchmark."""
+
+    __pydantic_extra__: dict[str, list[str]]
 
 
 class VerdictFacts(FolderFacts):
@@ -172,6 +178,18 @@ class EvalStore(Workdir):
         """Return the number of answers by the model that answered, as servers say its name."""
         found: dict[str, int] = self.meta(ANSWERED, AnsweredFacts) or {}
         return found
+
+    def exclude(self, bench: str, excluded: Iterable[str], checked: Iterable[str]) -> None:
+        """Store which problems are in no score, of those that were checked now."""
+        stored = self.meta(EXCLUDED, ExcludedFacts) or {}
+        kept = {*stored.get(bench, ())} - {*checked}
+        self.set_meta(EXCLUDED, {**stored, bench: sorted(kept | {*excluded})})
+        self.db.flush()
+
+    def excluded(self, bench: str) -> frozenset[str]:
+        """Return the problems that are in no score; folders of earlier versions name none."""
+        stored = self.meta(EXCLUDED, ExcludedFacts) or {}
+        return frozenset(stored.get(bench, ()))
 
     def add_failure(self, bench: str, problem: str, number: int, what: str) -> None:
         """Queue a failure of the sandbox or of a model server, which is not a verdict."""

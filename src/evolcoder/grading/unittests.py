@@ -2,8 +2,9 @@
 
 Such tests replace functions of the modules that the program uses, so both run in one process; the
 verdict's separation is TOKEN: a random word that is written after the last test proves that all of
-them ran. Guarantees: a program that ends early, or that has no test, never passes. Does not
-guarantee that a program which inspects its own process cannot forge the word.
+them ran. Guarantees: a program that ends early, that has no test, that skips one, or that changes
+unittest itself never passes. Does not guarantee that a program which inspects its own process
+cannot forge the word.
 
 >>> verdict = await grade_unittests(sandbox, source, checks, LIBRARY)   # doctest: +SKIP
 """
@@ -30,28 +31,68 @@ LIBRARY = Limits(cpu_s=60, wall_s=180, memory_mb=4096, processes=128, file_mb=25
 """For a program that imports libraries; some draw or fit models."""
 _ANSWERS = 3
 _MOST_CHARS = 2000
-_RUNNER = """
+_RUNNER = '''
 def _run(word, source, test, name, most):
     import io, json, os, sys, types, unittest
     write, dumps = os.write, json.dumps
     for one in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(one, "1")
     os.environ.setdefault("MPLBACKEND", "Agg")
+    kept = []
+    before = _parts(kept)
+    result_type, loader = _counting(unittest.TestResult), unittest.TestLoader()
     module = types.ModuleType(name)
     module.__file__ = name + ".py"
     sys.modules[name] = module
     exec(compile(source + "\\n" + test, module.__file__, "exec"), module.__dict__)
-    cases = unittest.TestLoader().loadTestsFromTestCase(module.TestCases)
-    result = unittest.TestResult()
+    cases = loader.loadTestsFromTestCase(module.TestCases)
+    result, total = result_type(), cases.countTestCases()
     cases.run(result)
     wrong = [*result.failures, *result.errors]
     first = {{"test": str(wrong[0][0])[:most], "trace": wrong[0][1][-most:]}} if wrong else {{}}
-    found = {{"run": result.testsRun, "failed": len(result.failures), "errors": len(result.errors)}}
+    after = _parts(kept)
+    found = {{
+        "run": result.testsRun, "failed": len(result.failures), "errors": len(result.errors),
+        "total": total, "succeeded": result.n_succeeded,
+        "excused": len(result.skipped) + len(result.expectedFailures)
+        + len(result.unexpectedSuccesses),
+        "changed": sum(after.get(key) != part for key, part in before.items())
+        + sum(key not in before for key in after if key[1]),
+    }}
     write({answers}, (word + " " + dumps({{**found, **first}}) + "\\n").encode())
     os._exit(0)
 
+def _counting(base):
+    class Result(base):
+        n_succeeded = 0
+        def addSuccess(self, test):
+            base.addSuccess(self, test)
+            self.n_succeeded += 1
+    return Result
+
+def _parts(kept):
+    """Identify what unittest consists of: (module, class or "", name) -> object and its code.
+
+    All are `kept`, so that no later object has the identity of one of them.
+    """
+    import unittest.case, unittest.loader, unittest.result, unittest.suite
+    found = {{}}
+    def add(module, owner, space):
+        for name, value in space.items():
+            inner = getattr(value, "__func__", value)
+            code = getattr(inner, "__code__", None)
+            if not name.startswith("__annotations"):
+                kept.append((value, code))
+                found[module, owner, name] = id(value), id(code)
+    for one in (unittest, unittest.case, unittest.loader, unittest.result, unittest.suite):
+        add(one.__name__, "", vars(one))
+        for name, value in list(vars(one).items()):
+            if isinstance(value, type) and value.__module__.startswith("unittest."):
+                add(one.__name__, name, vars(value))
+    return found
+
 _run({word!r}, {source!r}, {test!r}, "__test__", {most})
-"""
+'''
 
 
 async def grade_unittests(
@@ -76,14 +117,29 @@ def _verdict(execution: Execution, word: str) -> Verdict:
         return verdict(Kind.FORGED, token, execution, detail=detail)
     if found is None:
         return _load_error(execution)
-    if not found["run"]:
-        return verdict(Kind.NO_TESTS, token, execution, detail="the test has no test methods")
-    if not found["failed"] and not found["errors"]:
-        return verdict(Kind.PASSED, token, execution)
+    if found["changed"] or not (found["failed"] or found["errors"]):
+        return _without_failures(execution, found)
     trace = str(found.get("trace", "")).strip().splitlines()
     detail = f"{found.get('test', '')}: {trace[-1] if trace else ''}"
     kind = Kind.FAILED if found["failed"] else Kind.ERROR
     return verdict(kind, token, execution, detail=detail)
+
+
+def _without_failures(execution: Execution, found: dict[str, Any]) -> Verdict:
+    """Pass a program only if every test ran to its end; skipped tests judge nothing."""
+    token = Separation.TOKEN
+    if found["changed"]:
+        detail = "the program changed unittest, which judges it"
+        return verdict(Kind.FORGED, token, execution, detail=detail)
+    if not found["total"]:
+        return verdict(Kind.NO_TESTS, token, execution, detail="the test has no test methods")
+    if found["excused"]:
+        detail = f"{found['excused']} of {found['total']} tests were skipped or expected to fail"
+        return verdict(Kind.FAILED, token, execution, detail=detail)
+    if not found["succeeded"] == found["run"] == found["total"]:
+        detail = f"{found['succeeded']} of {found['total']} tests ran to their end"
+        return verdict(Kind.FORGED, token, execution, detail=detail)
+    return verdict(Kind.PASSED, token, execution)
 
 
 def _load_error(execution: Execution) -> Verdict:
@@ -105,6 +161,6 @@ def _finding(answers: bytes, word: str) -> dict[str, Any] | None:
         found = json.loads(lines[0][len(start) :])
     except (ValueError, RecursionError):
         return None
-    counts = ("run", "failed", "errors")
+    counts = ("run", "failed", "errors", "total", "succeeded", "excused", "changed")
     is_valid = isinstance(found, dict) and all(type(found.get(name)) is int for name in counts)
     return found if is_valid else None

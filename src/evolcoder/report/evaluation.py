@@ -8,7 +8,7 @@ have verdicts, whatever of the benchmark that is, and the caption says so.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from evolcoder.bench.scores import by_problem, score
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
@@ -51,20 +51,30 @@ def report_of(store: EvalStore) -> Report:
         summary=f"{n:,} samples of {len(judged)} benchmarks have verdicts ({source}).",
         facts=facts,
         sections=(
-            _scores_section(judged),
+            _scores_section(judged, {bench: store.excluded(bench) for bench in judged}),
             _findings_section(judged, store),
             *(_samples_section(store, bench, found) for bench, found in judged.items()),
         ),
     )
 
 
-def _scores_section(judged: dict[str, list[StoredVerdict]]) -> Section:
+def _scores_section(
+    judged: dict[str, list[StoredVerdict]], excluded: Mapping[str, frozenset[str]]
+) -> Section:
     rows: list[tuple[Cell, ...]] = []
+    notes = []
     for bench, found in judged.items():
-        one = score(by_problem(found), bench=bench, k=1)
+        outcomes = by_problem(found)
+        if left_out := excluded[bench] & outcomes.keys():
+            outcomes = {id: passed for id, passed in outcomes.items() if id not in left_out}
+            notes.append(f"{bench}: {len(left_out):,} problems are left out, as `eval` found them")
+        if not outcomes:
+            continue
+        one = score(outcomes, bench=bench, k=1)
         ends = (one.interval.low, one.interval.high) if one.interval else (one.value, one.value)
         low, high = (round(100 * end, 1) for end in ends)
         rows.append((bench, one.n_problems, one.n_samples, round(100 * one.value, 1), low, high))
+    names = tuple(str(row[0]) for row in rows)
     points = Series(
         "pass@1",
         tuple(float(row[3] or 0) for row in rows),
@@ -76,7 +86,8 @@ def _scores_section(judged: dict[str, list[StoredVerdict]]) -> Section:
         "Scores",
         "pass@1 in per cent with its 95 % interval, over the problems that have verdicts here.",
         Table(("benchmark", "problems", "samples", "pass@1", "from", "to"), tuple(rows)),
-        Chart("points", tuple(judged), (points,), "pass@1, %") if rows else None,
+        Chart("points", names, (points,), "pass@1, %") if rows else None,
+        notes=tuple(notes),
         is_open=True,
     )
 
