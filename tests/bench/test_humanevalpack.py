@@ -111,7 +111,9 @@ def test_sealed_tests_pass_references_and_fail_bugs(named, polyglot, tmp_path, c
         return [await test.grade(polyglot.sandbox, text) for text in (one.reference, one.stub)]
 
     for one in bench.problems()[2::30]:
-        if one.id not in left_out:
+        sealed = one.checks.sealed_tests
+        is_compared = code != "go" or not re.search(r"Equal\((?:\[|map\[)", sealed)
+        if one.id not in left_out and is_compared:  # Go's `!=` takes no slices; these are split
             right, wrong = polyglot.runner.run(judge(one))
             assert (one.id, right.kind, wrong.passed) == (one.id, Kind.PASSED, False), (
                 right,

@@ -248,6 +248,7 @@ def _sealed_cpp(test: str) -> str:
 
 
 def _sealed_go(test: str) -> str:
+    """Compare by `!=`, since no import can be added; tests of slices and maps are split instead."""
     recorder = (
         "type checksOfTest struct{ t *testing.T }\n\n"
         "func (all checksOfTest) Equal(want, got interface{}, _ ...interface{}) {\n"
