@@ -179,7 +179,8 @@ def _extract(problem: Problem, gap: Gap, sample: Sample) -> Extraction:
     answer = as_fences(answer)
     blocks = [one for one in code_blocks(answer) if one.language in {None, "python"}]
     blocks = [one for one in blocks if one.code.strip()][-MAX_BLOCKS:] or blocks[:1]
-    likeliest = sorted(blocks[::-1], key=lambda one: _is_shown(one.code, problem, gap))
+    shown = [one for one in blocks if _is_shown(one.code, problem, gap)]
+    likeliest = [*(one for one in reversed(blocks) if one not in shown), *reversed(shown)]
     tried = (_of_block(one, problem, gap, cut) for one in likeliest)
     fitting = (one for one in tried if parses(_filled(one, gap)))
     if blocks:
