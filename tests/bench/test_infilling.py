@@ -6,8 +6,8 @@ import asyncio
 import pytest
 
 from driver import sandbox  # noqa: F401 - a fixture
-from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
-from evolcoder.bench.infilling import NAMES, Gap, between_repeats, fit_gap
+from evolcoder.bench.base import AssertChecks, ExtractedProgram, Problem, PromptForm, Sample
+from evolcoder.bench.infilling import NAMES, Gap, InfillingBench, between_repeats, fit_gap
 from evolcoder.bench.prompts import EVALUATION_TEMPLATES, TEMPLATES
 from evolcoder.grading.problem_checks import ProblemTest, ReferenceChecks
 from evolcoder.sandbox.base import Kind
@@ -148,3 +148,33 @@ def test_any_text_becomes_a_program_or_nothing(named, name, form):
     for text in ("", "\n", "no code", "```", "```python\n```", "(" * 50, "<think>"):
         found = program(bench, one, text, form)
         assert bool(found.program) is (found.found is not ExtractedProgram.NOTHING)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "The line before the gap:\n```python\n{above}\n```\nMissing:\n```python\n{code}```\n",
+        "```python\n{code}```\nThe line before it is:\n```python\n{above}\n```\n",
+        "```python\n{code}```\nUse it so:\n```python\nprint({name}([], 1))\n```\n",
+        "```python\n        pass\n```\nWait, corrected:\n```python\n{code}```\n",
+        "Sure: ```python\n{code}```",
+        "```python\n{code}```<|im_end|>",
+    ],
+)
+def test_of_several_blocks_the_last_that_is_the_missing_code_is_taken(answer):
+    """Blocks that show a usage or given code come last, and glued fences are read."""
+    head = "def small(numbers, most):\n    found = []\n    for one in numbers:\n"
+    code, tail = "        if one < most:\n", "            found.append(one)\n    return found\n"
+    problem = Problem(
+        id="x",
+        prompt=head,
+        checks=AssertChecks("", ("small",), "check"),
+        reference=f"{head}{code}{tail}",
+        stub="",
+        groups=(),
+    )
+    bench = InfillingBench("x", (problem,), {"x": Gap(head, tail)})
+    code_above = head.rstrip().splitlines()[-1]
+    text = answer.format(above=code_above, code=code, name="small")
+    found = bench.candidate(problem, Sample.of("x", 0, text, PromptForm.ANSWER))
+    assert found.program == problem.reference

@@ -33,10 +33,10 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, parses
+from evolcoder.bench.extract import MAX_BLOCKS, Extraction, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
-from evolcoder.reasoning import split
-from evolcoder.text import FIM_TOKENS, code_blocks, without_code
+from evolcoder.code.blocks import as_fences
+from evolcoder.text import FIM_TOKENS, CodeBlock, code_blocks, without_code
 
 _PLACE = (
     "https://github.com/openai/human-eval-infilling/raw/"
@@ -175,17 +175,45 @@ def _extract(problem: Problem, gap: Gap, sample: Sample) -> Extraction:
     text = text.replace("\r\n", "\n")
     if sample.form is PromptForm.CONTINUATION:
         return _continued(text, gap)
-    reasoning, answer = split(text)
-    cut = ("reasoning",) if reasoning else ()
+    answer, cut = plain_answer(text)
+    answer = as_fences(answer)
     blocks = [one for one in code_blocks(answer) if one.language in {None, "python"}]
-    block = next((one for one in blocks if one.code.strip()), blocks[0] if blocks else None)
-    if block is None:
-        code, found = _unfenced(answer, gap)
-    else:
-        code = block.code
-        found = ExtractedProgram.FENCE if block.closed else ExtractedProgram.OPEN_FENCE
+    blocks = [one for one in blocks if one.code.strip()][-MAX_BLOCKS:] or blocks[:1]
+    shown = [one for one in blocks if _is_shown(one.code, problem, gap)]
+    likeliest = [*(one for one in reversed(blocks) if one not in shown), *reversed(shown)]
+    tried = (_of_block(one, problem, gap, cut) for one in likeliest)
+    fitting = (one for one in tried if parses(_filled(one, gap)))
+    if blocks:
+        return next(fitting, None) or _of_block(blocks[0], problem, gap, cut)
+    code, found = _unfenced(answer, gap)
     if found is ExtractedProgram.NOTHING:
         return Extraction("", found, cut)
+    return _as_missing(code, found, problem, gap, cut)
+
+
+def _is_shown(code: str, problem: Problem, gap: Gap) -> bool:
+    """Whether a block seems to show a usage of the function, or code that the prompt gives."""
+    assert isinstance(problem.checks, AssertChecks)
+    name = problem.checks.entry_points[0]
+    is_usage = f"{name}(" in code and f"def {name}(" not in code
+    return is_usage or code.strip() in f"{gap.before}{MARK}{gap.after}"
+
+
+def _filled(extract: Extraction, gap: Gap) -> str:
+    """Return the whole program with the code of an extraction in its gap."""
+    is_whole = extract.found is ExtractedProgram.REPEATED_SIGNATURE
+    return extract.code if is_whole else f"{gap.before}{extract.code}{gap.after}"
+
+
+def _of_block(block: CodeBlock, problem: Problem, gap: Gap, cut: tuple[str, ...]) -> Extraction:
+    found = ExtractedProgram.FENCE if block.closed else ExtractedProgram.OPEN_FENCE
+    return _as_missing(block.code, found, problem, gap, cut)
+
+
+def _as_missing(
+    code: str, found: ExtractedProgram, problem: Problem, gap: Gap, cut: tuple[str, ...]
+) -> Extraction:
+    """Take code as what is missing, without the code around it, or as the whole program."""
     middle = between_repeats(code, gap)
     if middle is not None:
         return Extraction(fit_gap(middle, gap), found, (*cut, "repeated_context"))
