@@ -110,7 +110,7 @@ def test_a_dev_set_of_several_benchmarks_is_pooled():
     assert should_stop(alone, StopRule()).judgements[1].standing is StopState.HIGHER
     decided = should_stop(together, StopRule()).judgements[1]
     assert decided.standing is StopState.BETTER
-    assert decided.test == "stratified paired bootstrap"
+    assert decided.test == "mcnemar exact"
 
 
 def test_the_ids_of_a_pooled_dev_set_are_those_of_its_outcomes():
