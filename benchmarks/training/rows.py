@@ -13,6 +13,8 @@ from evolcoder.training.base import load_tokenizer
 from evolcoder.training.batches import TokenizedRow, tokenize
 
 LONGEST = 1024
+UNIT = 64
+"""Rows of a step that `--steps` counts; larger steps are fewer, so that all see the same rows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +26,10 @@ class Order:
     examples: tuple[TokenizedRow, ...]
     steps: int
     micro_tokens: int
+
+    def steps_of(self, rows: int) -> int:
+        """Return the steps of so many rows."""
+        return max(1, self.steps * UNIT // rows)
 
 
 def order_of(args: argparse.Namespace) -> Order:

@@ -1,4 +1,4 @@
-"""TRL's SFTTrainer as in its documentation's first example: a model's name and rows."""
+"""TRL's SFTTrainer: as in its documentation's first example, and with settings that suit a GPU."""
 
 import tempfile
 import time
@@ -7,20 +7,21 @@ from typing import Any
 
 from evolcoder.bench.prompts import WIZARDCODER
 from evolcoder.training.base import save_float32
-from evolcoder.training.sft import WARMUP_STEPS, device_and_peak, flops_of, peak_memory_mb
-from training.ours import ROWS_PER_STEP
-from training.rows import Order
+from evolcoder.training.speed import WARMUP_STEPS, device_and_peak, flops_of, peak_memory_mb
+from training.rows import UNIT, Order
 
 DEFAULT_ROWS = 8
 
 
-def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
+def run(
+    order: Order, rows_per_step: int = DEFAULT_ROWS, *, at_once: int = DEFAULT_ROWS, **more: object
+) -> dict[str, object]:
     import torch  # noqa: PLC0415
     from datasets import Dataset  # noqa: PLC0415
     from trl import SFTConfig, SFTTrainer  # noqa: PLC0415
 
     on_gpu = torch.cuda.is_available()
-    n_steps = order.steps * ROWS_PER_STEP // rows_per_step
+    n_steps = order.steps * UNIT // rows_per_step
     rows = [
         {
             "prompt": WIZARDCODER.wrap(lesson.row.task.instruction),
@@ -32,12 +33,14 @@ def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
         settings = SFTConfig(
             output_dir=folder,
             max_steps=n_steps,
-            gradient_accumulation_steps=rows_per_step // DEFAULT_ROWS,
+            per_device_train_batch_size=at_once,
+            gradient_accumulation_steps=rows_per_step // at_once,
             save_strategy="no",
             report_to="none",
             disable_tqdm=True,
             # only where the defaults cannot run
             **({} if on_gpu else {"use_cpu": True, "bf16": False}),
+            **more,
         )
         base = order.base
         if base.endswith(".gguf"):
@@ -51,12 +54,26 @@ def run(order: Order, rows_per_step: int = DEFAULT_ROWS) -> dict[str, object]:
 
 
 def run_in_64(order: Order) -> dict[str, object]:
-    return run(order, ROWS_PER_STEP)
+    return run(order, UNIT, at_once=UNIT)
+
+
+def run_in_128(order: Order) -> dict[str, object]:
+    return run(order, 128, at_once=128)
+
+
+def run_in_128_bf16(order: Order) -> dict[str, object]:
+    """TRL's fastest setting that is known here; small updates are lost in bf16 weights."""
+    return run(order, 128, at_once=128, model_init_kwargs={"dtype": "bfloat16"})
+
+
+def run_packed(order: Order) -> dict[str, object]:
+    """Its packing, which fills sequences of 1,024 tokens; so its steps hold more rows."""
+    return run(order, UNIT, at_once=16, packing=True)
 
 
 def n_warm(n_steps: int, rows_per_step: int) -> int:
     """Return the steps that are left out: as many rows as evolcoder leaves out."""
-    return min(WARMUP_STEPS * ROWS_PER_STEP // rows_per_step, n_steps // 2)
+    return max(1, min(WARMUP_STEPS * UNIT // rows_per_step, n_steps // 2))
 
 
 def _clock(trainer: Any, warm: int) -> Any:

@@ -16,6 +16,7 @@ from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.prompts import CHAT, TEMPLATES, WIZARDCODER
 from evolcoder.errors import TrainError
 from evolcoder.seeds.rows import PlacedRow, row_of
+from evolcoder.training.attention import use_row_attention
 from evolcoder.training.batches import (
     IGNORED,
     Collator,
@@ -254,10 +255,9 @@ def model(toy_base):
 
 
 def logits_of(model, batch):
+    inputs = {key: value for key, value in batch.items() if key not in {"rows", "labels"}}
     with torch.no_grad():
-        return model(
-            input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
-        ).logits
+        return model(**inputs, use_cache=False).logits
 
 
 def alone(model, row):
@@ -266,11 +266,43 @@ def alone(model, row):
         return model(input_ids=ids, use_cache=False).logits[0]
 
 
+@pytest.fixture
+def by_rows(toy_base):
+    """The model with attention by the borders of rows."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(toy_base).eval()
+    assert use_row_attention(model)
+    return model
+
+
 def test_a_packed_row_has_the_logits_that_it_has_alone(model):
     """Three rows in one sequence of ten tokens: each row's logits are its own."""
     batch = Collator(ROWS, "packed", 0)([{"part": [0, 1, 2]}])
-    assert batch["input_ids"].shape == (1, 10)
-    logits_tv = logits_of(model, batch)[0]
+    assert_own_logits(model, batch, logits_of(model, batch)[0])
+
+
+def test_borders_of_rows_take_the_place_of_positions(model, by_rows):
+    """With borders each row's logits are its own; with a wrong border a row's logits change."""
+    collator = Collator(ROWS, "packed", 0)
+    collator.with_borders = True
+    batch = collator([{"part": [0, 1, 2]}])
+    assert batch["cu_seq_lens_q"].tolist() == [0, 4, 7, 10, 64]
+    assert_own_logits(model, batch, logits_of(by_rows, batch)[0])
+    glued = {**batch, "cu_seq_lens_q": torch.tensor([0, 7, 10, 64])}
+    with pytest.raises(AssertionError, match="not close"):
+        assert_own_logits(model, glued, logits_of(by_rows, glued)[0])
+
+
+def test_a_model_with_a_sliding_window_keeps_its_attention(toy_base):
+    """Attention by rows has no window, so a model that needs one is left as it is."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
+    before = model.config._attn_implementation
+    model.config.layer_types = ["sliding_attention"] * len(model.config.layer_types)
+    assert not use_row_attention(model)
+    assert model.config._attn_implementation == before
+
+
+def assert_own_logits(model, batch, logits_tv):
+    assert batch["input_ids"].shape == (1, 64)
     at = 0
     for row in ROWS:
         torch.testing.assert_close(logits_tv[at : at + row.n_tokens], alone(model, row))
@@ -310,3 +342,35 @@ def test_a_filler_teaches_nothing(layout):
     batch = Collator(ROWS, layout, 0)([{"part": []}])
     assert batch["labels"].eq(IGNORED).all()
     assert batch["rows"].tolist() == []
+
+
+@given(
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=60),
+    max_tokens=st.integers(64, 600),
+    n_devices=st.integers(1, 4),
+    rows_per_step=st.integers(1, 20),
+)
+def test_packed_parts_hold_each_row_once_within_the_bound(
+    lengths, max_tokens, n_devices, rows_per_step
+):
+    """Parts of a step hold its rows; a part exceeds the bound only by a single row."""
+    steps = rows_by_step(len(lengths), n_seen=len(lengths), rows_per_step=rows_per_step, seed=0)
+    made = plan(steps, lengths, max_tokens=max_tokens, n_devices=n_devices, layout="packed")
+    assert made.n_parts % n_devices == 0
+    for at, step in enumerate(steps):
+        parts = made.parts[at * made.n_parts : (at + 1) * made.n_parts]
+        assert sorted(sum(parts, ())) == sorted(step)
+        for part in parts:
+            assert len(part) <= 1 or sum(lengths[row] for row in part) <= max_tokens
+    assert made.n_padded >= made.n_tokens == sum(lengths)
+
+
+def test_packed_parts_of_a_step_are_about_equal():
+    """A packed step of 64 rows in four parts wastes less than a twentieth."""
+    lengths = [(7 * at) % 97 + 100 for at in range(64)]
+    steps = rows_by_step(64, n_seen=64, rows_per_step=64, seed=0)
+    made = plan(steps, lengths, max_tokens=2500, layout="packed")
+    sums = [sum(lengths[row] for row in part) for part in made.parts]
+    assert made.n_parts == 4
+    assert max(sums) - min(sums) < 100
+    assert made.waste < 0.05

@@ -6,24 +6,26 @@ Uses one task and one answer per row; the reader of a format handles earlier tur
 
 `plan` assigns rows to optimizer steps and cuts each step into parts (micro-batches). Every row is
 seen once per epoch, in an order that only the seed decides, and the rows of a step do not depend on
-the number of devices. All steps have the same number of parts, a multiple of the devices. A part
-has rows of similar length within the token bound, or one longer row, or no row if a step has too
-few. Planning uses lengths only, without torch.
+the number of devices. All steps have the same number of parts, a multiple of the devices. A padded
+part has rows of similar length within the token bound, or one longer row, or no row if a step has
+too few. Packed parts of a step have about the same sum of tokens, each filled up to a multiple of
+64. Planning uses lengths only, without torch.
 
 `Collator` makes tensors. Tokens of one row never attend to another row. `padded`: padding follows a
 row, where causal attention does not look, so no mask is needed and the fastest kernels apply.
-`packed`: positions restart at 0 with each row, which sets the attention borders. Prompts, padding
-and filler rows have no loss.
+`packed`: positions restart at 0 with each row, which sets the attention borders; on request the
+borders are named too. Prompts, padding and filler rows have no loss.
 
 >>> steps = rows_by_step(4, n_seen=4, rows_per_step=4, seed=0)
 >>> plan(steps, [3, 9, 4, 8], max_tokens=18).n_parts
 2
 """
 
+import heapq
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import accumulate, islice
 from typing import TYPE_CHECKING, Any
 
 from evolcoder.bench.base import PromptSettings
@@ -256,11 +258,11 @@ class BatchPlan:
     n_tokens: int
     """Tokens of all parts, without padding."""
     n_padded: int
-    """Tokens of all parts in the layout `padded`, with padding."""
+    """Tokens of all parts, with padding."""
 
     @property
     def waste(self) -> float:
-        """Share of padding in the computed tokens, in the layout `padded`."""
+        """Share of padding in the computed tokens."""
         return 1 - self.n_tokens / self.n_padded
 
 
@@ -271,15 +273,22 @@ def rows_by_step(n_rows: int, *, n_seen: int, rows_per_step: int, seed: int) -> 
 
 
 def plan(
-    steps: Sequence[Sequence[int]], lengths: Sequence[int], *, max_tokens: int, n_devices: int = 1
+    steps: Sequence[Sequence[int]],
+    lengths: Sequence[int],
+    *,
+    max_tokens: int,
+    n_devices: int = 1,
+    layout: Layout = "padded",
 ) -> BatchPlan:
     """Cut steps into parts."""
-    cuts = [_parts(step, lengths, max_tokens) for step in steps]
-    n_parts = math.ceil(max(map(len, cuts)) / n_devices) * n_devices
-    parts = [part for cut in cuts for part in _split_to(cut, n_parts, lengths)]
-    padded = sum(_size(part, lengths) for part in parts)
-    tokens = sum(lengths[row] for part in parts for row in part)
-    return BatchPlan(tuple(parts), n_parts, len(steps), tokens, padded)
+    parts, n_parts = (
+        _packed_parts(steps, lengths, max_tokens, n_devices)
+        if layout == "packed"
+        else _padded_parts(steps, lengths, max_tokens, n_devices)
+    )
+    n_tokens = [sum(lengths[row] for row in part) for part in parts]
+    padded = map(filled, n_tokens) if layout == "packed" else (_size(p, lengths) for p in parts)
+    return BatchPlan(tuple(parts), n_parts, len(steps), sum(n_tokens), sum(padded))
 
 
 def _stream(n_rows: int, seed: int) -> Iterator[int]:
@@ -290,6 +299,43 @@ def _stream(n_rows: int, seed: int) -> Iterator[int]:
         rng_for(seed, "epoch", epoch).shuffle(rows)
         yield from rows
         epoch += 1
+
+
+def _padded_parts(
+    steps: Sequence[Sequence[int]], lengths: Sequence[int], max_tokens: int, n_devices: int
+) -> tuple[list[Part], int]:
+    cuts = [_parts(step, lengths, max_tokens) for step in steps]
+    n_parts = math.ceil(max(map(len, cuts)) / n_devices) * n_devices
+    return [part for cut in cuts for part in _split_to(cut, n_parts, lengths)], n_parts
+
+
+def _packed_parts(
+    steps: Sequence[Sequence[int]], lengths: Sequence[int], max_tokens: int, n_devices: int
+) -> tuple[list[Part], int]:
+    """Return parts of about equal sums of tokens, and their number in each step."""
+    totals = [sum(lengths[row] for row in step) for step in steps]
+    n_parts = math.ceil(math.ceil(max(totals) / max_tokens) / n_devices) * n_devices
+    most = math.ceil(max(map(len, steps)) / n_devices) * n_devices
+    while True:
+        cuts = [_balanced(step, lengths, n_parts) for step in steps]
+        if n_parts >= most or all(_fits(part, lengths, max_tokens) for cut in cuts for part in cut):
+            return [part for cut in cuts for part in cut], n_parts
+        n_parts += n_devices
+
+
+def _balanced(step: Sequence[int], lengths: Sequence[int], n_parts: int) -> list[Part]:
+    """Give each row, longest first, to the part with the fewest tokens."""
+    parts: list[list[int]] = [[] for _ in range(n_parts)]
+    heap = [(0, at) for at in range(n_parts)]
+    for row in sorted(step, key=lambda row: (-lengths[row], row)):
+        n_tokens, at = heap[0]
+        parts[at].append(row)
+        heapq.heapreplace(heap, (n_tokens + lengths[row], at))
+    return [tuple(part) for part in parts]
+
+
+def _fits(part: Part, lengths: Sequence[int], max_tokens: int) -> bool:
+    return len(part) <= 1 or sum(lengths[row] for row in part) <= max_tokens
 
 
 def _parts(step: Sequence[int], lengths: Sequence[int], max_tokens: int) -> list[Part]:
@@ -322,6 +368,13 @@ def _size(part: Part, lengths: Sequence[int]) -> int:
     return len(part) * max((lengths[row] for row in part), default=0)
 
 
+def filled(n_tokens: int) -> int:
+    """Return a packed part's tokens with its filling; a part without rows is only filling."""
+    return max(1, math.ceil(n_tokens / TILE)) * TILE
+
+
+TILE = 64
+"""A packed part is filled up to a multiple of this, which GPU kernels handle without a rest."""
 PART = "part"
 """Name of the data set's only column: the rows of a part."""
 IGNORED = -100
@@ -335,40 +388,63 @@ class Collator:
         self._examples = examples
         self._layout = layout
         self._pad_id = pad_id
+        self._longest = max(example.n_tokens for example in examples)
+        self.with_borders = False
+        """Whether packed batches name the borders of their rows (see `attention.row_attention`)."""
 
     def __call__(self, items: "list[dict[str, Part]]") -> "Batch":
         """Collate the single part of a loader's batch; `rows` holds the row indices."""
         part = items[0][PART]
-        rows = [self._examples[index] for index in part] or [self._examples[0]]
+        rows = [self._examples[index] for index in part]
         batch = self._packed(rows) if self._layout == "packed" else self._padded(rows)
-        if not part:
-            batch["labels"].fill_(IGNORED)
         return {**batch, "rows": _tensor(list(part))}
 
     def _padded(self, rows: Sequence[TokenizedRow]) -> "Batch":
-        """Ids, positions and labels, each of shape (rows, longest row)."""
-        longest = max(row.n_tokens for row in rows)
+        """Ids, positions and labels, each of shape (rows, longest row); no row is one filler."""
+        longest = max((row.n_tokens for row in rows), default=1)
         ids, labels = [], []
         for row in rows:
             gap = longest - row.n_tokens
             ids.append([*row.prompt, *row.answer, *[self._pad_id] * gap])
             labels.append([*_labels(row), *[IGNORED] * gap])
-        places = [list(range(longest))] * len(rows)
         return {
-            "input_ids": _tensor(ids),
-            "position_ids": _tensor(places),
-            "labels": _tensor(labels),
+            "input_ids": _tensor(ids or [[self._pad_id]]),
+            "position_ids": _tensor([list(range(longest))] * max(1, len(rows))),
+            "labels": _tensor(labels or [[IGNORED]]),
         }
 
     def _packed(self, rows: Sequence[TokenizedRow]) -> "Batch":
-        """Ids, positions and labels, each of shape (1, tokens); a row's first token has no loss."""
+        """Ids, positions and labels, each of shape (1, tokens); a row's first token has no loss.
+
+        The filling at the end is a row of its own.
+        """
+        lengths = [row.n_tokens for row in rows]
+        n_filling = filled(sum(lengths)) - sum(lengths)
+        lengths = [*lengths, n_filling]
         ids = [token for row in rows for token in (*row.prompt, *row.answer)]
-        places = [place for row in rows for place in range(row.n_tokens)]
         labels = [label for row in rows for label in (IGNORED, *_labels(row)[1:])]
-        return {
-            "input_ids": _tensor([ids]),
+        places = [place for length in lengths for place in range(length)]
+        batch = {
+            "input_ids": _tensor([[*ids, *[self._pad_id] * n_filling]]),
             "position_ids": _tensor([places]),
-            "labels": _tensor([labels]),
+            "labels": _tensor([[*labels, *[IGNORED] * n_filling]]),
+        }
+        return {**batch, **self._borders(lengths)} if self.with_borders else batch
+
+    def _borders(self, lengths: Sequence[int]) -> "Batch":
+        """Borders of rows, of shape (rows + 1,), and the most tokens of a row in all batches.
+
+        One maximum for all, since compiled code is compiled again for another.
+        """
+        import torch
+
+        borders = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32)
+        longest: Any = max(self._longest, TILE)
+        return {
+            "cu_seq_lens_q": borders,
+            "cu_seq_lens_k": borders,
+            "max_length_q": longest,
+            "max_length_k": longest,
         }
 
 

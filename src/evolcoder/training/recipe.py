@@ -57,13 +57,15 @@ class Recipe(Section):
     bad_rows: Literal["refuse", "drop"] = "refuse"
     """Refuse or drop rows without task or answer, or with too many tokens."""
     layout: Layout = "padded"
-    """Pad rows of similar length to a batch, or pack rows into one sequence with masks between."""
+    """Pad rows of similar length to a batch, or pack rows into one sequence in which no row attends
+    to another; packed is faster on a GPU."""
     micro_tokens: int = Field(16_384, ge=8)
     """Maximum tokens of a micro-batch, with padding."""
     checkpointing: bool = False
     """Gradient checkpointing: less memory, a third slower."""
-    kernels: Literal["auto", "none"] = "auto"
-    """`auto` uses liger-kernel's layers on a GPU if it is installed."""
+    kernels: Literal["auto", "compile", "liger", "none"] = "auto"
+    """Compiled layers, liger-kernel's layers, or the model's own. `auto` compiles on one GPU if the
+    training is long enough, else uses liger-kernel there if it is installed."""
     deterministic: bool = False
     """Use only deterministic GPU kernels; slower."""
     lora_rank: int = Field(32, ge=1)

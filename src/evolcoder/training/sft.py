@@ -1,35 +1,18 @@
-"""Supervised fine-tuning: trains a base on rows with TRL's SFTTrainer, and measures its speed.
+"""Supervised fine-tuning: trains a base on rows with TRL's SFTTrainer.
 
 The same rows, base, recipe and packages give the same losses. A killed training resumes from its
 last complete checkpoint with the same result. A folder with a finished training stays unchanged;
 one with another training is refused. The result is a model that transformers, peft and vLLM load.
 Scores nothing.
 
-The batches come from `train.plan`. Every setting that decides a result and that TRL would choose by
-itself (order, precision, accumulation, padding) is set explicitly. Weights are float32, under bf16
-autocast on a GPU. The loss is the mean over all answer tokens of an optimizer step, however it is
-cut into parts; TRL computes it in chunks, so the logits of a large vocabulary never exist at once.
-A loss or gradient that is not finite ends the training before the weights are updated, and the
-error names step and rows.
-
-Speed counts tokens of rows without padding, after the first steps, in which kernels are selected
-and memory is allocated. MFU is the arithmetic that the model needs (body for every token, output
-layer for answer tokens, causal attention; recomputation does not count) divided by the vendor's
-dense bf16 peak; None for a device that is not in the table.
-
 >>> job = TrainingJob(base="model.gguf", out=Path("out"), recipe=recipe, ...)   # doctest: +SKIP
 >>> train(job).last_loss   # doctest: +SKIP
 0.52
->>> needed_flops(body=10, head=4, n_tokens=3, n_answer_tokens=1, attention=0, factor=6)
-204
 """
 
-import math
 import shutil
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +23,12 @@ from evolcoder.seeds.rows import PlacedRow
 from evolcoder.storage import atomic
 from evolcoder.training import base as bases
 from evolcoder.training import preflight
+from evolcoder.training.attention import use_row_attention
 from evolcoder.training.batches import (
     PART,
     BatchPlan,
     Collator,
     TokenizedData,
-    TokenizedRow,
     plan,
     rows_by_step,
     tokenize_all,
@@ -65,200 +48,14 @@ from evolcoder.training.folder import (
     read_outcome,
 )
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
-
-SHOWN_ROWS = 8
-
-
-def trainer_class() -> type:
-    """Define the trainer class; a function, so that TRL is imported late."""
-    from trl import SFTTrainer
-
-    class FiniteTrainer(SFTTrainer):  # type: ignore[misc, unused-ignore]
-        """Stops at the first loss or gradient that is not finite."""
-
-        examples: Sequence[TokenizedRow] = ()
-        _rows: list[Any] = []  # noqa: RUF012 - replaced in each step
-
-        def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            self._rows = [*self._rows, inputs.pop("rows")]
-            loss = super().compute_loss(model, inputs, *args, **kwargs)
-            if not math.isfinite(loss.detach().item()):
-                self._stop("the loss", self._rows[-1:])
-            return loss
-
-        def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
-            norm = super()._get_grad_norm(*args, **kwargs)
-            if norm is not None and not math.isfinite(float(norm)):
-                self._stop("the gradient", self._rows)
-            self._rows = []
-            return norm
-
-        def _stop(self, what: str, parts: Sequence[Any]) -> None:
-            rows = [row for part in parts for row in part.tolist()]
-            places = [self.examples[row].place for row in rows[:SHOWN_ROWS]]
-            more = f" and {len(rows) - SHOWN_ROWS} more" if len(rows) > SHOWN_ROWS else ""
-            raise TrainError(
-                f"step {self.state.global_step + 1}: {what} is not a number; the rows of that "
-                f"batch: {', '.join(places)}{more}. Inspect these rows, or lower learning_rate "
-                f"(now {self.args.learning_rate:g}); the last checkpoint is valid"
-            )
-
-    return FiniteTrainer
-
-
-@contextmanager
-def without_cudnn_attention() -> Iterator[None]:
-    """Disable cuDNN's attention: it makes a plan for each new shape, and each part has its own.
-
-    PyTorch prefers it on a Hopper GPU. A plan costs about 60 ms of the processor, once forward
-    and once backward; flash attention needs none. Measured in
-    `docs/experiments/2026-11-27-one-round-on-one-h200.md`.
-    """
-    from torch.nn.attention import SDPBackend, sdpa_kernel
-
-    with sdpa_kernel([SDPBackend.FLASH_ATTENTION, SDPBackend.EFFICIENT_ATTENTION, SDPBackend.MATH]):
-        yield
-
-
-def trl_config(recipe: Recipe, plan: BatchPlan, folder: Path, *, on_gpu: bool) -> Any:
-    """Return TRL's SFTConfig; checkpoints go to `folder`."""
-    from trl import SFTConfig
-
-    return SFTConfig(
-        output_dir=str(folder),
-        max_steps=plan.n_steps,
-        per_device_train_batch_size=1,  # an item of the data set is a part of the plan
-        gradient_accumulation_steps=plan.n_parts // n_devices(),
-        train_sampling_strategy="sequential",
-        dataset_kwargs={"skip_prepare_dataset": True},
-        remove_unused_columns=False,
-        max_length=None,
-        learning_rate=recipe.learning_rate,
-        lr_scheduler_type=recipe.schedule,
-        warmup_steps=preflight.warmup_steps(recipe, plan.n_steps),
-        weight_decay=recipe.weight_decay,
-        max_grad_norm=recipe.max_grad_norm,
-        optim="adamw_torch_fused" if on_gpu else "adamw_torch",
-        bf16=on_gpu,
-        use_cpu=not on_gpu,
-        gradient_checkpointing=recipe.checkpointing,
-        use_liger_kernel=on_gpu and _has_kernels(recipe),
-        full_determinism=recipe.deterministic,
-        seed=recipe.seed,
-        data_seed=recipe.seed,
-        logging_steps=1,
-        logging_nan_inf_filter=False,  # it would hide a loss that is not finite
-        save_steps=recipe.save_every,
-        save_total_limit=preflight.KEPT_CHECKPOINTS,
-        ddp_find_unused_parameters=False,
-        report_to="none",
-        disable_tqdm=True,
-    )
-
-
-def _has_kernels(recipe: Recipe) -> bool:
-    return recipe.kernels == "auto" and find_spec("liger_kernel") is not None
-
-
-PEAK_TFLOPS = {
-    "H200": 989, "H100 PCIe": 756, "H100 NVL": 835, "H100": 989, "A100": 312, "L40S": 362,
-    "L4": 121, "RTX 4090": 165, "RTX 3090": 71, "V100": 125,
-}  # fmt: skip
-"""Dense 16-bit peak by a part of the device's name; the first match counts."""
-WARMUP_STEPS = 3
-MB = 1 << 20
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingSpeed:
-    """Measured speed and memory of a training."""
-
-    device: str
-    """Name of the device."""
-    tokens_per_s: float
-    """Rows' tokens, prompts included, per second over all devices."""
-    mfu: float | None
-    """Model FLOPs utilization, 0 to 1; None if the device's peak is unknown."""
-    peak_mb: int
-    """Peak memory of the first device; on a CPU, of the process."""
-    waste: float
-    """Share of padding in the computed tokens."""
-
-
-def speed_of(
-    model: Any,
-    plan: BatchPlan,
-    examples: Sequence[TokenizedRow],
-    seconds: Sequence[float],
-    *,
-    n_devices: int,
-    packed: bool,
-) -> TrainingSpeed:
-    """Measure a training; `seconds` is the end of each step, counted from the start."""
-    first = min(WARMUP_STEPS, len(seconds) // 2)
-    begin = seconds[first - 1] if first else 0.0
-    done = plan.n_steps - len(seconds) + first
-    rows = [row for part in plan.parts[done * plan.n_parts :] for row in part]
-    n_tokens = sum(examples[row].n_tokens for row in rows)
-    took = max(seconds[-1] - begin, 1e-9) if seconds else 1.0
-    flops = flops_of(model, [examples[row] for row in rows])
-    device, peak = device_and_peak()
-    return TrainingSpeed(
-        device=device,
-        tokens_per_s=n_tokens / took,
-        mfu=flops / took / (peak * n_devices) if peak else None,
-        peak_mb=peak_memory_mb(),
-        waste=0.0 if packed else plan.waste,
-    )
-
-
-def needed_flops(
-    *, body: int, head: int, n_tokens: int, n_answer_tokens: int, attention: int, factor: int
-) -> int:
-    """Return a training's FLOPs; factor 6 trains all weights, 4 keeps the base frozen."""
-    return factor * (body * n_tokens + head * n_answer_tokens) + 6 * attention
-
-
-def flops_of(model: Any, rows: Sequence[TokenizedRow]) -> int:
-    """Return the FLOPs of one pass over these rows: forward, and backward for trained weights."""
-    config = model.config.get_text_config()
-    head = config.vocab_size * config.hidden_size
-    tables = (model.get_input_embeddings(), model.get_output_embeddings())
-    apart = {id(table.weight) for table in tables}
-    weights = [weight for weight in model.parameters() if id(weight) not in apart]
-    frozen = any(not weight.requires_grad for weight in weights)
-    # causal: a token at position p attends to p others, so a row of n tokens has n * n / 2 pairs
-    pairs = sum(row.n_tokens**2 for row in rows) // 2
-    return needed_flops(
-        body=sum(weight.numel() for weight in weights),
-        head=head,
-        n_tokens=sum(row.n_tokens for row in rows),
-        n_answer_tokens=sum(len(row.answer) for row in rows),
-        attention=2 * config.num_hidden_layers * config.hidden_size * pairs,
-        factor=4 if frozen else 6,
-    )
-
-
-def device_and_peak() -> tuple[str, float | None]:
-    """Return the first device's name and its peak in FLOP/s."""
-    import torch
-
-    if not torch.cuda.is_available():
-        return "cpu", None
-    name = torch.cuda.get_device_name()
-    return name, next((peak * 1e12 for part, peak in PEAK_TFLOPS.items() if part in name), None)
-
-
-def peak_memory_mb() -> int:
-    """Return the peak memory so far."""
-    import resource
-
-    import torch
-
-    if torch.cuda.is_available():
-        return int(torch.cuda.max_memory_allocated() // MB)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
+from evolcoder.training.speed import speed_of
+from evolcoder.training.trainer import (
+    compile_layers,
+    kernels_of,
+    trainer_class,
+    trl_config,
+    without_cudnn_attention,
+)
 
 CHECKPOINTS = "checkpoints"
 
@@ -346,6 +143,7 @@ def plan_of(recipe: Recipe, rows: TokenizedData, n_devices: int) -> BatchPlan:
         [example.n_tokens for example in rows.examples],
         max_tokens=recipe.micro_tokens,
         n_devices=n_devices,
+        layout=recipe.layout,
     )
 
 
@@ -380,12 +178,18 @@ def _run(job: TrainingJob, rows: TokenizedData) -> TrainingOutcome:
     note = preflight.warmup_note(job.recipe, n_rows=len(rows.examples), n_steps=batches.n_steps)
     if note and is_first_process():
         job.on_note(note)
+    collator = Collator(rows.examples, job.recipe.layout, base.tokenizer.pad_token_id)
+    collator.with_borders = job.recipe.layout == "packed" and use_row_attention(base.model)
+    kernels = kernels_of(job.recipe, n_tokens=batches.n_tokens, on_gpu=on_gpu)
+    if kernels == "compile":
+        compile_layers(base.model)
+    folder = job.out / CHECKPOINTS
     trainer = trainer_class()(
         model=base.model,
-        args=trl_config(job.recipe, batches, job.out / CHECKPOINTS, on_gpu=on_gpu),
+        args=trl_config(job.recipe, batches, folder, on_gpu=on_gpu, kernels=kernels),
         train_dataset=Dataset.from_dict({PART: [list(part) for part in batches.parts]}),
         processing_class=base.tokenizer,
-        data_collator=Collator(rows.examples, job.recipe.layout, base.tokenizer.pad_token_id),
+        data_collator=collator,
         callbacks=[log_callback(job.out, job.on_step)],
     )
     trainer.remove_callback(PrinterCallback)
@@ -443,7 +247,6 @@ def _outcome(
         rows.examples,
         _session_seconds([step.seconds for step in log]),
         n_devices=n_devices(),
-        packed=job.recipe.layout == "packed",
     )
     last = [step.loss for step in log][-max(1, len(log) // 10) :]
     return TrainingOutcome(

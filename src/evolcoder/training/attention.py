@@ -1,0 +1,120 @@
+"""Attention over packed rows: each row attends to itself only, without a mask.
+
+A mask for a sequence of n packed tokens has n * n entries, and no fast kernel takes it. Here the
+model gets the borders of the rows: on a GPU torch's variable-length attention computes all rows in
+one kernel, elsewhere each row is computed by itself. transformers calls the function by its
+registered name, in every model that leaves attention to it.
+
+>>> use_row_attention(model)   # doctest: +SKIP
+True
+"""
+
+import inspect
+from functools import cache
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+NAME = "evolcoder_rows"
+"""Name under which transformers finds the function."""
+MAX_HEAD_DIM = 256
+"""Largest head size of the GPU kernel."""
+UNSUPPORTED = ("attn_logit_softcapping", "attention_chunk_size")
+"""Keys of a model's configuration that ask for another attention."""
+
+
+def use_row_attention(model: Any) -> bool:
+    """Set the function in a model; False, with the model unchanged, if it cannot take its place.
+
+    It does not know sliding windows, soft caps and sinks.
+    """
+    import torch
+    from transformers import AttentionInterface
+
+    config = model.config.get_text_config()
+    heads = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    if torch.cuda.is_available() and (_kernel() is None or heads > MAX_HEAD_DIM):
+        return False
+    if any(getattr(config, key, None) for key in UNSUPPORTED) or _has_window(config):
+        return False
+    if any("sinks" in name for name, _ in model.named_parameters()):
+        return False
+    AttentionInterface.register(NAME, row_attention)
+    model.set_attn_implementation(NAME)
+    return bool(model.config._attn_implementation == NAME)  # noqa: SLF001 - has no public getter
+
+
+def row_attention(
+    _module: Any,
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    _mask: None,
+    *,
+    cu_seq_lens_q: "torch.Tensor",
+    max_length_q: int,
+    scaling: float | None = None,
+    **_: Any,
+) -> "tuple[torch.Tensor, None]":
+    """Compute causal attention within each row.
+
+    `query` has the shape (1, heads, tokens, head size); `key` and `value` may have fewer heads.
+    `cu_seq_lens_q` holds the first token of each row and the number of all tokens. Returns a tensor
+    of shape (1, tokens, heads, head size).
+    """
+    kernel = _kernel() if query.is_cuda else None
+    if kernel is None:
+        return _one_by_one(query, key, value, cu_seq_lens_q.tolist(), scaling), None
+    groups = query.shape[1] // key.shape[1]
+    q, k, v = (one.squeeze(0).transpose(0, 1) for one in (query, key, value))
+    if groups > 1:
+        k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
+    borders = (cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q)
+    causal: dict[str, Any] = {"is_causal": True} if _takes_flag() else {"window_size": (-1, 0)}
+    return kernel(q, k, v, *borders, scale=scaling, **causal).unsqueeze(0), None
+
+
+def _one_by_one(
+    query: "torch.Tensor",
+    key: "torch.Tensor",
+    value: "torch.Tensor",
+    borders: list[int],
+    scale: float | None,
+) -> "torch.Tensor":
+    import torch
+
+    rows = [
+        torch.nn.functional.scaled_dot_product_attention(
+            *(one[:, :, begin:end] for one in (query, key, value)),
+            is_causal=True, scale=scale, enable_gqa=True,
+        )
+        for begin, end in pairwise(borders)
+        if end > begin
+    ]  # fmt: skip
+    return torch.cat(rows, dim=2).transpose(1, 2)
+
+
+@cache
+def _kernel() -> Any:
+    """Return torch's variable-length attention, which came with torch 2.10; None before."""
+    try:
+        from torch.nn.attention.varlen import varlen_attn
+    except ImportError:
+        return None
+    return varlen_attn
+
+
+@cache
+def _takes_flag() -> bool:
+    """Whether causality is a flag, as in torch 2.10; later versions take a window."""
+    return "is_causal" in inspect.signature(_kernel()).parameters
+
+
+def _has_window(config: Any) -> bool:
+    """Whether some layer attends to a window of the tokens before."""
+    kinds = getattr(config, "layer_types", None)
+    if kinds is not None:
+        return any(kind != "full_attention" for kind in kinds)
+    return bool(getattr(config, "sliding_window", None))
