@@ -16,6 +16,7 @@ from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.prompts import CHAT, TEMPLATES, WIZARDCODER
 from evolcoder.errors import TrainError
 from evolcoder.seeds.rows import PlacedRow, row_of
+from evolcoder.training import attention
 from evolcoder.training.attention import use_row_attention
 from evolcoder.training.batches import (
     IGNORED,
@@ -290,6 +291,34 @@ def test_borders_of_rows_take_the_place_of_positions(model, by_rows):
     glued = {**batch, "cu_seq_lens_q": torch.tensor([0, 7, 10, 64])}
     with pytest.raises(AssertionError, match="not close"):
         assert_own_logits(model, glued, logits_of(by_rows, glued)[0])
+
+
+@pytest.mark.train
+def test_a_layer_with_a_kernel_for_rows_is_one_graph(toy_base, monkeypatch):
+    """The compiler takes a layer whole, for any number of tokens, and it computes the same."""
+    attend = torch.nn.functional.scaled_dot_product_attention
+
+    def stub(query, key, value, borders, longest, scale):
+        q, k, v = (one.transpose(0, 1) for one in (query, key, value))
+        return attend(q, k, v, scale=scale).transpose(0, 1)
+
+    model = transformers.AutoModelForCausalLM.from_pretrained(toy_base).eval()
+    with monkeypatch.context() as as_on_a_gpu:
+        as_on_a_gpu.setattr(attention, "_kernel", lambda: stub)
+        as_on_a_gpu.setattr(torch.cuda, "is_available", lambda: True)
+        assert use_row_attention(model)
+    collator = Collator(ROWS, "packed", 0)
+    collator.with_borders = True
+    batches = [collator([{"part": part}]) for part in ([0, 1, 2], [0] * 40, [1, 2] * 40)]
+    plain = [logits_of(model, batch) for batch in batches]
+    graphs = []
+    for layer in model.model.layers:
+        layer.compile(
+            dynamic=True, fullgraph=True, backend=lambda graph, _: graphs.append(graph) or graph
+        )
+    for batch, logits_tv in zip(batches, plain, strict=True):
+        torch.testing.assert_close(logits_of(model, batch), logits_tv)
+    assert len(graphs) <= 2
 
 
 def test_a_model_with_a_sliding_window_keeps_its_attention(toy_base):

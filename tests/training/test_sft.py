@@ -11,9 +11,16 @@ import pytest
 
 import toy_model
 from evolcoder.errors import TrainError
-from evolcoder.training.folder import COMPLETE, CardNotes, ScoreLine, last_checkpoint, read_log
+from evolcoder.training.folder import (
+    COMPLETE,
+    SETTINGS_NAME,
+    CardNotes,
+    ScoreLine,
+    last_checkpoint,
+    read_log,
+)
 from evolcoder.training.recipe import recipe_of
-from evolcoder.training.sft import TrainingJob, train
+from evolcoder.training.sft import TrainingJob, prepare, train
 from late import torch, transformers
 
 FAST = {"batch_rows": 8, "steps": 12, "learning_rate": 3e-3, "warmup_steps": 2, "micro_tokens": 512}
@@ -45,6 +52,18 @@ def test_the_loss_falls(trained):
     assert [step.step for step in read_log(out)] == list(range(1, 13))
     assert outcome.n_rows == 24
     assert outcome.tokens_per_s > 0
+
+
+def test_a_layout_that_is_left_open_is_that_of_the_folder(toy_base, tmp_path):
+    """A folder keeps the layout it was begun with, and a new one stores the layout that was chosen."""
+    begun = prepare_in(toy_base, tmp_path / "begun", layout="packed")
+    assert begun == prepare_in(toy_base, tmp_path / "begun") == "packed"
+    assert prepare_in(toy_base, tmp_path / "new") == "padded"
+
+
+def prepare_in(base, out, **changes):
+    prepare(job(base, out, **changes), 1)
+    return json.loads((out / SETTINGS_NAME).read_text())["recipe"]["layout"]
 
 
 def test_the_folder_is_a_model_that_loads(trained):

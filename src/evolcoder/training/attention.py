@@ -10,13 +10,16 @@ True
 """
 
 import inspect
-from functools import cache
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
 
+Kernel = Callable[[Any, Any, Any, Any, int, float | None], Any]
+"""Attention of queries, keys and values, each of shape (tokens, heads, head size), by borders."""
 NAME = "evolcoder_rows"
 """Name under which transformers finds the function."""
 MAX_HEAD_DIM = 256
@@ -35,18 +38,19 @@ def use_row_attention(model: Any) -> bool:
 
     config = model.config.get_text_config()
     heads = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    if torch.cuda.is_available() and (_kernel() is None or heads > MAX_HEAD_DIM):
+    on_gpu = torch.cuda.is_available()
+    if on_gpu and (_kernel() is None or heads > MAX_HEAD_DIM):
         return False
     if any(getattr(config, key, None) for key in UNSUPPORTED) or _has_window(config):
         return False
     if any("sinks" in name for name, _ in model.named_parameters()):
         return False
-    AttentionInterface.register(NAME, row_attention)
+    AttentionInterface.register(NAME, partial(row_attention, kernel=_kernel() if on_gpu else None))
     model.set_attn_implementation(NAME)
     return bool(model.config._attn_implementation == NAME)  # noqa: SLF001 - has no public getter
 
 
-def row_attention(
+def row_attention(  # noqa: PLR0913 - as transformers calls it
     _module: Any,
     query: "torch.Tensor",
     key: "torch.Tensor",
@@ -56,6 +60,7 @@ def row_attention(
     cu_seq_lens_q: "torch.Tensor",
     max_length_q: int,
     scaling: float | None = None,
+    kernel: "Kernel | None" = None,
     **_: Any,
 ) -> "tuple[torch.Tensor, None]":
     """Compute causal attention within each row.
@@ -64,16 +69,14 @@ def row_attention(
     `cu_seq_lens_q` holds the first token of each row and the number of all tokens. Returns a tensor
     of shape (1, tokens, heads, head size).
     """
-    kernel = _kernel() if query.is_cuda else None
     if kernel is None:
         return _one_by_one(query, key, value, cu_seq_lens_q.tolist(), scaling), None
     groups = query.shape[1] // key.shape[1]
     q, k, v = (one.squeeze(0).transpose(0, 1) for one in (query, key, value))
     if groups > 1:
         k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-    borders = (cu_seq_lens_q, cu_seq_lens_q, max_length_q, max_length_q)
-    causal: dict[str, Any] = {"is_causal": True} if _takes_flag() else {"window_size": (-1, 0)}
-    return kernel(q, k, v, *borders, scale=scaling, **causal).unsqueeze(0), None
+    q, k = q.to(v.dtype), k.to(v.dtype)  # autocast leaves rotated vectors in float32
+    return kernel(q, k, v, cu_seq_lens_q, max_length_q, scaling).unsqueeze(0), None
 
 
 def _one_by_one(
@@ -96,20 +99,25 @@ def _one_by_one(
     return torch.cat(rows, dim=2).transpose(1, 2)
 
 
-@cache
-def _kernel() -> Any:
-    """Return torch's variable-length attention, which came with torch 2.10; None before."""
+def _kernel() -> "Kernel | None":
+    """Return torch's variable-length attention, which came with torch 2.10; None before.
+
+    In torch 2.10 causality is a flag, later a window.
+    """
     try:
         from torch.nn.attention.varlen import varlen_attn
     except ImportError:
         return None
-    return varlen_attn
+    has_flag = "is_causal" in inspect.signature(varlen_attn).parameters
+    causal: dict[str, Any] = {"is_causal": True} if has_flag else {"window_size": (-1, 0)}
 
+    def attend(
+        query: Any, key: Any, value: Any, borders: Any, longest: int, scale: float | None
+    ) -> Any:
+        bounds = (borders, borders, longest, longest)
+        return varlen_attn(query, key, value, *bounds, scale=scale, **causal)
 
-@cache
-def _takes_flag() -> bool:
-    """Whether causality is a flag, as in torch 2.10; later versions take a window."""
-    return "is_causal" in inspect.signature(_kernel()).parameters
+    return attend
 
 
 def _has_window(config: Any) -> bool:

@@ -329,6 +329,14 @@ def claim(folder: Path, settings: TrainingSettings) -> None:
         )
 
 
+def stored_layout(folder: Path) -> str | None:
+    """Return the layout of the training in a folder; None for a new folder."""
+    path = folder / SETTINGS_NAME
+    recipe = _read(path).get("recipe") if path.exists() else None
+    layout = recipe.get("layout") if isinstance(recipe, dict) else None
+    return layout if isinstance(layout, str) else None
+
+
 def is_finished(folder: Path) -> bool:
     """Whether the training in a folder is finished."""
     return (folder / OUTCOME_NAME).exists()

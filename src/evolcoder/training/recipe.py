@@ -26,7 +26,7 @@ from evolcoder.config.schema import Section
 from evolcoder.errors import TrainError
 
 Method = Literal["full", "lora", "qlora"]
-Layout = Literal["padded", "packed"]
+Layout = Literal["auto", "padded", "packed"]
 
 
 class Recipe(Section):
@@ -56,9 +56,9 @@ class Recipe(Section):
     """Maximum tokens of a row, prompt and answer together."""
     bad_rows: Literal["refuse", "drop"] = "refuse"
     """Refuse or drop rows without task or answer, or with too many tokens."""
-    layout: Layout = "padded"
+    layout: Layout = "auto"
     """Pad rows of similar length to a batch, or pack rows into one sequence in which no row attends
-    to another; packed is faster on a GPU."""
+    to another; `auto` packs on a GPU, where it is faster."""
     micro_tokens: int = Field(16_384, ge=8)
     """Maximum tokens of a micro-batch, with padding."""
     checkpointing: bool = False

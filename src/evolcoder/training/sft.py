@@ -12,7 +12,7 @@ Scores nothing.
 
 import shutil
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ from evolcoder.training.folder import (
     log_callback,
     read_log,
     read_outcome,
+    stored_layout,
 )
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 from evolcoder.training.speed import speed_of
@@ -92,6 +93,8 @@ class TrainingJob:
 
 def train(job: TrainingJob) -> TrainingOutcome:
     """Train, resume, or return the outcome of a finished training."""
+    bases.need_packages()
+    job = with_layout(job)
     rows = prepare(job, n_devices())
     outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
     if is_first_process():
@@ -100,12 +103,24 @@ def train(job: TrainingJob) -> TrainingOutcome:
     return outcome
 
 
+def with_layout(job: TrainingJob) -> TrainingJob:
+    """Choose the layout if the recipe leaves it open: that of the folder, else the faster one."""
+    import torch
+
+    if job.recipe.layout != "auto":
+        return job
+    best = "packed" if torch.cuda.is_available() else "padded"
+    layout = stored_layout(job.out) or best
+    return replace(job, recipe=job.recipe.model_copy(update={"layout": layout}))
+
+
 def prepare(job: TrainingJob, n_devices: int) -> TokenizedData:
     """Check everything that can be checked before the base is loaded, and claim the folder.
 
     Return the tokenized rows. Raises TrainError.
     """
     bases.need_packages()
+    job = with_layout(job)
     preflight.check_folder(job.out)
     bases.check_weights(job.base, job.trust)
     tokenizer = bases.load_tokenizer(job.base, job.trust)
