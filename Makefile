@@ -37,9 +37,8 @@ test: $(READY) ## run the tests that take no longer than minutes all together
 	@$(BIN)/python -m compileall -qq src # once, where PYTHONDONTWRITEBYTECODE would have every process do it
 	$(PYTEST) -m 'not ($(GROUPS))'
 
-test-all: $(READY) ## run all tests
-	@$(BIN)/python -m compileall -qq src # as above
-	$(PYTEST)
+test-all: test ## run all tests: those of `make test`, then the long ones
+	$(PYTEST) -m '$(GROUPS)'
 
 check: $(READY) ## lint, format, types, layers, documentation
 	$(BIN)/ruff check .

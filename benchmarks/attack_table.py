@@ -113,7 +113,8 @@ def _as_user(folder: Path) -> tuple[str, ...]:
     if readable.returncode != 0:
         sys.exit(
             f"an ordinary user cannot run {sys.executable}: run `python -m pytest tests/attacks "
-            f"--junitxml=FILE` as a user, with a Python that everybody can read; give --user FILE"
+            f"--all-levels --junitxml=FILE` as a user, with a Python that everybody can read; "
+            f"give --user FILE"
         )
     folder.chmod(0o777)
     return (*_DROP, "env", f"HOME={folder}", f"TMPDIR={folder}")
@@ -121,7 +122,14 @@ def _as_user(folder: Path) -> tuple[str, ...]:
 
 def _ran(path: Path, before: Sequence[str]) -> Path:
     """Run all attacks and write the results to a path."""
-    options = ["-q", "-p", "no:cacheprovider", f"--junitxml={path}", "tests/attacks"]
+    options = [
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--all-levels",
+        f"--junitxml={path}",
+        "tests/attacks",
+    ]
     subprocess.run([*before, sys.executable, "-m", "pytest", *options], cwd=ROOT, check=False)
     return path
 

@@ -13,6 +13,14 @@ NO_DATA = "no shared data beside the checkout"
 """Why a test is skipped whose data is not here; the count at the end looks for it."""
 
 
+def pytest_addoption(parser):
+    """Let `make bench-attacks` run what `make test-all` samples."""
+    parser.addoption(
+        "--all-levels", action="store_true",
+        help="run every attack in other languages at every level, not one of each language",
+    )  # fmt: skip
+
+
 def pytest_configure():
     """Hear of interrupts also where a shell's background job or `nohup` has them ignored."""
     for one in (signal.SIGINT, signal.SIGTERM):

@@ -109,7 +109,9 @@ def finish(process):
 
 @pytest.mark.e2e
 @pytest.mark.parametrize(
-    ("flavour", "n_cycles"), [(name, n) for name in EVERY for n in (1, 3)], indirect=["flavour"]
+    ("flavour", "n_cycles"),
+    [*((name, 1) for name in EVERY), *((name, 3) for name in FLAVOURS)],
+    indirect=["flavour"],
 )
 def test_sigkill_at_every_instant_asks_nothing_twice(tmp_path, server, seeds, flavour, n_cycles):
     """Killed at every instant in turn, and always started again: equal rows, booked once."""
@@ -144,7 +146,6 @@ def test_sigkill_at_every_instant_asks_nothing_twice(tmp_path, server, seeds, fl
 
 
 @pytest.mark.e2e
-@pytest.mark.parametrize("flavour", EVERY, indirect=True)
 def test_sigkill_at_random_instants_asks_nothing_twice(tmp_path, server, seeds, flavour):
     """Also between storing, booking and caching a result."""
     finish(start(server, flavour, seeds, tmp_path / "whole"))
