@@ -4,6 +4,7 @@ The kind: a run that ended, one whose writer was killed, and one of an earlier v
 neither a log nor its index can be made beside the database.
 """
 
+import json
 import os
 import shutil
 import sqlite3
@@ -51,11 +52,17 @@ def killed(folder):
     assert (folder / "run.db-wal").stat().st_size > 0
 
 
+FIRST = ("meta", "tasks", "responses", "drops", "rounds", "calls", "events")
+"""Tables of the first version."""
+
+
 def earlier(folder):
     """Make a run of the first version, whose kept rows were told by nothing."""
     ended(folder)
     with closing(sqlite3.connect(folder / "run.db", isolation_level=None)) as db:
-        for table in ("verdicts", "kept", "call_details", "possible_calls", "answered", "origins"):
+        later = "type = 'table' AND name NOT IN (SELECT value FROM json_each(?))"
+        rows = db.execute(f"SELECT name FROM sqlite_master WHERE {later}", [json.dumps(FIRST)])
+        for (table,) in rows.fetchall():
             db.execute(f"DROP TABLE {table}")
         db.execute("PRAGMA user_version=1")
 
