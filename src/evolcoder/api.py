@@ -495,12 +495,14 @@ def train(
     *,
     preset: str = "small",
     columns: Mapping[str, str] | None = None,
+    validation: "Rows | None" = None,
     **recipe: Any,  # noqa: ANN401 - the fields of Recipe
 ) -> "TrainingOutcome":
     """Fine-tune a base model on rows into the folder `out`; needs the extra `train`.
 
     `base` is a folder, a Hub id, `FILE.gguf` or a known name. `columns` are those of the rows, as
-    in `read`. `recipe` overrides fields of the
+    in `read`. The rows of `validation` are not trained on; their loss is measured after every tenth
+    of the steps. `recipe` overrides fields of the
     preset, such as `epochs=1` or `method="lora"`. Progress is printed on stderr; an interrupted
     training resumes from its last checkpoint. Raises TrainError.
 
@@ -512,11 +514,15 @@ def train(
     from evolcoder.training.recipe import recipe_of
 
     with tempfile.TemporaryDirectory(prefix="evolcoder-") as temporary:
-        given = rows if _is_source(rows) else read(rows, columns=columns)
-        data = _source(given, Path(temporary))
-        named = check_columns((columns or {}) if _is_source(rows) else {})
-        made = recipe_of(preset, recipe)
-        return training.train_model([data], base, Path(out), recipe=made, columns=named)
+        given = [rows] if validation is None else [rows, validation]
+        named = columns or {}
+        if not all(map(_is_source, given)):  # rows in memory have our columns
+            given, named = [read(one, columns=columns) for one in given], {}
+        data, *held = (_source(one, Path(temporary)) for one in given)
+        return training.train_model(
+            [data], base, Path(out), recipe=recipe_of(preset, recipe),
+            columns=check_columns(named), validation=held,
+        )  # fmt: skip
 
 
 train_async = async_twin(train)

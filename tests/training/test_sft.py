@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import toy_model
+from evolcoder.bench.prompts import WIZARDCODER
 from evolcoder.errors import TrainError
+from evolcoder.training.batches import tokenize
 from evolcoder.training.folder import (
     COMPLETE,
     SETTINGS_NAME,
@@ -66,6 +68,37 @@ def prepare_in(base, out, **changes):
     return json.loads((out / SETTINGS_NAME).read_text())["recipe"]["layout"]
 
 
+@pytest.mark.train
+@pytest.mark.parametrize("layout", ["padded", "packed"])
+def test_the_loss_of_held_out_rows_is_that_of_a_plain_forward_pass(
+    trained, toy_base, tmp_path, layout
+):
+    """It is measured after each tenth of the steps and changes nothing of the training."""
+    held = toy_model.lessons()[:5]
+    made = job(toy_base, tmp_path / "out", layout=layout, save_dtype="float32", micro_tokens=300)
+    outcome = train(replace(made, validation=held))
+    log = read_log(tmp_path / "out")
+    assert [step.step for step in log if step.validation_loss is not None] == list(range(1, 13))
+    assert losses(tmp_path / "out") == pytest.approx(losses(trained[0]), rel=1e-4)
+    assert outcome.validation_loss == pytest.approx(plain_loss(tmp_path / "out", held), rel=1e-4)
+
+
+def plain_loss(folder, rows):
+    """The mean loss over answer tokens, one row at a time."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    total = count = 0.0
+    for lesson in rows:
+        row = tokenize(lesson, WIZARDCODER, tokenizer)
+        with torch.no_grad():
+            logits_tv = model(torch.tensor([[*row.prompt, *row.answer]])).logits[0]
+        at = len(row.prompt) - 1
+        target = torch.tensor(row.answer)
+        total += torch.nn.functional.cross_entropy(logits_tv[at:-1], target, reduction="sum").item()
+        count += len(row.answer)
+    return total / count
+
+
 def test_the_folder_is_a_model_that_loads(trained):
     """Transformers loads weights and tokenizer, and knows the token that ends an answer."""
     out, _ = trained
@@ -82,21 +115,8 @@ def test_the_logged_loss_is_the_mean_over_answer_tokens(toy_base, tmp_path):
     """The first step's loss is what a plain forward pass over the same rows gives, in any parts."""
     ours = job(toy_base, tmp_path / "out", batch_rows=24, steps=1, micro_tokens=200)
     train(ours)
-    model = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(toy_base)
-    from evolcoder.bench.prompts import WIZARDCODER
-    from evolcoder.training.batches import tokenize
-
-    total = count = 0.0
-    for lesson in toy_model.lessons():
-        row = tokenize(lesson, WIZARDCODER, tokenizer)
-        with torch.no_grad():
-            logits_tv = model(torch.tensor([[*row.prompt, *row.answer]])).logits[0]
-        at = len(row.prompt) - 1
-        target = torch.tensor(row.answer)
-        total += torch.nn.functional.cross_entropy(logits_tv[at:-1], target, reduction="sum").item()
-        count += len(row.answer)
-    assert losses(tmp_path / "out") == pytest.approx([total / count], rel=1e-5)
+    expected = plain_loss(toy_base, toy_model.lessons())
+    assert losses(tmp_path / "out") == pytest.approx([expected], rel=1e-5)
 
 
 @pytest.mark.train

@@ -36,16 +36,19 @@ def train_model(  # noqa: PLR0913 - all of it decides
     notes: CardNotes | None = None,
     trust: TrustSettings | None = None,
     columns: Mapping[ColumnName, str] | None = None,
+    validation: Sequence[str] = (),
 ) -> TrainingOutcome:
     """Fine-tune a base model on the rows of data files into `out`, or resume a training there.
 
-    Raises TrainError for invalid rows, base or recipe.
+    The rows of `validation` are not trained on; their loss is measured on the way. Raises
+    TrainError for invalid rows, base or recipe.
     """
     progress = _TrainingProgress()
     job = replace(
         _job(data, base, out, recipe, progress.counted(_rows(data, columns))),
         notes=notes or CardNotes(),
         trust=trust or TrustSettings(),
+        validation=_rows(validation, columns),
         on_step=progress.take,
         on_note=print_note,
     )
@@ -64,13 +67,15 @@ def check_training(  # noqa: PLR0913 - all of it decides
     trust: TrustSettings,
     n_gpus: int,
     columns: Mapping[ColumnName, str] | None = None,
+    validation: Sequence[str] = (),
 ) -> None:
     """Raise TrainError for whatever can be found out before the processes of GPUs start."""
     need_packages()
     preflight.check_gpus(n_gpus)
     progress = _TrainingProgress()
     rows = progress.counted(read_placed_rows(data, columns))
-    job = replace(_job(data, base, out, recipe, rows), trust=trust)
+    held = read_placed_rows(validation, columns) if validation else ()
+    job = replace(_job(data, base, out, recipe, rows), trust=trust, validation=held)
     with shown(progress.text):
         prepare(job, n_gpus)
 
@@ -143,6 +148,7 @@ class _TrainingProgress:
         self._is_read = False
         self._first = 0
         self._last: LoggedStep | None = None
+        self._held = ""
 
     def counted(self, rows: Iterable[PlacedRow]) -> Iterator[PlacedRow]:
         """Count rows as they are read."""
@@ -155,6 +161,8 @@ class _TrainingProgress:
         """Note a step that is done."""
         self._first = self._first or step.step
         self._last = step
+        if step.validation_loss is not None:
+            self._held = f", held-out loss {step.validation_loss:.4f}"
 
     def text(self) -> str:
         """Say what is done now."""
@@ -166,7 +174,7 @@ class _TrainingProgress:
         done = f"step {step.step}/{step.n_steps}: loss {step.loss:.4f}"
         rate = f"rate {step.learning_rate:.2e}"
         saving = ", saving the model" if step.step == step.n_steps else ""
-        return f"{done}, {rate}{saving}"
+        return f"{done}{self._held}, {rate}{saving}"
 
     def work(self) -> Work:
         """Return the steps done in this session and those left."""

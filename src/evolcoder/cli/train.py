@@ -51,6 +51,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("data", nargs="+", metavar="DATA",
         help="files or folders of rows in any seed format, or Hub data sets")  # fmt: skip
     add("--columns", action="append", metavar="NAME=COLUMN,...", help=COLUMNS_HELP)
+    add("--validation", action="append", default=[], metavar="DATA",
+        help="rows that are not trained on, whose loss is measured on the way; "
+        "`export --validation` makes them (repeatable)")  # fmt: skip
     add("--base", required=True, metavar="MODEL",
         help="base model: a folder, a Hub id, FILE.gguf or a known name")  # fmt: skip
     add("--out", required=True, type=Path, metavar="DIR", help="folder to write the model to")
@@ -84,7 +87,10 @@ def main(args: argparse.Namespace) -> int:
     """Train in this process, or start one process per GPU."""
     recipe, notes = recipe_from(args), _notes(args.notes)
     columns = columns_from(args.columns or ())
-    for path in args.data:  # report missing files before the base model is downloaded
+    for path in (
+        *args.data,
+        *args.validation,
+    ):  # report missing files before the base model is downloaded
         next(read_placed_rows([path], columns), None)
     trust = TrustSettings(
         pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
@@ -93,11 +99,13 @@ def main(args: argparse.Namespace) -> int:
         check_training(
             args.data, args.base, args.out,
             recipe=recipe, trust=trust, n_gpus=args.gpus, columns=columns,
+            validation=args.validation,
         )  # fmt: skip
         return _launch(args, recipe)
     outcome = train_model(
-        args.data, args.base, args.out, recipe=recipe, notes=notes, trust=trust, columns=columns
-    )
+        args.data, args.base, args.out,
+        recipe=recipe, notes=notes, trust=trust, columns=columns, validation=args.validation,
+    )  # fmt: skip
     if is_first_process():
         if args.json:
             output.print_json(asdict(outcome), indent=1)
@@ -158,9 +166,12 @@ def _outcome_text(outcome: TrainingOutcome) -> str:
     steps = "1 step" if outcome.n_steps == 1 else f"{outcome.n_steps} steps"
     rows = f"{outcome.n_rows}{skipped}; {steps}, {outcome.n_tokens:,} tokens"
     memory = f"{outcome.peak_mb:,} MB peak memory, {100 * outcome.waste:.1f} % padding"
+    held = outcome.validation_loss
+    held_text = "" if held is None else f"; {held:.4f} on the held-out rows"
+    losses = f"{outcome.first_loss:.4f} at the first step, {outcome.last_loss:.4f} at the last"
     lines = (
         f"rows   {rows}",
-        f"loss   {outcome.first_loss:.4f} at the first step, {outcome.last_loss:.4f} at the last",
+        f"loss   {losses}{held_text}",
         f"speed  {outcome.tokens_per_s:,.0f} tokens/s on {outcome.device}{mfu}; {memory}",
         f"model  {outcome.folder}",
     )

@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -167,6 +167,8 @@ class LoggedStep:
     """Norm of the gradient before clipping."""
     seconds: float
     """Seconds since this session's first step began."""
+    validation_loss: float | None = None
+    """Mean loss of the held-out answer tokens after the step; None if it was not measured."""
 
 
 MAX_LINE = 1 << 16
@@ -178,7 +180,21 @@ def ignore_step(step: LoggedStep) -> None:
     """Do nothing."""
 
 
-def log_callback(folder: Path, on_step: Callable[[LoggedStep], None]) -> Any:
+def no_loss(step: int, *, n_steps: int) -> None:
+    """Measure nothing."""
+
+
+class Validate(Protocol):
+    """Measures the loss of held-out rows."""
+
+    def __call__(self, step: int, *, n_steps: int) -> float | None:
+        """Return the loss after a step; None if it is not measured there."""
+        ...
+
+
+def log_callback(
+    folder: Path, on_step: Callable[[LoggedStep], None], validate: Validate = no_loss
+) -> Any:
     """Return a TrainerCallback that logs each step and marks complete checkpoints."""
     from transformers import TrainerCallback
 
@@ -187,6 +203,7 @@ def log_callback(folder: Path, on_step: Callable[[LoggedStep], None]) -> Any:
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.began = time.monotonic()
+            self.held: float | None = None
             if state.is_world_process_zero:
                 _truncate_after(folder / LOG_NAME, state.global_step)
 
@@ -201,12 +218,16 @@ def log_callback(folder: Path, on_step: Callable[[LoggedStep], None]) -> Any:
                 learning_rate=logs["learning_rate"],
                 grad_norm=float(logs["grad_norm"]),
                 seconds=round(time.monotonic() - self.began, 3),
+                validation_loss=self.held,
             )
             with atomic.open_to_append(folder / LOG_NAME, inside=folder, error=TrainError) as file:
                 file.write(f"{json.dumps(asdict(step))}\n".encode())
             on_step(step)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            began = time.monotonic()
+            self.held = validate(state.global_step, n_steps=state.max_steps)
+            self.began += time.monotonic() - began  # no time of the training
             if state.global_step >= state.max_steps:
                 # The model itself is saved next; the optimizer's state has six times its size.
                 control.should_save = False
@@ -311,6 +332,8 @@ class TrainingOutcome:
     """Share of the computed tokens that was padding."""
     device: str
     """Name of the device."""
+    validation_loss: float | None = None
+    """Mean loss of the held-out answer tokens at the end; None without such rows."""
 
 
 def claim(folder: Path, settings: TrainingSettings) -> None:

@@ -44,6 +44,7 @@ from evolcoder.training.folder import (
     is_finished,
     last_checkpoint,
     log_callback,
+    no_loss,
     read_log,
     read_outcome,
     stored_layout,
@@ -57,6 +58,7 @@ from evolcoder.training.trainer import (
     trl_config,
     without_cudnn_attention,
 )
+from evolcoder.training.validation import Validation
 
 CHECKPOINTS = "checkpoints"
 
@@ -85,6 +87,8 @@ class TrainingJob:
     """Names and versions of packages, for the card."""
     trust: bases.TrustSettings = bases.NO_TRUST
     """Whether the base may use pickles or its own code."""
+    validation: Iterable[PlacedRow] = ()
+    """Rows that are not trained on, whose loss is measured after every tenth of the steps."""
     on_step: Callable[[LoggedStep], None] = ignore_step
     """Called after each step, on the process that writes."""
     on_note: Callable[[str], None] = ignore_note
@@ -114,7 +118,17 @@ def with_layout(job: TrainingJob) -> TrainingJob:
     return replace(job, recipe=job.recipe.model_copy(update={"layout": layout}))
 
 
-def prepare(job: TrainingJob, n_devices: int) -> TokenizedData:
+@dataclass(frozen=True, slots=True)
+class PreparedRows:
+    """The tokenized rows of a training."""
+
+    train: TokenizedData
+    """Rows that are trained on."""
+    validation: TokenizedData | None
+    """Rows that are held out; None if there are none."""
+
+
+def prepare(job: TrainingJob, n_devices: int) -> PreparedRows:
     """Check everything that can be checked before the base is loaded, and claim the folder.
 
     Return the tokenized rows. Raises TrainError.
@@ -124,21 +138,22 @@ def prepare(job: TrainingJob, n_devices: int) -> TokenizedData:
     preflight.check_folder(job.out)
     bases.check_weights(job.base, job.trust)
     tokenizer = bases.load_tokenizer(job.base, job.trust)
-    template = template_named(job.recipe.template)
-    rows = tokenize_all(
-        job.rows,
-        template,
-        tokenizer,
-        max_length=job.recipe.max_length,
-        drop=job.recipe.bad_rows == "drop",
-    )
+    rows = _tokenized(job.rows, tokenizer, job.recipe)
+    held = list(job.validation)
+    validation = _tokenized(held, tokenizer, job.recipe) if held else None
     if not is_finished(job.out):
         atomic.check_tree(job.out, error=TrainError)  # transformers writes weights in place
         n_weights = preflight.count_weights(job.base)
         if n_weights is not None and job.recipe.method == "full":
             _check_disk(job, plan_of(job.recipe, rows, n_devices), n_weights, n_weights)
     claim(job.out, _settings(job, rows))
-    return rows
+    return PreparedRows(rows, validation)
+
+
+def _tokenized(rows: Iterable[PlacedRow], tokenizer: Any, recipe: Recipe) -> TokenizedData:
+    template = template_named(recipe.template)
+    is_dropped = recipe.bad_rows == "drop"
+    return tokenize_all(rows, template, tokenizer, max_length=recipe.max_length, drop=is_dropped)
 
 
 def _check_disk(job: TrainingJob, batches: BatchPlan, n_weights: int, n_trained: int) -> None:
@@ -178,13 +193,13 @@ def _settings(job: TrainingJob, rows: TokenizedData) -> TrainingSettings:
     return TrainingSettings(job.base, digest, recipe, facts, job.versions)
 
 
-def _run(job: TrainingJob, rows: TokenizedData) -> TrainingOutcome:
+def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
     """Load the base and train it."""
     import torch
     from datasets import Dataset
     from transformers import PrinterCallback
 
-    on_gpu = torch.cuda.is_available()
+    rows, on_gpu = prepared.train, torch.cuda.is_available()
     batches = plan_of(job.recipe, rows, n_devices())
     base = bases.load(job.base, job.recipe, on_gpu=on_gpu, trust=job.trust)
     weights = [(one.numel(), one.requires_grad) for one in base.model.parameters()]
@@ -194,7 +209,8 @@ def _run(job: TrainingJob, rows: TokenizedData) -> TrainingOutcome:
     if note and is_first_process():
         job.on_note(note)
     collator = Collator(rows.examples, job.recipe.layout, base.tokenizer.pad_token_id)
-    collator.with_borders = job.recipe.layout == "packed" and use_row_attention(base.model)
+    with_borders = job.recipe.layout == "packed" and use_row_attention(base.model)
+    collator.with_borders = with_borders
     kernels = kernels_of(job.recipe, n_tokens=batches.n_tokens, on_gpu=on_gpu)
     if kernels == "compile":
         compile_layers(base.model)
@@ -205,13 +221,28 @@ def _run(job: TrainingJob, rows: TokenizedData) -> TrainingOutcome:
         train_dataset=Dataset.from_dict({PART: [list(part) for part in batches.parts]}),
         processing_class=base.tokenizer,
         data_collator=collator,
-        callbacks=[log_callback(job.out, job.on_step)],
     )
+    held = _validation(prepared.validation, trainer, job.recipe, with_borders=with_borders)
+    trainer.add_callback(log_callback(job.out, job.on_step, held.at if held else no_loss))
     trainer.remove_callback(PrinterCallback)
     trainer.examples = rows.examples
     _run_steps(trainer, job)
     _save(trainer, base, job, rows)
     return _outcome(job, rows, batches, trainer.model)
+
+
+def _validation(
+    rows: TokenizedData | None, trainer: Any, recipe: Recipe, *, with_borders: bool
+) -> Validation | None:
+    if rows is None:
+        return None
+    pad_id = trainer.processing_class.pad_token_id
+    collator = Collator(rows.examples, recipe.layout, pad_id)
+    collator.with_borders = with_borders
+    lengths = [example.n_tokens for example in rows.examples]
+    every = [list(range(len(lengths)))]
+    parts = plan(every, lengths, max_tokens=recipe.micro_tokens, layout=recipe.layout).parts
+    return Validation(trainer, collator, parts)
 
 
 def _run_steps(trainer: Any, job: TrainingJob) -> None:
@@ -272,6 +303,7 @@ def _outcome(
         n_tokens=batches.n_tokens,
         first_loss=log[0].loss,
         last_loss=sum(last) / len(last),
+        validation_loss=log[-1].validation_loss,
         **asdict(speed),
     )
 
