@@ -110,7 +110,7 @@ def test_packages_import_what_they_may():
     assert [why for edge, why in edges().items() if edge not in allowed] == []
 
 
-def test_no_edge_is_allowed_that_nobody_needs():
+def test_no_edge_is_allowed_that_is_not_needed():
     """The list says how the packages hang together, and no more."""
     allowed = {(package, other) for package, names in ALLOWED.items() for other in names.split()}
     assert sorted(allowed - edges().keys()) == []
@@ -135,7 +135,7 @@ def test_workflows_choose_no_implementation():
     assert wrong == []
 
 
-def test_nobody_imports_the_command_line():
+def test_no_script_imports_the_command_line():
     """Benchmarks and examples use the application layer, as the command line does."""
     wrong = []
     for folder in ("benchmarks", "examples"):

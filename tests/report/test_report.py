@@ -193,7 +193,7 @@ def test_changes_are_marked_by_words():
 
 
 def test_a_comparison_joins_rows_by_what_they_are_about():
-    """Rows stand beside each other by their keys; a row that one report lacks is empty there."""
+    """Rows are joined by their keys; a row that one report lacks is empty there."""
     one, other = (
         ReportContent(name, "s", (), (ReportSection("drops", "Drops", "c", ReportTable(("reason", "rows", "evidence"),
                rows)),))

@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("run", type=Path, help="folder of a run or an evaluation")
     add("--out", type=Path, metavar="FILE", help=f"HTML file to write (default: RUN/{PAGE_NAME})")
     add("--compare", type=Path, nargs="+", default=[], metavar="OTHER",
-        help="other folders of the same kind, whose numbers stand beside")  # fmt: skip
+        help="other folders of the same kind, as further columns")  # fmt: skip
     add("--markdown", action="store_true", help="print Markdown, for a pull request")
     add("--json", action="store_true", help="print JSON")
 
