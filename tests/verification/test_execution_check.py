@@ -5,9 +5,9 @@ import json
 import pytest
 
 from evolcoder.errors import SandboxError
+from evolcoder.programming_language import named_language
 from evolcoder.records import Check, Response, Task
 from evolcoder.sandbox.base import Limits
-from evolcoder.text import named_language
 from evolcoder.verification.execution.check import ExecutionCheck
 from groups import by_language
 

@@ -50,7 +50,8 @@ from evolcoder.code import statements
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.python_ast import tree_of
 from evolcoder.engine.hub import HUB
-from evolcoder.text import code_blocks, without_code
+from evolcoder.programming_language import code_blocks
+from evolcoder.text import without_code
 
 DS1000 = DataFile(
     "ds1000/ds1000.jsonl.gz",

@@ -22,8 +22,9 @@ from evolcoder.bench.base import ChosenBy, ExtractedProgram
 from evolcoder.code import statements
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.python_ast import tree_of
+from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.reasoning import split
-from evolcoder.text import CodeBlock, before_bare_fence, code_blocks, without_code
+from evolcoder.text import before_bare_fence, without_code
 
 MAX_BLOCKS = 40
 """Most blocks of an answer that are compared: the last ones."""

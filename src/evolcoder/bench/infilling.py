@@ -36,7 +36,8 @@ from evolcoder.bench.base import (
 from evolcoder.bench.extract import MAX_BLOCKS, Extraction, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.code.blocks import as_fences
-from evolcoder.text import FIM_TOKENS, CodeBlock, code_blocks, without_code
+from evolcoder.programming_language import CodeBlock, code_blocks
+from evolcoder.text import FIM_TOKENS, without_code
 
 _PLACE = (
     "https://github.com/openai/human-eval-infilling/raw/"

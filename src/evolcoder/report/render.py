@@ -18,9 +18,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from evolcoder.errors import ConfigError
+from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.report import charts
 from evolcoder.report.content import Cell, ReportContent, ReportRecord, ReportSection, Text
-from evolcoder.text import CodeBlock, code_blocks, visible
+from evolcoder.text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Template

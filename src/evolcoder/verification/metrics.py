@@ -48,9 +48,10 @@ from evolcoder.code.callables import find_compatible, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.engine.base import Message, Role
 from evolcoder.ids import content_id, rng_for, seed_for
+from evolcoder.programming_language import code_blocks
 from evolcoder.records import JSON, Check, CheckResult, Response, Row, Task
 from evolcoder.sandbox.base import Limits, Sandbox
-from evolcoder.text import code_blocks, words
+from evolcoder.text import words
 from evolcoder.verification.complexity.bounds import (
     HOLDS,
     NOT_MEASURED,

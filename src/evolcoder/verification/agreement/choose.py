@@ -46,10 +46,11 @@ from evolcoder.errors import EngineError, SandboxError, UnjudgedError
 from evolcoder.grading.answers import decode_answer
 from evolcoder.grading.calls import run_calls
 from evolcoder.ids import seed_for
+from evolcoder.programming_language import named_languages
 from evolcoder.records import ResponseCandidate, Task
 from evolcoder.sample_errors import judging
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Status
-from evolcoder.text import clean, named_languages, one_line
+from evolcoder.text import clean, one_line
 from evolcoder.verification.agreement.clusters import (
     Choice,
     Comparison,

@@ -27,7 +27,7 @@ from evolcoder.decontamination.execution.examples import (
     inputs_drawn,
     inputs_like,
 )
-from evolcoder.text import code_blocks
+from evolcoder.programming_language import code_blocks
 from evolcoder.verification.generated_tests.test_parser import parse_checks
 
 MAX_PROBES = 48
