@@ -46,7 +46,7 @@ from evolcoder.bench.extract import (
     plain_answer,
 )
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
-from evolcoder.code import statements
+from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.python_ast import tree_of
 from evolcoder.engine.hub import HUB
@@ -212,7 +212,7 @@ def _rank(code: str, names: frozenset[str]) -> int:
     tree = tree_of(textwrap.dedent(code))
     if tree is None:
         return 1
-    if names & statements.bound_names(textwrap.dedent(code)) or statements.is_body(
+    if names & statements.bound_names(textwrap.dedent(code)) or broken_source.is_body(
         textwrap.dedent(code)
     ):
         return 3
