@@ -28,7 +28,8 @@ from evolcoder.bench.scores import wilson
 from evolcoder.config.load import Config, load
 from evolcoder.ids import content_id
 from evolcoder.records import Check
-from evolcoder.storage.run_store import LineageStep, RunStore, steps
+from evolcoder.storage.lineage import LineageStep, steps
+from evolcoder.storage.run_store import RunStore
 
 ARMS = ("single", "agreement", "strong")
 HEAD = f"{'arm':<24}{'rows':>7}{'kept':>8}{'tokens/row':>12}{'seconds':>9}{'requests':>10}"

@@ -21,7 +21,8 @@ from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.records import Drop, ResponseCandidate, Usage
 from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
-from evolcoder.storage.run_store import LineageStep, RunStore, lineage
+from evolcoder.storage.lineage import LineageStep, lineage
+from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
 from evolcoder.text import one_line, visible
 from evolcoder.verification.metrics import (

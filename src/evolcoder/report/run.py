@@ -29,7 +29,8 @@ from evolcoder.report.content import (
 )
 from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
-from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts, lineage
+from evolcoder.storage.lineage import lineage
+from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
 from evolcoder.storage.stats import (
     CLEAN_META,
     SECONDS_META,

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolcoder.records import Check, Reason, Response, ResponseCandidate, Stage, Task
-from evolcoder.storage.run_store import RunStore, response_from, task_from
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_tables import response_from, task_from
 
 PAGE = 256
 OUTCOMES = "('evolve', 'respond', 'verify')"

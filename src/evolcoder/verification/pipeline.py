@@ -41,7 +41,8 @@ from evolcoder.records import (
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind
 from evolcoder.storage import pending
-from evolcoder.storage.run_store import RunStore, verdict_from
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_tables import verdict_from
 from evolcoder.text import clean, one_line
 
 CHECK_FAILED = "unjudged"
