@@ -314,3 +314,14 @@ def test_names_have_clocks_of_their_own():
     with spans.during("evolve"), spans.during("respond"):
         pass
     assert spans.seconds() == {"evolve": 6.0, "respond": 3.0}
+
+
+def test_a_context_that_fails_ends_its_time():
+    """What follows an error is not counted, and the clock starts anew."""
+    now = iter((0.0, 2.0, 7.0, 8.0))
+    spans = StageTimer(lambda: next(now))
+    with pytest.raises(ValueError, match="x"), spans.during("a"):
+        raise ValueError("x")
+    with spans.during("a"):
+        pass
+    assert spans.seconds() == {"a": 3.0}
