@@ -85,7 +85,8 @@ _N_ANSWERS = """
     + (SELECT COUNT(*) FROM responses WHERE model IS NOT NULL)
     + (SELECT COUNT(*) FROM verdicts
         WHERE (check_name IN ('tests', 'difficulty') AND kind != 'not_run')
-            OR (check_name = 'bound' AND detail LIKE '%"generator": %'))
+            OR (check_name = 'bound' AND json_valid(detail)
+                AND json_extract(detail, '$.generator') IS NOT NULL))
 """
 _FORGET_MODELS = (
     # Rows of a data set without a response are no model's doing.
