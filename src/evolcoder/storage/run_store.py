@@ -33,7 +33,7 @@ from evolcoder.records import (
     Task,
 )
 from evolcoder.storage import atomic
-from evolcoder.storage.database import COUNT, TEXT, Columns, Statement
+from evolcoder.storage.database import COUNT, TEXT, Columns, Database, Statement
 from evolcoder.storage.run_config import (
     LATER_SECTIONS,
     allow_more_answers,
@@ -129,6 +129,11 @@ class RunStore(Workdir):
         "cached completions are not paid for again"
     )
 
+    def __init__(self, folder: Path, db: Database, lock: int | None) -> None:
+        super().__init__(folder, db, lock)
+        self._new_outcomes: dict[tuple[int, int], list[Statement]] = {}
+        """By round and ordinal of a reopened row, what is stored once its new outcome is known."""
+
     @classmethod
     def create(cls, folder: Path, config: Config) -> Self:
         """Create a run folder, or resume one whose config has the same fingerprint."""
@@ -163,19 +168,38 @@ class RunStore(Workdir):
     def add(self, record: Record, *, unverified: bool = False) -> None:
         """Queue one record; it is durable within about 20 ms.
 
-        An `unverified` response becomes a row only through `keep`.
+        An `unverified` response becomes a row only through `keep`. A verdict on the new response of
+        a reopened row is stored with its outcome.
         """
-        for statement in insert_statements(record, unverified=unverified):
+        statements = insert_statements(record, unverified=unverified)
+        if isinstance(record, CheckResult):
+            waiting = self._new_outcomes.get((record.round, record.ordinal))
+            if waiting is not None:
+                waiting.extend(statements)
+                return
+        for statement in statements:
             self.db.write(*statement)
 
     def keep(self, response: Response) -> None:
         """Accept an unverified response as a row of the training set."""
-        self.db.write(*insert_kept(response))
+        self._end(response, insert_kept(response))
 
     def drop_kept(self, drop: Drop) -> None:
         """Store the drop of a response, which is then no row of the training set."""
-        self.db.write("DELETE FROM kept WHERE round=? AND ordinal=?", (drop.round, drop.ordinal))
-        self.add(drop)
+        forget = "DELETE FROM kept WHERE round=? AND ordinal=?"
+        self._end(
+            drop, (forget, (drop.round, drop.ordinal)), *insert_statements(drop, unverified=True)
+        )
+
+    def _end(self, record: Response | Drop, *outcome: Statement) -> None:
+        """Store how a row ended; of a reopened row, with all that led to it in one transaction."""
+        place = (record.round, record.ordinal)
+        before = self._new_outcomes.pop(place, None)
+        if before is not None:
+            self._replace_outcome(place, [*before, *outcome])
+            return
+        for statement in outcome:
+            self.db.write(*statement)
 
     def verdicts(self, task: Task) -> list[CheckResult]:
         """Return the verdicts on a task's response, in the order added."""
@@ -193,8 +217,8 @@ class RunStore(Workdir):
         """Store how the answers to a task agreed, and the response chosen among them.
 
         The response is queued last: where it is stored, all of it is. Verdicts of another response,
-        chosen among fewer answers, are deleted. The outcome of a reopened row ends in the
-        transaction that stores all this.
+        chosen among fewer answers, are deleted. A reopened row keeps its outcome until `keep` or
+        `drop_kept` replaces it: all this, and the verdicts that follow, wait for that transaction.
         """
         place = (verdict.round, verdict.ordinal)
         other = "DELETE FROM verdicts WHERE round=? AND ordinal=? AND (check_name=? OR response<>?)"
@@ -209,7 +233,7 @@ class RunStore(Workdir):
             *insert_statements(response, unverified=True),
         ]
         if self._is_reopened(place):
-            self._replace_outcome(place, statements)
+            self._new_outcomes[place] = statements
         else:
             for statement in statements:
                 self.db.write(*statement)
