@@ -117,15 +117,7 @@ class Ds1000:
         program = extract.code if found is not ExtractedProgram.NOTHING else ""
         if sample.form in {PromptForm.ANSWER, PromptForm.CONTINUATION}:
             program = program.rstrip()  # the harness may continue the line after the gap
-        return CandidateProgram(
-            sample.problem,
-            sample.index,
-            program,
-            found,
-            extract.cut,
-            sample.fault,
-            extract.chosen,
-        )
+        return CandidateProgram.of(sample, program, found, cut=extract.cut, chosen=extract.chosen)
 
 
 def ds1000(folder: DataFolder) -> Ds1000:

@@ -130,14 +130,9 @@ class InfillingBench:
         is_whole = sample.form is PromptForm.PROGRAM
         is_whole |= extract.found is ExtractedProgram.REPEATED_SIGNATURE
         whole = extract.code if is_whole else f"{gap.before}{extract.code}{gap.after}"
-        return CandidateProgram(
-            sample.problem,
-            sample.index,
-            "" if is_nothing else whole,
-            ExtractedProgram.NOTHING if is_nothing else extract.found,
-            extract.cut,
-            sample.fault,
-        )
+        found = ExtractedProgram.NOTHING if is_nothing else extract.found
+        program = "" if is_nothing else whole
+        return CandidateProgram.of(sample, program, found, cut=extract.cut)
 
 
 def infilling(name: str) -> Callable[[DataFolder], InfillingBench]:
