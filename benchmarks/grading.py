@@ -24,7 +24,7 @@ from grading import jobs, rows
 from grading.graders import GRADERS
 from grading.measure import Pass, measure
 from harness.table import targets as target_table
-from harness.venvs import BENCH, VenvError, python_of
+from harness.venvs import BENCH, make_venvs
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -34,7 +34,7 @@ def main() -> None:
     names = args.only.split(",") if args.only else list(GRADERS)
     work = BENCH / "grading-work"
     shutil.rmtree(work, ignore_errors=True)
-    _make_venvs(names)
+    make_venvs(GRADERS[name].venv for name in names)
     files = jobs.write(args.data_dir, work, set(args.copies))
     passes = list(_passes(names, args, files, work))
     found = list(rows.targets(passes, args.copies))
@@ -68,16 +68,6 @@ def _arguments() -> argparse.Namespace:
     if not (args.data_dir / jobs.SAMPLES).is_file():
         parser.error(f"--data-dir: no {jobs.SAMPLES} in {args.data_dir}")
     return args
-
-
-def _make_venvs(names: list[str]) -> None:
-    """Make missing venvs before anything is timed; the table repeats failures."""
-    for venv in dict.fromkeys(GRADERS[name].venv for name in names):
-        try:
-            if venv:
-                python_of(venv)
-        except VenvError as error:
-            print(error, file=sys.stderr)
 
 
 def _passes(

@@ -22,7 +22,7 @@ from statistics import median
 from harness import process
 from harness.table import below
 from harness.table import targets as target_table
-from harness.venvs import BENCH, VenvError, python_of
+from harness.venvs import BENCH, make_venvs
 from orchestration import table, targets
 from orchestration.clients import BIN, CLIENTS
 from orchestration.measure import Load, Pass, measure
@@ -37,7 +37,7 @@ def main() -> None:
     names = args.only.split(",") if args.only else list(CLIENTS)
     work = BENCH / "work"
     shutil.rmtree(work, ignore_errors=True)
-    _make_venvs(names)
+    make_venvs(CLIENTS[name].venv for name in names)
     passes = list(_passes(names, args, work))
     found = list(targets.beside_others(passes, args.latency))
     peaks: dict[int, float] = {}
@@ -77,16 +77,6 @@ def _arguments() -> argparse.Namespace:
     if unknown:
         parser.error(f"--only: {', '.join(sorted(unknown))}: not of {', '.join(CLIENTS)}")
     return args
-
-
-def _make_venvs(names: list[str]) -> None:
-    """Make missing venvs before anything is timed; the table repeats failures."""
-    for venv in dict.fromkeys(CLIENTS[name].venv for name in names):
-        try:
-            if venv:
-                python_of(venv)
-        except VenvError as error:
-            print(error, file=sys.stderr)
 
 
 def _passes(names: list[str], args: argparse.Namespace, work: Path) -> Iterator[Pass]:

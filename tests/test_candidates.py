@@ -4,6 +4,8 @@ import asyncio
 import json
 import random
 import sqlite3
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -166,6 +168,41 @@ def test_rows_keep_their_outcome_until_further_answers_replace_it(tmp_path):
     assert stopped is not None
     assert len(dump(tmp_path / "run")[0]) == len(before[0])
     go(tmp_path, 6)
+    go(tmp_path, 6, out="whole")
+    assert dump(tmp_path / "run") == dump(tmp_path / "whole")
+
+
+KILLED_BEFORE_THE_OUTCOME = """
+import os, sys
+from pathlib import Path
+import test_candidates
+from evolcoder.storage.run_store import RunStore
+
+def die(store, response):
+    store.db.flush()
+    os._exit(9)
+
+RunStore.keep = die
+test_candidates.go(Path(sys.argv[1]), 6)
+"""
+"""Ends the process once a row is verified and everything that was to be stored before is stored."""
+
+
+def test_a_kill_between_choice_and_outcome_takes_no_row_away(tmp_path):
+    """The earlier outcome stays whole, with its verdicts; the resumed run asks only what is missing."""
+    go(tmp_path, 3)
+    before = dump(tmp_path / "run")
+    command = [sys.executable, "-c", KILLED_BEFORE_THE_OUTCOME, str(tmp_path)]
+    killed = subprocess.run(command, cwd=Path(__file__).parent, capture_output=True, check=False)
+    assert killed.returncode == 9, killed.stderr.decode()
+    rows, answers, drops = dump(tmp_path / "run")
+    assert (rows, drops) == before[::2]
+    assert all(a[: len(b)] == b for a, b in zip(answers, before[1], strict=True))
+    n_stored = sum(map(len, answers))
+    assert n_stored > 4 * 3
+    (tmp_path / "completions.db").unlink()
+    again, _ = go(tmp_path, 6)
+    assert len(again.requests) == 4 * 6 - n_stored
     go(tmp_path, 6, out="whole")
     assert dump(tmp_path / "run") == dump(tmp_path / "whole")
 

@@ -224,7 +224,7 @@ def test_a_target_out_of_reach_stops_at_the_bound_on_candidates(tmp_path):
 
 @pytest.mark.parametrize("n", [1, 60])
 def test_a_server_that_rejects_everything_stops_the_run_without_a_drop(tmp_path, n):
-    """Nothing is stored, so that the same command goes on when the set-up is mended."""
+    """Nothing is stored, so that the same command goes on when the set-up is fixed."""
     no = EngineError("unsupported parameter", asked="scripted", retryable=False)
     config = toys.config(budget={"rounds": 1})
     with open_store(tmp_path / "run", config, n) as store:
@@ -314,3 +314,14 @@ def test_names_have_clocks_of_their_own():
     with spans.during("evolve"), spans.during("respond"):
         pass
     assert spans.seconds() == {"evolve": 6.0, "respond": 3.0}
+
+
+def test_a_context_that_fails_ends_its_time():
+    """What follows an error is not counted, and the clock starts anew."""
+    now = iter((0.0, 2.0, 7.0, 8.0))
+    spans = StageTimer(lambda: next(now))
+    with pytest.raises(ValueError, match="x"), spans.during("a"):
+        raise ValueError("x")
+    with spans.during("a"):
+        pass
+    assert spans.seconds() == {"a": 3.0}

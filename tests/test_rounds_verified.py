@@ -11,7 +11,8 @@ from evolcoder.evolution.heuristics import resolve
 from evolcoder.ids import rng_for
 from evolcoder.pipeline import Pipeline, RoleModels
 from evolcoder.records import Check, CheckResult, Reason, Stage
-from evolcoder.storage.run_store import RunStore, lineage
+from evolcoder.storage.lineage import lineage
+from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import VERIFY_META, funnel
 from evolcoder.verification.pipeline import MAX_CONSECUTIVE_SANDBOX_FAILURES
 from test_pipeline import Wayward, dump, open_store

@@ -1,11 +1,11 @@
-"""Words, fences, languages and the wanted output are recognised in texts."""
+"""Words, prose, code and the wanted output are recognised in texts."""
 
 import re
 import time
 
 import pytest
 
-from evolcoder import text
+from evolcoder import programming_language, text
 
 
 def test_names_of_languages_stay_whole_words():
@@ -57,62 +57,10 @@ def test_lone_surrogates_and_nul_become_replacement_characters():
     assert text.clean("a\x00b\ud800c😀") == "a\ufffdb\ufffdc😀"
 
 
-def test_a_fence_that_never_closes_ends_with_the_text():
-    """An unclosed fence is a block marked as unclosed."""
-    closed, open_ = text.code_blocks("```python\nx = 1\n```\nand\n```js\nlet y")
-    assert (closed.language, closed.code, closed.closed) == ("python", "x = 1", True)
-    assert (open_.language, open_.code, open_.closed) == ("javascript", "let y", False)
-
-
-def test_a_fence_within_a_program_does_not_end_it():
-    """In a docstring or far indented; what is closed by too short a fence is closed all the same."""
-    docstring = '"""\n```\nf()\n```\n"""\nx = 1'
-    indented = "def f():\n    # ~~~\n    ```\n    x\n    ```\n    y"
-    quote = "s = \"'''\""
-    for fence, code, end in (
-        ("```", docstring, "```"), ("```", indented, "```"), ("````", "x = 1", "```"),
-        ("````", "a\n```\nb", "````"), ("```", quote, "```"),
-    ):  # fmt: skip
-        answer = f"One.\n{fence}python\n{code}\n{end}\nTwo.\n```bash\nls\n```\nThree."
-        found = [(block.tag, block.code, block.closed) for block in text.code_blocks(answer)]
-        assert found == [("python", code, True), ("bash", "ls", True)], code
-        assert text.without_code(answer).split() == ["One.", "Two.", "Three."]
-
-
-def test_programs_with_an_odd_quote_each_stay_apart():
-    """A fence with a tag begins a block, also where a docstring seems to be open."""
-    codes = ['s = \'"""\'', 'let q = `"""`']
-    answer = "One.\n```python\n{}\n```\nTwo.\n```js\n{}\n```\nThree.".format(*codes)
-    assert [block.code for block in text.code_blocks(answer)] == codes
-
-
 def test_prose_is_what_stands_around_fences():
     """Code is removed; an unclosed fence removes the rest of the text."""
     assert text.without_code("one\n```\nx\n```\ntwo").split() == ["one", "two"]
     assert text.without_code("one\n```\nx").split() == ["one"]
-
-
-@pytest.mark.parametrize(
-    ("task", "language"),
-    [
-        ("Write a function in C that adds", "c"),
-        ("Read a line in C and return its length", "c"),
-        ("Escape names against SQL injection", None),
-        ("Write a SQL query safe from SQL injection", "sql"),
-        ("Write a C++ program", "cpp"),
-        ("Use jQuery to hide it", "javascript"),
-        ("Go through the list", None),
-        ("Write a Go function", "go"),
-        ("Sort the letters r and d", None),
-        ("Sort it:\n```rust\nfn f() {}\n```", "rust"),
-        ("Rewrite this SQL query in C#", "sql"),
-        ("Print a Python string with a java program in Java", "java"),
-        ("", None),
-    ],
-)
-def test_the_language_that_a_task_names_is_found(task, language):
-    """Names, fence tags, and single letters that clearly mean a language count."""
-    assert text.named_language(task) == language
 
 
 @pytest.mark.parametrize(
@@ -175,9 +123,9 @@ def test_hostile_texts_take_linear_time(hard):
     """No text causes catastrophic backtracking."""
     began = time.process_time()
     text.words(hard)
-    text.code_blocks(hard)
+    programming_language.code_blocks(hard)
     text.code_lines(hard)
-    text.named_language(hard)
+    programming_language.named_language(hard)
     text.longest_repeat(hard)
     text.wanted_output(hard)
     assert time.process_time() - began < 2.0

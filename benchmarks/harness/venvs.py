@@ -8,6 +8,7 @@ import hashlib
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -25,6 +26,15 @@ def python_of(name: str) -> Path:
     if isinstance(found, VenvError):
         raise found
     return found
+
+
+def make_venvs(names: Iterable[str | None]) -> None:
+    """Make missing venvs before anything is timed; the table repeats failures."""
+    for name in dict.fromkeys(filter(None, names)):
+        try:
+            python_of(name)
+        except VenvError as error:
+            print(error, file=sys.stderr)
 
 
 @cache

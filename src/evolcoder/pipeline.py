@@ -234,9 +234,15 @@ class Pipeline:
         if isinstance(response, Response):
             await self._verify(child, response, agreement)
 
-    def _during(self, stage: Stage) -> "_During":
+    @contextmanager
+    def _during(self, stage: Stage) -> Iterator[None]:
         """Count a lineage and its time in a stage."""
-        return _During(self.tally.active, self._timer, stage)
+        self.tally.active[stage] += 1
+        try:
+            with self._timer.during(stage):
+                yield
+        finally:
+            self.tally.active[stage] -= 1
 
     async def _evolve(self, task: Task, round: int) -> Task | Drop:
         heuristic = choose(self._heuristics, self._config.seed, task, round)
@@ -326,23 +332,6 @@ class Pipeline:
         return self._store.db.number(query)
 
 
-class _During:
-    """Counts one lineage and its time while the block runs."""
-
-    __slots__ = ("_active", "_stage", "_timer")
-
-    def __init__(self, active: Counter[Stage], timer: "StageTimer", stage: Stage) -> None:
-        self._active, self._timer, self._stage = active, timer, stage
-
-    def __enter__(self) -> None:
-        self._active[self._stage] += 1
-        self._timer.begin(self._stage)
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.end(self._stage)
-        self._active[self._stage] -= 1
-
-
 @dataclass(slots=True)
 class _Span:
     n_open: int = 0
@@ -359,28 +348,17 @@ class StageTimer:
 
     @contextmanager
     def during(self, name: str) -> Iterator[None]:
-        """Count the context's time under a name."""
-        self.begin(name)
-        try:
-            yield
-        finally:
-            self.end(name)
-
-    def begin(self, name: str) -> None:
-        """Count the time from now under a name, until as many calls of `end` as of this."""
-        span = self._spans.get(name)
-        if span is None:
-            span = self._spans[name] = _Span()
+        """Count the context's time under a name, once for all contexts that are open together."""
+        span = self._spans.setdefault(name, _Span())
         if span.n_open == 0:
             span.began = self._clock()
         span.n_open += 1
-
-    def end(self, name: str) -> None:
-        """End one of the times under a name."""
-        span = self._spans[name]
-        span.n_open -= 1
-        if span.n_open == 0:
-            span.seconds += self._clock() - span.began
+        try:
+            yield
+        finally:
+            span.n_open -= 1
+            if span.n_open == 0:
+                span.seconds += self._clock() - span.began
 
     def seconds(self) -> dict[str, float]:
         """Return the seconds per name, in the order of first use."""

@@ -95,6 +95,21 @@ def test_cleaning_again_gives_the_same_and_other_settings_replace_it(store):
     assert list(store.drops()) == drops
 
 
+def test_each_set_of_rows_is_hashed_once(store, monkeypatch):
+    """All rows, then those that are left; once where nothing was dropped or nothing is to be done."""
+    fill(store)
+    hashed, digest = [], clean._digest_of_rows
+    monkeypatch.setattr(
+        clean, "_digest_of_rows", lambda rows: hashed.append(digest(rows).n_rows) or digest(())
+    )
+    clean_run(store, CleanConfig(exact=False, near=None), seed=0)
+    assert hashed == [5]
+    clean_run(store, CleanConfig(), seed=0)
+    assert hashed == [5, 5, 3]
+    clean_run(store, CleanConfig(), seed=0)
+    assert hashed == [5, 5, 3, 5]
+
+
 def test_a_verified_row_outlives_an_earlier_one(store):
     """Whose answer passed tests stays, though its double was there first."""
     first, second, *_ = fill(store)

@@ -1,20 +1,20 @@
-"""BigCodeBench: its tests run beside the program, and what ends early or runs nothing never passes."""
+"""BigCodeBench: its tests run with the program, and what ends early or runs nothing never passes."""
 
-import asyncio
 import gzip
 import json
 
 import pytest
 
 from driver import sandbox  # noqa: F401 - a fixture
-from evolcoder.bench.base import PromptForm, Sample, UnittestChecks
+from evolcoder.bench.base import PromptForm, UnittestChecks
 from evolcoder.bench.bigcodebench import FIELDS, NAMES, bigcodebench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.errors import BenchError
-from evolcoder.grading.problem_checks import ProblemTest, ReferenceChecks, left_out_here
+from evolcoder.grading.problem_checks import left_out_here
 from evolcoder.grading.unittests import LIBRARY, grade_unittests
 from evolcoder.sandbox.base import Kind, Separation
+from judged_samples import graded
 
 PROBLEM = "BigCodeBench/747"
 """Counts the numbers of a text and adds up their roots, with the standard library alone."""
@@ -39,19 +39,7 @@ SAMPLES = [
 
 
 def test_ten_samples_have_the_verdict_that_they_were_given_by_hand(named, sandbox, tmp_path):  # noqa: F811
-    bench = named("bigcodebench-complete")
-    one = next(one for one in bench.problems() if one.id == PROBLEM)
-    controls = ReferenceChecks(tmp_path / "controls.db", sandbox.sandbox, "")
-
-    async def judge():
-        assert (await controls.finding(one)).fault == ""
-        test = ProblemTest.of(one, await controls.measurement(one))
-        samples = [Sample.of(one.id, n, text, form) for n, (form, text, _) in enumerate(SAMPLES)]
-        programs = [bench.candidate(one, sample).program for sample in samples]
-        return await asyncio.gather(*(test.grade(sandbox.sandbox, text) for text in programs))
-
-    verdicts = sandbox.runner.run(judge())
-    controls.close()
+    verdicts = graded(named("bigcodebench-complete"), PROBLEM, SAMPLES, sandbox, tmp_path)
     assert [one.kind for one in verdicts] == [kind for _, _, kind in SAMPLES]
     assert {one.separation for one in verdicts} == {Separation.TOKEN}
 

@@ -1,7 +1,6 @@
 """HumanEval-Infilling: what fills a gap, in chat answers and in fill-in-the-middle texts."""
 
 import ast
-import asyncio
 
 import pytest
 
@@ -9,8 +8,8 @@ from driver import sandbox  # noqa: F401 - a fixture
 from evolcoder.bench.base import AssertChecks, ExtractedProgram, Problem, PromptForm, Sample
 from evolcoder.bench.infilling import NAMES, Gap, InfillingBench, between_repeats, fit_gap
 from evolcoder.bench.prompts import EVALUATION_TEMPLATES, TEMPLATES
-from evolcoder.grading.problem_checks import ProblemTest, ReferenceChecks
 from evolcoder.sandbox.base import Kind
+from judged_samples import graded
 
 LINE = "SingleLineInfilling/HumanEval/0/L3"
 """`distance = abs(elem - elem2)` is missing."""
@@ -41,19 +40,7 @@ SAMPLES = [
 
 
 def test_ten_samples_have_the_verdict_that_they_were_given_by_hand(named, sandbox, tmp_path):  # noqa: F811
-    bench = named("infilling-single")
-    one = next(one for one in bench.problems() if one.id == LINE)
-    controls = ReferenceChecks(tmp_path / "controls.db", sandbox.sandbox, "")
-
-    async def judge():
-        assert (await controls.finding(one)).fault == ""
-        test = ProblemTest.of(one, await controls.measurement(one))
-        samples = [Sample.of(one.id, n, text, form) for n, (form, text, _) in enumerate(SAMPLES)]
-        programs = [bench.candidate(one, sample).program for sample in samples]
-        return await asyncio.gather(*(test.grade(sandbox.sandbox, text) for text in programs))
-
-    verdicts = sandbox.runner.run(judge())
-    controls.close()
+    verdicts = graded(named("infilling-single"), LINE, SAMPLES, sandbox, tmp_path)
     assert [one.kind for one in verdicts] == [kind for _, _, kind in SAMPLES]
 
 
@@ -123,7 +110,7 @@ def test_a_completion_is_put_into_the_gap_unchanged(named, name):
     ],
 )
 def test_the_blanks_that_a_chat_answer_lacks_are_added(code, before, after, fitted):
-    """So that the whole parses; code that nothing mends is left as it is."""
+    """So that the whole parses; code that nothing repairs is left as it is."""
     assert fit_gap(code, Gap(before, after)) == fitted
 
 

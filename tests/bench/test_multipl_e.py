@@ -9,7 +9,7 @@ from evolcoder.bench.fetch import rows
 from evolcoder.bench.multipl_e import CONFIGURATIONS, LANGUAGES, file_of
 from evolcoder.bench.other_languages import TOKEN
 from evolcoder.bench.prompts import CHAT
-from evolcoder.text import LANGUAGES as FENCES
+from evolcoder.programming_language import LANGUAGES as FENCES
 
 BRACED = {"cpp", "cs", "d", "go", "java", "js", "php", "rs", "scala", "swift", "ts"}
 

@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from evolcoder.bench.multipl_e import MAX_CHARS, fit_to_tests
+from evolcoder.bench.appended_tests import MAX_CHARS, fit_to_tests
 
 CPP = "#include<assert.h>\n// Adds.\nlong add(long a) {\n"
 JAVA = "import java.util.*;\nclass Problem {\n    // Adds.\n    public static long add(long a) {\n"

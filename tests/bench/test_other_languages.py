@@ -2,6 +2,7 @@
 
 import pytest
 
+from evolcoder.bench.appended_tests import fit_to_tests
 from evolcoder.bench.base import (
     ChosenBy,
     ExtractedProgram,
@@ -10,7 +11,7 @@ from evolcoder.bench.base import (
     PromptForm,
     Sample,
 )
-from evolcoder.bench.multipl_e import MultiplE, fit_to_tests
+from evolcoder.bench.multipl_e import MultiplE
 from evolcoder.bench.other_languages import MENTION, STUB, WHOLE, n_open, rank
 
 PROGRAMS = {

@@ -10,8 +10,8 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.examples import examples_of, with_similar_examples
 from evolcoder.evolution.heuristics import BUILT_IN, Heuristic, WorkedExample
+from evolcoder.programming_language import named_language
 from evolcoder.records import Reason, Task
-from evolcoder.text import named_language
 
 BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
 

@@ -16,8 +16,8 @@ from evolcoder.evolution.heuristics import (
     choose,
     resolve,
 )
+from evolcoder.programming_language import named_language
 from evolcoder.records import Task
-from evolcoder.text import named_language
 
 
 def config(**evolve):

@@ -12,8 +12,8 @@ from evolcoder.evolution.heuristics import BUILT_IN
 from evolcoder.evolution.parse import append_addition
 from evolcoder.evolution.respond import find_defect
 from evolcoder.evolution.translations import FRAMES, frames_of, in_language
+from evolcoder.programming_language import named_language
 from evolcoder.records import Drop, Reason, Task
-from evolcoder.text import named_language
 
 BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
 ENGLISH = "Skip entries that are not finite, and keep equal ones in their old order."

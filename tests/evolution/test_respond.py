@@ -10,8 +10,8 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
 from evolcoder.evolution.respond import respond
 from evolcoder.ids import seed_for
+from evolcoder.programming_language import named_language
 from evolcoder.records import Drop, Reason, Response, Stage, Task
-from evolcoder.text import named_language
 
 CODE = "Here it is.\n\n```python\ndef add(a, b):\n    return a + b\n```"
 WRITE = "Write a Python function that adds two numbers."

@@ -11,8 +11,9 @@ from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import HINTS, WHOLE_TASK_HINTS
 from evolcoder.evolution.rewriting import copies_a_hint
 from evolcoder.evolution.rules import RULES, find_violation
+from evolcoder.programming_language import named_language
 from evolcoder.records import Reason, Task
-from evolcoder.text import named_language, words
+from evolcoder.text import words
 
 BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
 SORT = "Write a Python function that sorts a list of numbers."

@@ -20,8 +20,8 @@ from evolcoder.evolution.styles import (
     style_for,
 )
 from evolcoder.evolution.translations import FRAMES
+from evolcoder.programming_language import named_language
 from evolcoder.records import Reason, Task
-from evolcoder.text import named_language
 from evolcoder.verification.distractor import find_distractor
 
 BY_NAME = {heuristic.name: heuristic for heuristic in REWRITING}

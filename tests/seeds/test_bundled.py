@@ -8,8 +8,9 @@ from importlib import resources
 
 import pytest
 
+from evolcoder.programming_language import code_blocks
 from evolcoder.records import Response, Task
-from evolcoder.text import code_blocks, words
+from evolcoder.text import words
 
 ROWS = [
     json.loads(line)

@@ -3,8 +3,14 @@
 import pytest
 
 import toys
-from evolcoder.records import Drop, Reason, Response, Stage, Task, Usage
-from evolcoder.storage.pending import NOT_FINAL, pending_lineages, pool_size, reopen_asked
+from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.storage.pending import (
+    NOT_FINAL,
+    forget_unasked_bounds,
+    pending_lineages,
+    pool_size,
+    reopen_asked,
+)
 from evolcoder.storage.run_store import RunStore
 
 MADE = Usage("server#toy", 1, 2, 1)
@@ -100,3 +106,33 @@ def test_a_reopened_drop_counts_no_longer_towards_max_failures(store):
     store.open_round(2, pool_size(store, 2, max_failures=1))
     store.db.flush()
     assert store.db.number("SELECT pool FROM rounds WHERE round = 2") == 4
+
+
+BOUND = {"bounds": [{"kind": "not_measured", "why": "no_inputs"}]}
+"""A reason in a bound is none of the verdict."""
+
+
+@pytest.mark.parametrize(
+    ("detail", "is_forgotten"),
+    [
+        ({"why": "no_inputs", **BOUND}, True),
+        ({"why": "raises", **BOUND}, True),
+        ({"why": "too_slow", **BOUND}, False),
+        (BOUND, True),  # an earlier version gave no reason
+        ({"why": "too_slow"}, True),  # an earlier version stored no bounds
+        ({"why": "raises", **BOUND, "requests": 1}, False),
+        ({"why": "raises", "bounds": [{"requests": 1}]}, True),
+        ({"said": "the task states no complexity bound"}, False),
+        ({"why": "no_bound", **BOUND}, False),
+    ],
+)
+def test_a_bound_is_measured_again_if_a_tester_was_not_asked_and_may_help(
+    store, detail, is_forgotten
+):
+    """What decides is a field of the verdict, and no text or part within it."""
+    (lineage, *_) = store.seeds
+    answer = Response.to(lineage, "x", made=None)
+    store.add(CheckResult.of(answer, Check.BOUND, "not_measured", detail=detail))
+    store.db.flush()
+    assert forget_unasked_bounds(store) == is_forgotten
+    assert len(store.verdicts(lineage)) == (not is_forgotten)

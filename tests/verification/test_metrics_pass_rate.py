@@ -4,8 +4,8 @@ from driver import QUICK
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.grading.asserts import AssertTest, grade_asserts
+from evolcoder.programming_language import code_blocks
 from evolcoder.records import Task
-from evolcoder.text import code_blocks
 from evolcoder.verification.metrics import measure_pass_rate
 from finishing import finishing
 

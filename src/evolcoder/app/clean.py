@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import evolcoder
 from evolcoder.config.load import CleanConfig
@@ -60,17 +60,20 @@ async def clean_run(
     """
     store.db.flush()
     n_rows = store.n_kept()
+    rows = _digest_of_rows(store.rows(cleaned=False))
     settings = {
-        "config": config.model_dump(mode="json"), "seed": seed, "n_rows": n_rows,
-        "rows": _digest_of_rows(store.rows(cleaned=False))[0],
-    }  # fmt: skip
+        "config": config.model_dump(mode="json"),
+        "seed": seed,
+        "n_rows": n_rows,
+        "rows": rows.sha256,
+    }
     done = store.meta(CLEAN_META, CleanFacts)
     is_done = done is not None and not config.beside and settings.items() <= done.items()
     if done is not None and is_done and not force:
         layers, shared = (tuple(done.get(key, ())) for key in ("layers", "shared"))
         summary = CleaningSummary(done["n_rows"], done["dropped"], done["embedder"], layers, shared)
         if not all(path.is_file() for path in run_certificate_paths(store.folder)):
-            _certify_run(store, config, summary, _searched_before(done))
+            _certify_run(store, config, summary, _searched_before(done), rows)
         return summary
     duplicates, shared = _find_duplicates(store, config, seed, embedder)
     if leak_detector is not None:
@@ -91,7 +94,7 @@ async def clean_run(
     )
     facts = {**settings, **asdict(summary), "searched": leaks.searched}
     store.replace_cleaned(drops, CLEAN_META, facts, with_leaks=leak_detector is not None)
-    _certify_run(store, config, summary, leaks.searched)
+    _certify_run(store, config, summary, leaks.searched, rows)
     return summary
 
 
@@ -113,15 +116,20 @@ def run_certificate_paths(folder: Path) -> tuple[Path, Path]:
 
 
 def _certify_run(
-    store: RunStore, config: CleanConfig, summary: CleaningSummary, searched: Mapping[str, object]
+    store: RunStore,
+    config: CleanConfig,
+    summary: CleaningSummary,
+    searched: Mapping[str, object],
+    before: "_RowsDigest",
 ) -> None:
+    """Write the certificate of a run; `before` is the digest of its rows before the cleaning."""
     from evolcoder.decontamination.certificate import CleanedData  # noqa: PLC0415 - slow
 
     name = store.folder.name
-    before, n_before = _digest_of_rows(store.rows(cleaned=False))
-    after, n_after = _digest_of_rows(store.rows())
-    source, kept = CleanedData(name, before, n_before), CleanedData(name, after, n_after)
-    n_earlier = n_before - n_after - sum(summary.dropped.values())
+    is_any_dropped = store.db.number("SELECT COUNT(*) FROM drops WHERE stage = 'clean'") > 0
+    after = _digest_of_rows(store.rows()) if is_any_dropped else before
+    source, kept = CleanedData(name, *before), CleanedData(name, *after)
+    n_earlier = before.n_rows - after.n_rows - sum(summary.dropped.values())
     dropped = Counter(summary.dropped) + Counter(leak=max(0, n_earlier))
     _write_certificate(
         run_certificate_paths(store.folder), config, summary, searched,
@@ -129,13 +137,20 @@ def _certify_run(
     )  # fmt: skip
 
 
-def _digest_of_rows(rows: Iterable[Row]) -> tuple[str, int]:
-    """Return a digest of the ids, tasks and responses of rows, and their number."""
+class _RowsDigest(NamedTuple):
+    """What identifies many rows."""
+
+    sha256: str
+    """Digest of their ids, tasks and responses."""
+    n_rows: int
+
+
+def _digest_of_rows(rows: Iterable[Row]) -> _RowsDigest:
     digest, n_rows = hashlib.sha256(), 0
     for n_rows, row in enumerate(rows, 1):  # noqa: B007
         texts = [row.task.id, row.task.instruction, row.response.text]
         digest.update(f"{json.dumps(texts)}\n".encode())
-    return digest.hexdigest(), n_rows
+    return _RowsDigest(digest.hexdigest(), n_rows)
 
 
 def certify_file(

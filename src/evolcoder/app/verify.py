@@ -33,7 +33,8 @@ from evolcoder.records import Check, Drop, Origin, Response, Stage, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.seeds.read import Seeds, read_seeds
 from evolcoder.storage import atomic, pending
-from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, LineageStep, RunStore, steps
+from evolcoder.storage.lineage import LineageStep, steps
+from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 from evolcoder.storage.stats import (
     ASKED_META,
     IN_PLACE_META,

@@ -13,7 +13,7 @@ versions.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from evolcoder.bench.comparators import Comparator
 
@@ -213,6 +213,19 @@ class CandidateProgram:
     """The sample's fault; a program with one is never run and never passes."""
     chosen: ChosenBy = ChosenBy.ONLY
     """The rule by which it was chosen among an answer's blocks."""
+
+    @classmethod
+    def of(
+        cls,
+        sample: Sample,
+        program: str,
+        found: ExtractedProgram,
+        *,
+        cut: tuple[str, ...] = (),
+        chosen: ChosenBy = ChosenBy.ONLY,
+    ) -> Self:
+        """Build the program of a sample, with its problem, index and fault."""
+        return cls(sample.problem, sample.index, program, found, cut, sample.fault, chosen)
 
 
 @dataclass(frozen=True, slots=True)

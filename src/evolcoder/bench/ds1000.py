@@ -46,11 +46,12 @@ from evolcoder.bench.extract import (
     plain_answer,
 )
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
-from evolcoder.code import statements
+from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.python_ast import tree_of
 from evolcoder.engine.hub import HUB
-from evolcoder.text import code_blocks, without_code
+from evolcoder.programming_language import code_blocks
+from evolcoder.text import without_code
 
 DS1000 = DataFile(
     "ds1000/ds1000.jsonl.gz",
@@ -116,15 +117,7 @@ class Ds1000:
         program = extract.code if found is not ExtractedProgram.NOTHING else ""
         if sample.form in {PromptForm.ANSWER, PromptForm.CONTINUATION}:
             program = program.rstrip()  # the harness may continue the line after the gap
-        return CandidateProgram(
-            sample.problem,
-            sample.index,
-            program,
-            found,
-            extract.cut,
-            sample.fault,
-            extract.chosen,
-        )
+        return CandidateProgram.of(sample, program, found, cut=extract.cut, chosen=extract.chosen)
 
 
 def ds1000(folder: DataFolder) -> Ds1000:
@@ -211,7 +204,7 @@ def _rank(code: str, names: frozenset[str]) -> int:
     tree = tree_of(textwrap.dedent(code))
     if tree is None:
         return 1
-    if names & statements.bound_names(textwrap.dedent(code)) or statements.is_body(
+    if names & statements.bound_names(textwrap.dedent(code)) or broken_source.is_body(
         textwrap.dedent(code)
     ):
         return 3

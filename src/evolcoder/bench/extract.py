@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from evolcoder.bench.base import ChosenBy, ExtractedProgram
-from evolcoder.code import statements
+from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.python_ast import tree_of
+from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.reasoning import split
-from evolcoder.text import CodeBlock, before_bare_fence, code_blocks, without_code
+from evolcoder.text import before_bare_fence, without_code
 
 MAX_BLOCKS = 40
 """Most blocks of an answer that are compared: the last ones."""
@@ -244,15 +245,15 @@ def _continued(prompt: str, text: str, names: Sequence[str]) -> Extraction | Non
     """Return what a continuation adds to the prompt, without what the function does not need."""
     whole, given = prompt + text, prompt.count("\n")
     has_own = bool(_CODE_LINE.match(text.lstrip("\n")))
-    if not statements.is_program(whole):
+    if not broken_source.is_program(whole):
         if has_own:
-            part, rest = statements.parsing_part(text, names)
+            part, rest = broken_source.parsing_part(text, names)
             whole = prompt + part if part else ""
         else:
-            whole, rest = statements.parsing_part(whole, names, given=given)
+            whole, rest = broken_source.parsing_part(whole, names, given=given)
         if not whole:
             return None
-        helpers = statements.defining_parts(rest, statements.unbound(whole))
+        helpers = broken_source.defining_parts(rest, statements.unbound(whole))
         whole += f"\n{helpers}\n" if helpers else ""
     elif not prompt.endswith("\n") or not whole.startswith(prompt):
         return None
@@ -331,7 +332,7 @@ def _mended(part: _Part, names: Sequence[str]) -> _Part:
         code = _NOTEBOOK.sub("", code)
     code = _dedented(code)
     if not parses(code) and defines(code, names):
-        mended, after = statements.parsing_part(code, names)
+        mended, after = broken_source.parsing_part(code, names)
         code, rest = (mended, after) if mended else (code, "")
     return replace(part, code=code, rest=rest, is_whole=statements.is_whole(code, names))
 
@@ -402,7 +403,7 @@ def _completed(
     helpers = {name for part in others for name in statements.bound_names(part.code)}
     code = statements.without_stubs(code, (given | helpers) - set(names))
     lacking = statements.unbound(code) - given
-    if chosen.rest and lacking and (more := statements.defining_parts(chosen.rest, lacking)):
+    if chosen.rest and lacking and (more := broken_source.defining_parts(chosen.rest, lacking)):
         code = f"{code.rstrip()}\n\n{more}\n"
         lacking = statements.unbound(code) - given
     earlier = [part for part in others if part.place < chosen.place]
@@ -433,8 +434,8 @@ def _joined(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extrac
     before = prompt if is_given else f"{_stub_of(head.code)}\n"
     for body in (text, *(_indented(part) for part in reversed(bodies))):
         code = f"{before.rstrip()}\n{body}\n"
-        is_own = statements.is_body(textwrap.dedent(body))
-        if is_own and statements.is_program(code) and statements.is_whole(code, names):
+        is_own = broken_source.is_body(textwrap.dedent(body))
+        if is_own and broken_source.is_program(code) and statements.is_whole(code, names):
             if is_given:
                 return Extraction(f"{body}\n", ExtractedProgram.BODY, (), ChosenBy.JOINED)
             return Extraction(code, _location(head), (), ChosenBy.JOINED)
@@ -454,7 +455,7 @@ def _stub_of(code: str) -> str:
 def _is_of_body(part: _Part, names: Sequence[str]) -> bool:
     """Whether a block may be a part of a function's body; a call of the function is its usage."""
     code = _dedented(part.code)
-    if statements.is_body(code):
+    if broken_source.is_body(code):
         return True
     calls = "|".join(map(re.escape, names))
     is_other = re.search(rf"^(?:(?:async\s+)?def|class)\s|\b(?:{calls})\s*\(", code, re.MULTILINE)
@@ -500,7 +501,7 @@ def _longest_code(lines: list[str]) -> str:
     """Return the longest prefix of the lines that parses, or all lines if none does."""
     unindented = [place for place, line in enumerate(lines) if line[:1].strip()][1:]
     size = 1 + sum(map(len, lines))
-    n_tries = min(statements.MAX_TRIES, statements.MAX_PARSED // size)
+    n_tries = min(broken_source.MAX_TRIES, broken_source.MAX_PARSED // size)
     for end in [len(lines), *reversed(unindented[:n_tries])]:
         code = "\n".join(lines[:end])
         if parses(code):
@@ -513,7 +514,7 @@ def _as_body(text: str, extract: Extraction, prompt: str) -> Extraction:
     names = [_last_function(prompt)] if _last_function(prompt) else []
     for body in _margins(text) if names else ():
         whole = f"{prompt.rstrip()}\n{body}\n"
-        is_body = statements.is_body(textwrap.dedent(body)) and statements.is_program(whole)
+        is_body = broken_source.is_body(textwrap.dedent(body)) and broken_source.is_program(whole)
         if is_body and statements.is_whole(whole, names):
             return replace(extract, code=f"{body.rstrip()}\n", found=ExtractedProgram.BODY)
     is_known = extract.found is ExtractedProgram.NO_ENTRY

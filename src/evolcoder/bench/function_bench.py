@@ -57,9 +57,7 @@ class FunctionBench:
         extract = self._extract(problem, sample)
         found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
         program = _program(problem.prompt, sample.form, extract)
-        return CandidateProgram(
-            sample.problem, sample.index, program, found, extract.cut, sample.fault, extract.chosen
-        )
+        return CandidateProgram.of(sample, program, found, cut=extract.cut, chosen=extract.chosen)
 
     def _extract(self, problem: Problem, sample: Sample) -> Extraction:
         names = entry_points(problem)

@@ -21,6 +21,16 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from evolcoder.bench.appended_tests import (
+    GO_IMPORTS,
+    GO_PACKAGE,
+    MAIN_FUNCTIONS,
+    MAX_CHARS,
+    TEST_FUNCTIONS,
+    go_imports,
+    missing_head,
+    without_function,
+)
 from evolcoder.bench.base import (
     AssertChecks,
     Bench,
@@ -36,16 +46,6 @@ from evolcoder.bench.extract import Extraction
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.humaneval import STOPS
-from evolcoder.bench.multipl_e import (
-    GO_IMPORTS,
-    GO_PACKAGE,
-    MAIN_FUNCTIONS,
-    MAX_CHARS,
-    TEST_FUNCTIONS,
-    go_imports,
-    missing_head,
-    without_function,
-)
 from evolcoder.bench.other_languages import foreign_program
 from evolcoder.engine.hub import HUB
 from evolcoder.reasoning import split
@@ -147,9 +147,7 @@ class HumanEvalPack:
             if found is ExtractedProgram.NOTHING or sample.fault
             else complete_program(extract.code, checks, problem.prompt)
         )
-        return CandidateProgram(
-            sample.problem, sample.index, program, found, extract.cut, sample.fault
-        )
+        return CandidateProgram.of(sample, program, found, cut=extract.cut)
 
 
 def humanevalpack(name: str) -> Callable[[DataFolder], Bench]:

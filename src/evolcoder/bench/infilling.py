@@ -36,7 +36,8 @@ from evolcoder.bench.base import (
 from evolcoder.bench.extract import MAX_BLOCKS, Extraction, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.code.blocks import as_fences
-from evolcoder.text import FIM_TOKENS, CodeBlock, code_blocks, without_code
+from evolcoder.programming_language import CodeBlock, code_blocks
+from evolcoder.text import FIM_TOKENS, without_code
 
 _PLACE = (
     "https://github.com/openai/human-eval-infilling/raw/"
@@ -129,14 +130,9 @@ class InfillingBench:
         is_whole = sample.form is PromptForm.PROGRAM
         is_whole |= extract.found is ExtractedProgram.REPEATED_SIGNATURE
         whole = extract.code if is_whole else f"{gap.before}{extract.code}{gap.after}"
-        return CandidateProgram(
-            sample.problem,
-            sample.index,
-            "" if is_nothing else whole,
-            ExtractedProgram.NOTHING if is_nothing else extract.found,
-            extract.cut,
-            sample.fault,
-        )
+        found = ExtractedProgram.NOTHING if is_nothing else extract.found
+        program = "" if is_nothing else whole
+        return CandidateProgram.of(sample, program, found, cut=extract.cut)
 
 
 def infilling(name: str) -> Callable[[DataFolder], InfillingBench]:
@@ -224,7 +220,7 @@ def _as_missing(
 
 
 def _continued(text: str, gap: Gap) -> Extraction:
-    """Cut a continuation at an end token, and where it goes on with what is after the gap."""
+    """Cut a continuation at an end token, and where it continues with what is after the gap."""
     ends = [at for token in END_TOKENS if (at := text.find(token)) >= 0]
     kept = text[: min(ends, default=None)]
     after = gap.after.strip()

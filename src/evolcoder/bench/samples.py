@@ -24,9 +24,10 @@ from evolcoder.bench.base import CandidateProgram, Problem, ProgramChecks, Promp
 from evolcoder.bench.multipl_e import CODES, LANGUAGES
 from evolcoder.errors import BenchError
 from evolcoder.input_files import open_input
+from evolcoder.programming_language import language_of
 from evolcoder.safe_repr import safe_repr
 from evolcoder.storage.atomic import write_whole
-from evolcoder.text import language_of, one_line
+from evolcoder.text import one_line
 
 MOST_MB = 2048
 """Maximum size of all samples' texts together, decompressed."""

@@ -5,6 +5,7 @@ The folder is only read, so a report can be made while a run goes on. The page n
 
 import argparse
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from evolcoder.cli import output
@@ -13,7 +14,7 @@ from evolcoder.errors import ConfigError, UserError
 from evolcoder.evaluation.store import DB_NAME as EVAL_DB
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.report import evaluation, render, run
-from evolcoder.report.content import Report, compared
+from evolcoder.report.content import ReportContent, compared
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import CONFIG_NAME, RunStore
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("run", type=Path, help="folder of a run or an evaluation")
     add("--out", type=Path, metavar="FILE", help=f"HTML file to write (default: RUN/{PAGE_NAME})")
     add("--compare", type=Path, nargs="+", default=[], metavar="OTHER",
-        help="other folders of the same kind, whose numbers stand beside")  # fmt: skip
+        help="other folders of the same kind, as further columns")  # fmt: skip
     add("--markdown", action="store_true", help="print Markdown, for a pull request")
     add("--json", action="store_true", help="print JSON")
 
@@ -38,7 +39,9 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out {args.out}: is for the HTML page; redirect the output of others")
     found = _read(args.run)
     if args.compare:
-        found = compared([found, *map(_read, args.compare)])
+        others = [_read(folder) for folder in args.compare]
+        _refuse_another_kind(args.run, args.compare)
+        found = compared([found, *others])
     if args.json:
         output.print_json(found.as_plain(), indent=1)
     elif args.markdown:
@@ -50,7 +53,21 @@ def main(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read(folder: Path) -> Report:
+def _refuse_another_kind(folder: Path, others: Sequence[Path]) -> None:
+    """Raise ConfigError if a run is to be compared with an evaluation."""
+    for other in others:
+        if _kind(other) != _kind(folder):
+            raise ConfigError(
+                f"--compare {other}: is {_kind(other)}, and {folder} is {_kind(folder)}; "
+                "compare runs with runs, evaluations with evaluations"
+            )
+
+
+def _kind(folder: Path) -> str:
+    return "an evaluation" if os.path.lexists(folder / EVAL_DB) else "a run"
+
+
+def _read(folder: Path) -> ReportContent:
     if os.path.lexists(folder / EVAL_DB):
         with EvalStore.read(folder) as evaluated:
             return evaluation.report_of(evaluated)

@@ -22,7 +22,8 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from evolcoder.code.python_ast import tree_of
-from evolcoder.text import AUXILIARY, CodeBlock, code_blocks, code_lines, has_code, language_of
+from evolcoder.programming_language import AUXILIARY, CodeBlock, code_blocks, language_of
+from evolcoder.text import code_lines, has_code
 
 MAX_CHARS = 200_000
 """Longest text that is searched."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from evolcoder.code.python_ast import Definition, definitions, parse, reachable
-from evolcoder.text import code_blocks
+from evolcoder.programming_language import code_blocks
 
 MAX_BLOCKS = 40
 """Code blocks of a response that are searched."""

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from evolcoder.code.python_ast import tree_of
-from evolcoder.text import CodeBlock, code_blocks
+from evolcoder.programming_language import CodeBlock, code_blocks
 
 MAX_PARSED = 100_000
 """Longest code in characters that is parsed; longer code is only tokenized."""

@@ -43,9 +43,10 @@ from evolcoder.deduplication.embedders import BATCH, Embedder
 from evolcoder.deduplication.minhash import MIN_RECALL, LshIndex, MinHasher, fold, jaccard, shingles
 from evolcoder.deduplication.shared_text import SAMPLE, SharedText, find_shared
 from evolcoder.ids import rng_for
+from evolcoder.programming_language import named_languages
 from evolcoder.records import Check, Row
 from evolcoder.storage.atomic import temporary_file_errors
-from evolcoder.text import clean, named_languages, one_line
+from evolcoder.text import clean, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

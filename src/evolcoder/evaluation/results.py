@@ -31,9 +31,10 @@ from evolcoder.bench.scores import (
 )
 from evolcoder.engine.base import LENGTH, normalize_finish
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.programming_language import language_of_code
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox.base import Kind, Separation
-from evolcoder.text import language_of_code, one_line
+from evolcoder.text import one_line
 
 MAX_ODD_SHARE = 0.2
 """Share of samples without the requested format above which a note says why."""

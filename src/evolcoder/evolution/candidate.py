@@ -12,8 +12,9 @@ from evolcoder.config.load import EliminateConfig
 from evolcoder.evolution.heuristics import Heuristic, TaskContents
 from evolcoder.evolution.patterns import BEHAVIOUR, CONDITION, EMPTY_WORDS, VAGUE, Phrases
 from evolcoder.natural_language import prompt_language
+from evolcoder.programming_language import CodeBlock
 from evolcoder.records import Reason, Task
-from evolcoder.text import STOP_WORDS, CodeBlock, is_unspaced, words
+from evolcoder.text import STOP_WORDS, is_unspaced, words
 
 PAIR_WEIGHT = 0.6
 """What a pair of characters counts in words: a Chinese word has 1.6 characters."""

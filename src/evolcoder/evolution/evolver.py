@@ -38,8 +38,9 @@ from evolcoder.evolution.styles import REWRITES_FROM, size_in_name
 from evolcoder.evolution.translations import FRAMES, frames_of, in_language
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.natural_language import prompt_language
+from evolcoder.programming_language import code_blocks, named_language
 from evolcoder.records import SEEN_CHARS, Drop, Reason, Stage, Task, Usage
-from evolcoder.text import clean, code_blocks, named_language, one_line
+from evolcoder.text import clean, one_line
 
 VIOLATION_CHARS, SERVER_CHARS = 100, 400
 """Maximum characters of the evidence of an attempt, and of a server's words, in a drop."""

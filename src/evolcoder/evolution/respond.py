@@ -20,6 +20,7 @@ from evolcoder.engine.base import WHOLE_TRIES, Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.ids import seed_for
 from evolcoder.natural_language import changed_language, names_language
+from evolcoder.programming_language import code_blocks, named_languages
 from evolcoder.reasoning import without_blank_lines
 from evolcoder.records import (
     SEEN_CHARS,
@@ -35,11 +36,9 @@ from evolcoder.text import (
     STOP_WORDS,
     WantedOutput,
     clean,
-    code_blocks,
     count_words,
     has_code,
     longest_repeat,
-    named_languages,
     one_line,
     wanted_output,
     without_code,

@@ -23,8 +23,9 @@ from evolcoder.evolution.heuristics import (
 )
 from evolcoder.evolution.prompts import HINTS, WHOLE_TASK_HINTS
 from evolcoder.natural_language import STOPS
+from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.records import Reason
-from evolcoder.text import CodeBlock, code_blocks, code_lines, without_code, words
+from evolcoder.text import code_lines, without_code, words
 
 _KEEP = (
     "Keep all that it asks for, its data and its code, and the programming language. Reply with "

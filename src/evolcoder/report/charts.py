@@ -1,6 +1,6 @@
 """Draws the figures of reports as SVG, with matplotlib.
 
-Guarantees: the same figure gives the same bytes; parts differ by hatching or marker besides colour;
+Guarantees: the same figure gives the same bytes; parts differ by colour and by hatching or marker;
 text and lines take the colour of the page, in light and dark; the SVG has no script and no address.
 matplotlib is imported late: it is heavy and optional.
 

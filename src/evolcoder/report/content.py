@@ -1,9 +1,9 @@
 """What a report contains, as plain data: sections of figures, tables, records and notes.
 
-The three forms of a report (HTML, Markdown, JSON) are renderings of the same `Report`, so they say
-the same. A figure is a description of what is drawn; its numbers are the section's table. No I/O.
+HTML, Markdown and JSON are renderings of the same `ReportContent`, so they say the same. A figure
+is a description of what is drawn; its numbers are the section's table. No I/O.
 
->>> Table(("reason", "rows"), (("too_long", 3),)).as_plain()
+>>> ReportTable(("reason", "rows"), (("too_long", 3),)).as_plain()
 [{'reason': 'too_long', 'rows': 3}]
 """
 
@@ -16,7 +16,7 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Columns and rows."""
 
     columns: tuple[str, ...]
@@ -75,7 +75,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ReportRecord:
     """A record with its texts."""
 
     id: str
@@ -89,7 +89,7 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """One subject of a report."""
 
     name: str
@@ -98,11 +98,11 @@ class Section:
     """Heading."""
     caption: str
     """One sentence that says what is seen."""
-    table: Table | None = None
+    table: ReportTable | None = None
     """The numbers."""
     chart: Chart | None = None
     """The numbers as a figure."""
-    records: tuple[Record, ...] = ()
+    records: tuple[ReportRecord, ...] = ()
     """Examples."""
     notes: tuple[str, ...] = ()
     """Further lines."""
@@ -111,7 +111,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportContent:
     """A report."""
 
     title: str
@@ -120,7 +120,7 @@ class Report:
     """The result in a sentence or two."""
     facts: tuple[tuple[str, str], ...]
     """Command, models, versions: name and value."""
-    sections: tuple[Section, ...]
+    sections: tuple[ReportSection, ...]
     """The subjects in order."""
 
     def as_plain(self) -> dict[str, Any]:
@@ -133,7 +133,7 @@ class Report:
         }
 
 
-def _plain_section(section: Section) -> dict[str, Any]:
+def _plain_section(section: ReportSection) -> dict[str, Any]:
     return {
         "title": section.title,
         "caption": section.caption,
@@ -172,7 +172,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return round(low, 2), round(middle, 2), round(high, 2)
 
 
-def compared(reports: Sequence[Report]) -> Report:
+def compared(reports: Sequence[ReportContent]) -> ReportContent:
     """Put reports side by side: each number once for each report, named A, B and so on.
 
     Rows belong together where their texts and rounds are equal; texts that are evidence or
@@ -191,7 +191,7 @@ def compared(reports: Sequence[Report]) -> Report:
             continue
         chart = _one_chart(letters, [one.chart if one else None for one in found])
         table = _one_table(letters, tables)
-        sections.append(Section(name, first.title, first.caption, table, chart, is_open=True))
+        sections.append(ReportSection(name, first.title, first.caption, table, chart, is_open=True))
     titles = [f"{letter}: {one.title}" for letter, one in zip(letters, reports, strict=True)]
     summaries = [f"{letter}: {one.summary}" for letter, one in zip(letters, reports, strict=True)]
     facts = tuple(
@@ -199,7 +199,7 @@ def compared(reports: Sequence[Report]) -> Report:
         for letter, report in zip(letters, reports, strict=True)
         for name, value in report.facts
     )
-    return Report("; ".join(titles), " ".join(summaries), facts, tuple(sections))
+    return ReportContent("; ".join(titles), " ".join(summaries), facts, tuple(sections))
 
 
 KEYS = frozenset({"round", "stage", "reason", "model", "heuristic", "check", "finding",
@@ -207,7 +207,7 @@ KEYS = frozenset({"round", "stage", "reason", "model", "heuristic", "check", "fi
 """Columns that say what a row is about; other texts are evidence."""
 
 
-def _one_table(letters: Sequence[str], tables: Sequence[Table | None]) -> Table:
+def _one_table(letters: Sequence[str], tables: Sequence[ReportTable | None]) -> ReportTable:
     """Join tables by their keys."""
     every = dict.fromkeys(name for table in tables if table for name in table.columns)
     keys = tuple(name for name in every if name in KEYS)
@@ -223,7 +223,7 @@ def _one_table(letters: Sequence[str], tables: Sequence[Table | None]) -> Table:
     pairs = [(name, letter) for name in measured for letter in letters]
     columns = (*keys, *(f"{name} {letter}" for name, letter in pairs))
     rows = tuple((*key, *(mine.get(pair) for pair in pairs)) for key, mine in values.items())
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
 def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart | None:

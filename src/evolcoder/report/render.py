@@ -18,9 +18,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from evolcoder.errors import ConfigError
+from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.report import charts
-from evolcoder.report.content import Cell, Record, Report, Section, Text
-from evolcoder.text import CodeBlock, code_blocks, visible
+from evolcoder.report.content import Cell, ReportContent, ReportRecord, ReportSection, Text
+from evolcoder.text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -34,7 +35,7 @@ MARKED_WORDS = 1_500
 _PIECES = re.compile(r"\s+|\w+|[^\w\s]")
 
 
-def markdown(report: Report) -> str:
+def markdown(report: ReportContent) -> str:
     """Render a report for a pull request: headings, captions, tables, notes; no figures."""
     lines = [f"# {_cell(report.title)}", "", _cell(report.summary), ""]
     lines += [f"- **{name}**: {_cell(value)}" for name, value in report.facts if value]
@@ -68,7 +69,7 @@ def number(value: Cell) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def html(report: Report) -> str:
+def html(report: ReportContent) -> str:
     """Render a report as a page; ConfigError if jinja2 or matplotlib is missing."""
     template = _template()
     left, sections = MAX_BYTES, []
@@ -106,7 +107,7 @@ def _template() -> "Template":
     return environment.from_string(source)
 
 
-def _section(section: Section, records: list[dict[str, object]]) -> dict[str, object]:
+def _section(section: ReportSection, records: list[dict[str, object]]) -> dict[str, object]:
     table = section.table
     image = ""
     if section.chart is not None:
@@ -135,7 +136,7 @@ def _shown(value: Cell) -> dict[str, object]:
     return {"text": visible(number(value)), "is_number": is_number, "sort": sort}
 
 
-def _filters(records: Sequence[Record]) -> dict[str, list[str]]:
+def _filters(records: Sequence[ReportRecord]) -> dict[str, list[str]]:
     """Return the values of each fact of the records, for those with more than one."""
     found: dict[str, dict[str, None]] = {}
     for record in records:
@@ -144,7 +145,7 @@ def _filters(records: Sequence[Record]) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in found.items() if len(values) > 1}
 
 
-def _record(record: Record) -> dict[str, object]:
+def _record(record: ReportRecord) -> dict[str, object]:
     return {
         "id": visible(record.id),
         "facts": [(name, visible(value)) for name, value in record.facts],

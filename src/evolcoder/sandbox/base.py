@@ -110,7 +110,7 @@ class Program:
     """Source text and the task to run on it."""
 
     language: str
-    """A key of `evolcoder.text.LANGUAGES` that the sandbox can run."""
+    """A key of `evolcoder.programming_language.LANGUAGES` that the sandbox can run."""
     source: str = field(repr=False)
     """Program text; text that is not valid UTF-8 does not compile."""
     task: Task = Script()

@@ -129,7 +129,7 @@ class Language:
     """How to compile and run programs of a language."""
 
     name: str
-    """A key of `evolcoder.text.LANGUAGES`."""
+    """A key of `evolcoder.programming_language.LANGUAGES`."""
     file: str
     """Name of the source file."""
     package: str

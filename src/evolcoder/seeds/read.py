@@ -21,13 +21,14 @@ from itertools import chain
 
 from evolcoder.config.load import SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
+from evolcoder.programming_language import AUXILIARY, code_blocks, named_language
 from evolcoder.records import SEEN_CHARS, Drop, Origin, Reason, Response, Stage, Task
 from evolcoder.safe_repr import safe_repr
 from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
 from evolcoder.seeds.formats import LABEL, SeedPair
 from evolcoder.seeds.rows import ReadCounts, describe_fields, lineage_of, read_pair
 from evolcoder.seeds.sources import SourceRow, rows_of
-from evolcoder.text import AUXILIARY, clean, code_blocks, named_language
+from evolcoder.text import clean
 
 _OF_CHATS = "chat: "
 """Before the instructions of chats among the texts seen."""

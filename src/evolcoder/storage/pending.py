@@ -17,7 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from evolcoder.records import Check, Reason, Response, ResponseCandidate, Stage, Task
-from evolcoder.storage.run_store import RunStore, response_from, task_from
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_tables import response_from, task_from
 
 PAGE = 256
 OUTCOMES = "('evolve', 'respond', 'verify')"
@@ -139,22 +140,33 @@ def forget_unjudged(store: RunStore, *, unjudged: bool = True) -> int:
 def forget_unasked_bounds(store: RunStore) -> int:
     """Delete the verdicts of bounds that were not measured and for which no model was asked.
 
-    Only those whose reason a tester can mend; those of earlier versions have no reason in a word.
-    Returns their number.
+    Only those whose reason a tester can remove. Those of earlier versions have no reason in a word,
+    or no bounds. Returns their number.
     """
-    found = """FROM verdicts WHERE check_name = 'bound' AND kind = 'not_measured'
-        AND detail NOT LIKE '%"requests": %' AND detail NOT LIKE '%states no complexity bound%'
-        AND (detail NOT LIKE '%"why": "%' OR detail LIKE '%"why": "no_inputs"%'
-            OR detail LIKE '%"why": "raises"%' OR detail NOT LIKE '%"bounds": %')"""
-    n = store.db.number(f"SELECT COUNT(*) {found}")
-    store.db.write_all([(f"DELETE {found}", ())])
+    n = store.db.number(f"SELECT COUNT(*) {_UNASKED_BOUNDS}")
+    store.db.write_all([(f"DELETE {_UNASKED_BOUNDS}", ())])
     return n
 
 
 def _verdicts_with(reasons: Sequence[str]) -> str:
     """Return the SQL for the verdicts with one of these reasons."""
-    whys = " OR ".join(f"""detail LIKE '%"why": "{why}"%'""" for why in reasons)
-    return f"FROM verdicts WHERE kind IN ('not_run', 'error') AND ({whys})"
+    whys = ", ".join(f"'{why}'" for why in reasons)
+    return f"FROM verdicts WHERE kind IN ('not_run', 'error') AND {_detail('why')} IN ({whys})"
+
+
+def _detail(name: str) -> str:
+    """Return the SQL for a value in the detail of a verdict; null if there is none."""
+    return f"(CASE WHEN json_valid(detail) THEN json_extract(detail, '$.{name}') END)"
+
+
+_UNASKED_BOUNDS = f"""
+    FROM verdicts WHERE check_name = 'bound' AND kind = 'not_measured'
+    AND {_detail("requests")} IS NULL AND json_valid(detail)
+    AND COALESCE({_detail("why")}, '') <> 'no_bound'
+    AND COALESCE({_detail("said")}, '') <> 'the task states no complexity bound'
+    AND (COALESCE({_detail("why")}, 'raises') IN ('no_inputs', 'raises')
+        OR {_detail("bounds")} IS NULL)
+"""
 
 
 def unchecked(

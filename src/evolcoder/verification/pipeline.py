@@ -41,7 +41,8 @@ from evolcoder.records import (
 from evolcoder.sample_errors import UNJUDGED, judging
 from evolcoder.sandbox.base import Kind
 from evolcoder.storage import pending
-from evolcoder.storage.run_store import RunStore, verdict_from
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_tables import verdict_from
 from evolcoder.text import clean, one_line
 
 CHECK_FAILED = "unjudged"
@@ -133,7 +134,8 @@ class Verifier:
     """Runs the checks of a run on its responses and stores the outcomes.
 
     A row that was kept before, and fails a check that was added, is dropped. Every verdict is
-    stored before the next check starts. A verdict that is stored already is reused.
+    stored before the next check starts, except on the new response of a reopened row, which keeps
+    its outcome until the new one is known. A verdict that is stored already is reused.
     """
 
     def __init__(self, store: RunStore, checks: Sequence[RowCheck], drop: Collection[str]) -> None:

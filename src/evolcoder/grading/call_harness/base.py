@@ -67,7 +67,7 @@ class CallHarness:
     """Splits the tests of a language into programs, and compares the lines that they write."""
 
     language: str
-    """A key of `evolcoder.text.LANGUAGES`."""
+    """A key of `evolcoder.programming_language.LANGUAGES`."""
     split: Callable[[str], SplitTest | None] = field(repr=False)
     """Splits a test; None if it does more than compare calls with values and has to run sealed."""
     calling_program: Callable[[str, SplitTest], str] = field(repr=False)

@@ -27,7 +27,7 @@ from evolcoder.decontamination.execution.examples import (
     inputs_drawn,
     inputs_like,
 )
-from evolcoder.text import code_blocks
+from evolcoder.programming_language import code_blocks
 from evolcoder.verification.generated_tests.test_parser import parse_checks
 
 MAX_PROBES = 48
@@ -282,7 +282,7 @@ _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast
 
 
 def _statements(tree: ast.Module) -> list[ast.stmt]:
-    """Return what a program does beside defining: its statements, and those of its main guard."""
+    """Return the statements of a program that define nothing, and those of its main guard."""
     found: list[ast.stmt] = []
     for node in tree.body:
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -40,8 +40,9 @@ from typing import Any, cast
 from evolcoder.code.callables import CallableKind, subject_of
 from evolcoder.code.python_ast import Function, definitions, parse, reachable
 from evolcoder.ids import content_id, rng_for
+from evolcoder.programming_language import code_blocks
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
-from evolcoder.text import clean, code_blocks
+from evolcoder.text import clean
 from evolcoder.verification.complexity.bounds import (
     MIN_SIZES,
     NOT_MEASURED,

@@ -27,9 +27,10 @@ from evolcoder.code.python_ast import definitions, parse, reachable
 from evolcoder.engine.base import Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.ids import rng_for, seed_for
+from evolcoder.programming_language import code_blocks
 from evolcoder.records import JSON, Task
 from evolcoder.sandbox.base import Limits, Sandbox
-from evolcoder.text import clean, code_blocks
+from evolcoder.text import clean
 from evolcoder.verification.complexity.bounds import (
     HOLDS,
     MIN_SIZES,
@@ -345,7 +346,7 @@ def _parameters(part: MeasuredPart) -> dict[str, object]:
 
 
 def _inspected(source: str, body: bytes, sizes: Sequence[int]) -> WrittenInputs:
-    """Validate what the sandbox says of inputs; raises GeneratorError if they do not count."""
+    """Validate the sandbox's report about inputs; raises GeneratorError if they do not count."""
     try:
         found = json.loads(body)
         if "failed" in found:

@@ -35,9 +35,10 @@ from evolcoder.code.blocks import (
     is_python2,
     looks_like,
 )
+from evolcoder.programming_language import named_languages
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Status
-from evolcoder.text import clean, named_languages, one_line
+from evolcoder.text import clean, one_line
 from evolcoder.verification.execution.wrapping import AnswerShape, WrappedForm, wrap_variants
 from evolcoder.verification.pipeline import NOT_RUN
 

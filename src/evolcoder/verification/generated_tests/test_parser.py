@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evolcoder.code.python_ast import compiles, is_main_guard, parse
-from evolcoder.text import code_blocks
+from evolcoder.programming_language import code_blocks
 
 _MakeExpr = Callable[[Sequence[ast.expr]], ast.expr]
 
