@@ -256,7 +256,7 @@ def parses(code: str) -> bool:
 
 
 def last_wanted(
-    answer: str, language: str, ranks: Callable[[str], int], whole: int
+    answer: str, language: str, ranks: Callable[[str], int], whole: int = 0
 ) -> tuple[str, ExtractedProgram, ChosenBy]:
     """Return the last of the fenced blocks with the highest rank that the text does not call wrong.
 
