@@ -54,7 +54,7 @@ _TURN = re.compile(
     r"(?:\*\*|#{1,3} )?(?:Assistant|ASSISTANT|Response|AI)(?:\*\*)?:",
     re.MULTILINE,
 )
-"""Another turn of a chat that a model goes on with."""
+"""Another turn of a chat, which a model writes itself."""
 _LABEL_ABOVE = re.compile(
     r"^[A-Z][\w ]{0,30}:[ \t]+(?=(?:def|class|import|from|async|@)\b)", re.MULTILINE
 )
