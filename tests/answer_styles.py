@@ -4,6 +4,7 @@ Each style takes a `Solution` and gives an answer, or a base model's continuatio
 fair grader passes it: the function is there, and everything else is notation.
 """
 
+import json
 import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -388,3 +389,75 @@ ENDINGS: dict[str, Style] = {
     "shell": lambda s: f"{s.body}\n\n!python test.py\n",
 }
 """What base models write behind a function's body."""
+
+
+def _commented(s: Solution) -> Solution:
+    lines = '    # Stops at </s>, as [INST] does.\n    """Ends at </s>.\n\n    Or at [/INST].\n    """\n'
+    return Solution(
+        s.name, s.imports, s.signature, f"{lines}    ids = [[EOS] for EOS in ()]\n{s.body}"
+    )
+
+
+def _numbered(code: str, form: str) -> str:
+    return "\n".join(form.format(n, line) for n, line in enumerate(code.split("\n"), 1))
+
+
+def _prompted(code: str, first: str, more: str) -> str:
+    lines = [line for line in code.split("\n") if line.strip()]
+    return "\n".join(f"{first if line[0].strip() else more}{line}" for line in lines)
+
+
+def _escaped(code: str) -> str:
+    return code.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+NOTATIONS: dict[str, Style] = {
+    "end token in comments": lambda s: fence(_commented(s).code),
+    "end token in comments, no fence": lambda s: _commented(s).code,
+    "end token behind comments": lambda s: f"{fence(_commented(s).code)}</s>\n[INST] {_wrong(s)}",
+    "next turn": lambda s: f"{fence(s.code)}</s><s>[INST] And wrong? [/INST]\n{_wrong(s)}",
+    "next turn in words": lambda s: f"{fence(s.code)}\n\nHuman: wrong?\n\nAssistant:\n{_wrong(s)}",
+    "another fence is quoted": lambda s: (
+        f"> ```\n> x = 1\n> ```\n\n{fence(f'{s.code}{chr(10)}BIG = (1{chr(10)}> 2)')}"
+    ),
+    "all quoted": lambda s: textwrap.indent(
+        f"So:\n\n{_indented_by(4)(s.code)}", "> ", lambda _: True
+    ),
+    "Markdown's block": lambda s: f"The code:\n\n{_indented_by(4)(s.code)}\n\nIt works well.",
+    "Markdown's block alone": lambda s: _indented_by(4)(s.code),
+    "Markdown's block by tabs": lambda s: f"So:\n\n{textwrap.indent(s.code, chr(9))}\n\nDone.",
+    "directive": lambda s: f".. code-block:: python\n\n{_indented_by(4)(s.code)}\n",
+    "JSON": lambda s: json.dumps({"code": s.code}),
+    "JSON in a fence": lambda s: fence(json.dumps({"code": s.code}, indent=2), "json"),
+    "JSON in a plain fence": lambda s: fence(json.dumps({"why": "It is", "solution": s.code}), ""),
+    "JSON in prose": lambda s: f"Here:\n{json.dumps([{'answer': {'code': s.code}}])}\nDone.",
+    "JSON of a fence": lambda s: json.dumps({"code": fence(s.code)}),
+    "JSON with line feeds": lambda s: f'{{"code": {json.dumps(s.code)}}}'.replace("\\n", "\n"),
+    "JSON with three quotes": lambda s: f'{{"code": """\n{s.code}\n"""}}',
+    "call of a tool": lambda s: (
+        f"<tool_call>\n{json.dumps({'name': 'run', 'arguments': {'code': s.code}})}\n</tool_call>"
+    ),
+    "mark of a tool": lambda s: f"<|python_tag|>{s.code}<|eom_id|>",
+    "label": lambda s: f"Answer: {s.function}" if not s.imports else f"Answer:\n{s.code}",
+    "marks of a prompt": lambda s: f"[BEGIN]\n{s.code}\n[DONE]",
+    "numbers": lambda s: fence(_numbered(s.code, "{} {}")),
+    "numbers and bars": lambda s: fence(_numbered(s.code, "{:3d} | {}")),
+    "bars": lambda s: fence("\n".join(f"| {line}" for line in s.code.split("\n"))),
+    "patch": lambda s: fence(textwrap.indent(s.code, "+", lambda _: True), "diff"),
+    "patch with a head": lambda s: fence(
+        "--- a/x.py\n+++ b/x.py\n@@ -1 +1,9 @@\n-x = 1\n"
+        + textwrap.indent(s.code, "+", lambda _: True),
+        "diff",
+    ),
+    "wide blanks": lambda s: fence(s.code.replace("    ", "\u00a0" * 4)),
+    "zero width": lambda s: fence(f"\u200b{s.code}"),
+    "prompts, no fence": lambda s: _prompted(s.code, ">>> ", "... "),
+    "notebook": lambda s: "In [1]: " + s.code.replace("\n", "\n   ...: "),
+    "pre": lambda s: f"<pre>\n{_escaped(s.code)}\n</pre>",
+    "entities": lambda s: fence(_escaped(s.code)),
+    "here-document": lambda s: fence(f"cat > a.py <<'EOF'\n{s.code}\nEOF\npython a.py", "bash"),
+    "another language's tag": lambda s: fence(s.code, "java"),
+    "a string": lambda s: repr(fence(s.code)),
+    "from the future": lambda s: fence(f"from __future__ import annotations\n{s.code}"),
+}
+"""Notations that are no fence, and signs of them that are part of the code."""

@@ -55,6 +55,7 @@ TABLES = {
     "needed": styles.NEEDED,
     "bodies": styles.BODIES,
     "thinking": styles.THINKING,
+    "notations": styles.NOTATIONS,
     "tails": {
         name: lambda s, tail=tail: styles.fence(f"{s.code}\n\n{tail.format(name=s.name)}")
         for name, tail in styles.TAILS.items()

@@ -68,6 +68,7 @@ IMPORT, CASE = "import unittest\n", "unittest.TestCase"
         (f"{IMPORT}unittest.TestResult.addFailure = lambda *a: None\ndef f(): pass", EQUAL, Kind.FORGED),
         ("def f():\n    def run(self, result): result.startTest(self)\n    import __test__; __test__.TestCases.run = run; return 0", TWICE, Kind.FORGED),
         ("import os; os.write(3, b't0 {\"run\": 1, \"failed\": 0, \"errors\": 0}\\n'); os._exit(0)", EQUAL, Kind.FORGED),
+        ("import subprocess\ndef f(): return subprocess.call(['python', '-c', 'raise SystemExit(1)'])", EQUAL, Kind.PASSED),
         ("import absent_module", EQUAL, Kind.ERROR),
         ("def f(:", EQUAL, Kind.COMPILE_ERROR),
         (

@@ -146,6 +146,12 @@ def test_any_text_becomes_a_program_or_nothing(named, name, form):
         "```python\n        pass\n```\nWait, corrected:\n```python\n{code}```\n",
         "Sure: ```python\n{code}```",
         "```python\n{code}```<|im_end|>",
+        "```python\n!pip install numpy\n{code}```",
+        "This is missing:\n\n{code}",
+        "This is missing:\n{code}\n\nIt skips what is large.",
+        "It is `{line}` that is missing.",
+        '{{"code": "{line}"}}',
+        "The line:\n\n    {line}\n\nIt skips what is large.",
     ],
 )
 def test_of_several_blocks_the_last_that_is_the_missing_code_is_taken(answer):
@@ -162,6 +168,6 @@ def test_of_several_blocks_the_last_that_is_the_missing_code_is_taken(answer):
     )
     bench = InfillingBench("x", (problem,), {"x": Gap(head, tail)})
     code_above = head.rstrip().splitlines()[-1]
-    text = answer.format(above=code_above, code=code, name="small")
+    text = answer.format(above=code_above, code=code, line=code.strip(), name="small")
     found = bench.candidate(problem, Sample.of("x", 0, text, PromptForm.ANSWER))
     assert found.program == problem.reference

@@ -1,5 +1,9 @@
 """Programs of other languages in answers: stubs first, prose around, braces that are missing."""
 
+import html
+import json
+import textwrap
+
 import pytest
 
 from evolcoder.bench.appended_tests import fit_to_tests
@@ -131,3 +135,40 @@ def test_a_bracket_in_a_pattern_does_not_leave_a_program_open():
     code = "function add(x) {\n  return /[{]/.test(x);\n}"
     assert n_open(code) == 0
     assert fit_to_tests(code, language="javascript", prompt="") == code
+
+
+NOTATIONS = {
+    "JSON": lambda code, tag: json.dumps({"code": code}),
+    "JSON in a fence": lambda code, tag: fence(json.dumps({"solution": code}), "json"),
+    "Markdown's block": lambda code, tag: f"So:\n\n{textwrap.indent(code, '    ')}\n\nDone.",
+    "Markdown's block alone": lambda code, tag: textwrap.indent(code, "    "),
+    "patch": lambda code, tag: fence(textwrap.indent(code, "+", lambda _: True), "diff"),
+    "numbers": lambda code, tag: fence(
+        "\n".join(f"{n:2d} | {line}" for n, line in enumerate(code.split("\n"), 1)), tag
+    ),
+    "quoted": lambda code, tag: textwrap.indent(fence(code, tag), "> ", lambda _: True),
+    "wide blanks": lambda code, tag: fence(code.replace("  ", "\u00a0\u00a0"), tag),
+    "pre": lambda code, tag: f"<pre>\n{html.escape(code, quote=False)}\n</pre>",
+    "entities": lambda code, tag: fence(html.escape(code, quote=False), tag),
+    "here-document": lambda code, tag: fence(f"cat > main.x <<EOF\n{code}\nEOF", "bash"),
+    "another tag": lambda code, tag: fence(code, "kotlin"),
+    "a string": lambda code, tag: json.dumps(fence(code, tag)),
+    "next turn": lambda code, tag: f"{fence(code, tag)}</s>\n[INST] {fence('x', tag)}",
+    "prose around a long import": lambda code, tag: f"Here it is.\n\n{code}\n\nIt adds one.",
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_program_is_found_in_other_notations(language):
+    """As for Python; and end tokens in its comments are text."""
+    _, code, _ = PROGRAMS[language]
+    at = code.index("\n", code.index("add")) + 1
+    code = f"{code[:at]}// Ends at </s>.\n/* Or\n   at </s> and [INST] */\n{code[at:]}"
+    if language == "rust":
+        code = f"use std::{{cmp::max, mem}};\n{code}"
+    if language == "cpp":
+        code = code.replace("long add(long x) {", "long add(long x) {\n    bool less = x < 1;")
+    wanted = program(language, fence(code, language)).program
+    assert "// Ends at </s>." in wanted
+    found = {name: program(language, style(code, language)) for name, style in NOTATIONS.items()}
+    assert [name for name, one in found.items() if one.program.rstrip() != wanted.rstrip()] == []

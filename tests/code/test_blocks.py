@@ -87,7 +87,20 @@ def test_long_lines_are_searched_in_linear_time(text):
 
 @pytest.mark.parametrize(
     "mark",
-    ["<pre><code>\n", "\\begin{verbatim}\nx\n", "<pre", "\\begin{minted}[", "<code>", "'''py\n"],
+    [
+        "<pre><code>\n",
+        "\\begin{verbatim}\nx\n",
+        "<pre",
+        "\\begin{minted}[",
+        "<code>",
+        "'''py\n",
+        '{"code": ',
+        '"code": """x ',
+        "cat <<EOF\n",
+        "> ```\n",
+        "\n\n    x = 1",
+        "[code]\n",
+    ],
 )
 def test_marks_without_an_end_are_read_in_time(mark):
     """Not every one of them is followed to the end of the longest text, which took minutes."""
@@ -108,3 +121,34 @@ def test_what_follows_the_last_end_of_a_mark_stays(begin, end):
     text = as_fences(f"So:\n{begin}x = 1\ny = 2{end}\nand {begin}")
     assert text.startswith("So:\n\n```\nx = 1\ny = 2\n```\n")
     assert text.endswith(f"and {begin}")
+
+
+def test_only_quoted_lines_lose_their_mark():
+    """A line of code may begin with `>`; a blank line within a quoted fence may lack the mark."""
+    quoted = "> ```python\n> a = 1\n\n> b = 2\n> ```\n"
+    plain = "```python\nc = (1\n> 2)\n```"
+    assert as_fences(f"{quoted}\n{plain}") == f"```python\na = 1\n\nb = 2\n```\n\n{plain}"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'A key:\n```json\n{"code": "ERR_404"}\n```',
+        '```python\nanswer = {"code": "x = f(1)\\n"}\n```',
+        '```python\nprint("a:\\n  b\\n")\n```',
+        'print("{\\n  1,\\n}")',
+        "```python\n1\n2\n```",
+        "Steps:\n\n1. Sort it.\n\n    Take the first one, and return that.\n",
+    ],
+)
+def test_what_looks_like_another_notation_stays(text):
+    """JSON that holds no code or is code, escapes in strings, numbers, and indented prose."""
+    assert as_fences(text) == text
+
+
+def test_an_indented_block_in_prose_is_the_program():
+    """In prose, and only if it looks like code."""
+    block = "It is:\n\n    def f(x):\n        return x\n\nThat returns its argument as it is.\n"
+    assert find_program(block, ["python"]).sources == ("def f(x):\n    return x",)
+    prose = "1. Sort all of it.\n\n    Take the first one, and return that.\n"
+    assert not find_program(prose, ["python"]).sources

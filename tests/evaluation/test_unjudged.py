@@ -98,7 +98,10 @@ def graded(sandbox, controls, folder, answers=ANSWERS):
             store.db.flush()
         result = result_of(store, bench, faults={}, partial=False)
         assert one.progress.done == len(answers) == result.n_samples
-        return result, {judged.problem: judged for judged in store.verdicts("small")}
+        found = {judged.problem: judged for judged in store.verdicts("small")}
+        n_passed = sum(judged.passed for judged in found.values())
+        assert one.progress.stored or one.progress.passed == n_passed
+        return result, found
 
 
 def test_without_a_failure_two_of_three_pass(sandbox, controls, tmp_path):

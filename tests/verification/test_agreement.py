@@ -417,3 +417,52 @@ def test_a_test_is_written_of_what_was_returned_alone(value, is_literal):
 def test_texts_of_many_calls_are_read_in_time():
     """A text that begins a call again and again takes no minutes."""
     assert inputs.examples_in("f(" * 25_000, "f") == []
+
+
+FUNCTIONS = {
+    "javascript": (
+        "function third(nums) {{ return nums.map(n => {}); }}",
+        ["n / 3", "n * (1 / 3)", "n / 2", "oops(n)"],
+    ),
+    "typescript": (
+        "function third(nums: number[]): number[] {{ return nums.map(n => {}); }}",
+        ["n / 3", "n * (1 / 3)", "n / 2", "n +"],
+    ),
+    "go": (
+        ('package main\n\nimport "fmt"\n\nfunc third(nums []int) []float64 {{\n    all := []float64{{}}\n'
+        "    for _, n := range nums {{\n        all = append(all, {})\n    }}\n    return all\n}}\n\n"
+        "func main() {{ fmt.Println(third([]int{{1}})) }}"),
+        ["float64(n) / 3", "float64(n) * (1.0 / 3)", "float64(n) / 2", "n"],
+    ),
+    "rust": (
+        ("fn third(nums: &[i32]) -> Vec<f64> {{\n    nums.iter().map(|n| {}).collect()\n}}\n\n"
+        'fn main() {{ println!("{{:?}}", third(&[1])); }}'),
+        ["*n as f64 / 3.0", "*n as f64 * (1.0 / 3.0)", "*n as f64 / 2.0", "n"],
+    ),
+    "cpp": (
+        ("#include <vector>\n\nstd::vector<double> third(const std::vector<int>& nums) {{\n"
+        "    std::vector<double> all;\n    for (int n : nums) all.push_back({});\n    return all;\n}}\n\n"
+        "int main() {{ return 0; }}"),
+        ["n / 3.0", "n * (1.0 / 3)", "n / 2", "m"],
+    ),
+    "java": (
+        ("public class Solution {{\n    public static double[] third(int[] nums) {{\n"
+        "        double[] all = new double[nums.length];\n        for (int i = 0; i < all.length; i++) "
+        "all[i] = {};\n        return all;\n    }}\n}}"),
+        ["nums[i] / 3.0", "nums[i] * (1.0 / 3)", "nums[i] / 2", "n"],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.toolchains
+@pytest.mark.parametrize("language", FUNCTIONS)
+def test_functions_of_other_languages_are_called_with_typed_inputs(every_language, language):
+    """Two that agree but for rounding outweigh a wrong one; one that does not compile has none."""
+    source, bodies = FUNCTIONS[language]
+    codes = [source.format(bodies[at]) for at in (2, 0, 1, 3)]
+    task = f"Write third in {language}, which divides all numbers by three: third([3]) is [1.0]."
+    choice = choose_among(every_language, task, codes, language=language)
+    assert (choice.kind, choice.chosen.number) == ("agreed", 1)
+    assert [one.cluster for one in choice.answers][:3] == [0, 1, 1]
+    assert choice.detail["inputs"] > 3
+    assert choice.detail["tests"] == 1

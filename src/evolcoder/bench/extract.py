@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from evolcoder.bench.base import ChosenBy, ExtractedProgram
 from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
+from evolcoder.code.notations import indented_as_fences, plain_code
 from evolcoder.code.python_ast import tree_of
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.reasoning import split
@@ -43,7 +44,24 @@ _END_OF_TEXT = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 """Tokens at which a model ends its turn or another begins."""
-_NOTEBOOK = re.compile(r"^[ \t]*(?:![\w./]|%{1,2}\w)[^\n]*\n?", re.MULTILINE)
+_INDEXES = frozenset({"[INST]", "[EOS]"})
+_OPERATORS = frozenset("=+(,[{:*")
+_IS_INDEX = re.compile(r"[ \t]*[^\n]*(?:[\w\])]|\breturn |\bin )\Z")
+_COMMENTED = re.compile(r"(?:^|[\s+|])(?:#|//|--|;;|\*)(?:\s|$)")
+_LONG_TEXTS = (('"' * 3, '"' * 3), ("'" * 3, "'" * 3), ("/*", "*/"))
+"""Marks around docstrings and long comments."""
+_TURN = re.compile(
+    r"^(?:\*\*|#{1,3} )?(?:Human|User|USER|Instruction)(?:\*\*)?:.*\n(?:.*\n){0,40}?"
+    r"(?:\*\*|#{1,3} )?(?:Assistant|ASSISTANT|Response|AI)(?:\*\*)?:",
+    re.MULTILINE,
+)
+"""Another turn of a chat, which a model writes itself."""
+_LABEL_ABOVE = re.compile(
+    r"^[A-Z][\w ]{0,30}:[ \t]+(?=(?:def|class|import|from|async|@)\b)", re.MULTILINE
+)
+"""Words before code on its first line, such as "Answer:"."""
+NOTEBOOK = re.compile(r"^[ \t]*(?:![\w./]|%{1,2}\w)[^\n]*\n?", re.MULTILINE)
+"""A line with a command of a notebook."""
 _FIRST_LINE = re.compile(
     r"\A\s*(?:(?:#\s*)?[\w./-]+\.py[ \t]*:?|(?:python|py|Python)3?"
     r"(?:[ \t]*\nCopy(?: code)?)?|Copy code)[ \t]*\n",
@@ -122,17 +140,33 @@ def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
     """Extract the Python code that defines `names` from an answer to `prompt`."""
     answer, cut = plain_answer(text)
     answer = as_fences(answer)
-    parts = [_mended(part, names) for part in _parts(answer)]
-    extract = _of_parts(parts, names, prompt)
+    extract = _of_parts(_mended_parts(answer, names), names, prompt)
     if extract is None or not parses(extract.code):
         extract = _before_fence(answer, names, prompt) or extract
     if extract is None or extract.found is ExtractedProgram.NO_ENTRY:
         bare = _unfenced(without_code(answer), names, prompt)
         if extract is None or statements.is_whole(bare.code, names):
             extract = bare
+    if not statements.is_whole(extract.code, names):
+        extract = _otherwise(answer, names, prompt) or extract
     if extract.found in {ExtractedProgram.NO_ENTRY, ExtractedProgram.NOTHING}:
         extract = _as_body(extract.code or answer, extract, prompt)
     return _trimmed(replace(extract, cut=cut), names)
+
+
+def _mended_parts(
+    answer: str, names: Sequence[str], language: str | None = "python"
+) -> list[_Part]:
+    return [_mended(part, names) for part in _parts(answer, language)]
+
+
+def _otherwise(answer: str, names: Sequence[str], prompt: str) -> Extraction | None:
+    """Find the function in a block with another language's tag, a patch or an indented block."""
+    for text, language in ((answer, None), (indented_as_fences(answer), "python")):
+        parts = _mended_parts(text, names, language)
+        if any(part.is_whole for part in parts):
+            return _of_parts(parts, names, prompt)
+    return None
 
 
 def plain_answer(text: str) -> tuple[str, tuple[str, ...]]:
@@ -140,12 +174,28 @@ def plain_answer(text: str) -> tuple[str, tuple[str, ...]]:
     text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
     reasoning, answer = split(text)
     cut = ["reasoning"] if reasoning else []
-    answer, is_ended = without_end(answer)
-    return answer, (*cut, *(["end_of_text"] if is_ended else []))
+    answer, is_ended = without_end(answer.replace("<|python_tag|>", "\n", 1))
+    answer, is_left = _one_turn(answer)
+    return answer, (*cut, *(["end_of_text"] if is_ended or is_left else []))
+
+
+def _one_turn(text: str) -> tuple[str, bool]:
+    """Cut an answer with a closed block where the model writes the user's next turn itself."""
+    found = _TURN.search(text)
+    if found is None:
+        return text, False
+    blocks = code_blocks(text[: found.start()])
+    if not blocks or not all(block.closed for block in blocks):
+        return text, False
+    return text[: found.start()], True
 
 
 def without_end(text: str) -> tuple[str, bool]:
-    """Cut a text at the first token that ends it, except at its beginning."""
+    """Cut a text at the first token that ends it, except at its beginning.
+
+    A token in a string, a comment or a docstring is text, and so is a name in brackets that code
+    goes on from: `vocabulary[EOS]`.
+    """
     if "<" not in text and "[" not in text:
         return text, False
     for found in _END_OF_TEXT.finditer(text):
@@ -155,10 +205,26 @@ def without_end(text: str) -> tuple[str, bool]:
 
 
 def _is_quoted(text: str, found: re.Match[str]) -> bool:
-    """Whether a token stands in a string of its line."""
+    """Whether a token stands in a string, a comment or an index rather than ends the text."""
     begin, end = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.end())
     before, after = text[begin : found.start()], text[found.end() : end if end >= 0 else None]
-    return any(before.count(quote) % 2 and quote in after for quote in "\"'`")
+    if any(before.count(quote) % 2 and quote in after for quote in "\"'`"):
+        return True
+    if found[0] in _INDEXES and (before.strip()[-1:] in _OPERATORS or _IS_INDEX.match(before)):
+        return True
+    if not text[found.end() :].strip():
+        return False
+    is_comment = _COMMENTED.search(before) is not None and before[-1:].isspace()
+    return is_comment or any(_is_between(text, found, *marks) for marks in _LONG_TEXTS)
+
+
+def _is_between(text: str, found: re.Match[str], opening: str, closing: str) -> bool:
+    """Whether a token is between two marks of its block, such as those of a docstring."""
+    begin = text.rfind("\n```", 0, found.start()) + 1
+    before = text[begin : found.start()]
+    if opening == closing:
+        return before.count(opening) % 2 == 1 and closing in text[found.end() :]
+    return before.rfind(opening) > before.rfind(closing) and closing in text[found.end() :]
 
 
 def given_program(text: str, names: Sequence[str], prompt: str, *, completes: bool) -> Extraction:
@@ -191,15 +257,20 @@ def parses(code: str) -> bool:
 
 
 def last_wanted(
-    answer: str, language: str, ranks: Callable[[str], int]
+    answer: str, language: str, ranks: Callable[[str], int], whole: int = 0
 ) -> tuple[str, ExtractedProgram, ChosenBy]:
     """Return the last of the fenced blocks with the highest rank that the text does not call wrong.
 
-    A rank of 0 is a block without the program.
+    A rank of 0 is a block without the program. If no block has the rank `whole`, the last block
+    with it that has the tag of another language is taken.
     """
     parts = [part for part in _parts(answer, language) if part.code.strip()]
     ranked = [(ranks(part.code), part) for part in parts]
     best = max((rank for rank, _ in ranked), default=0)
+    if best < whole:
+        others = [part for part in _parts(answer, None) if ranks(part.code) >= whole]
+        if others:
+            return others[-1].code, _location(others[-1]), ChosenBy.LAST
     if best <= 0:
         if not parts:
             return "", ExtractedProgram.NOTHING, ChosenBy.ONLY
@@ -285,8 +356,11 @@ def _cut_at_stops(prompt: str, text: str, names: Sequence[str], stops: Sequence[
     return Extraction(text[:end], found, ("continuation",) if end < len(text) else ())
 
 
-def _parts(answer: str, language: str = "python") -> list[_Part]:
-    """Return an answer's blocks in a language or without a known one, with the text around them."""
+def _parts(answer: str, language: str | None = "python") -> list[_Part]:
+    """Return an answer's blocks in a language or without a known one, with the text around them.
+
+    Without a language these are all blocks.
+    """
     blocks = code_blocks(answer)
     texts, at = [], 0
     for block in blocks:
@@ -297,7 +371,7 @@ def _parts(answer: str, language: str = "python") -> list[_Part]:
     texts.append(answer[at:])
     parts = [
         _Part(
-            _dedented(block.code),
+            _dedented(plain_code(block.code, block.tag)),
             0,
             block.closed,
             _last_paragraph(texts[n]),
@@ -309,7 +383,9 @@ def _parts(answer: str, language: str = "python") -> list[_Part]:
     return [replace(part, place=place) for place, part in enumerate(parts)][-MAX_BLOCKS:]
 
 
-def _is_readable(block: CodeBlock, language: str) -> bool:
+def _is_readable(block: CodeBlock, language: str | None) -> bool:
+    if language is None:
+        return True
     return block.language in {None, language} and block.tag not in {"diff", "json", "output"}
 
 
@@ -329,7 +405,7 @@ def _mended(part: _Part, names: Sequence[str]) -> _Part:
     if named:
         code = code[named.end() :]
     if not parses(code):
-        code = _NOTEBOOK.sub("", code)
+        code = NOTEBOOK.sub("", code)
     code = _dedented(code)
     if not parses(code) and defines(code, names):
         mended, after = broken_source.parsing_part(code, names)
@@ -474,8 +550,12 @@ def _location(part: _Part) -> ExtractedProgram:
 
 def _unfenced(answer: str, names: Sequence[str], prompt: str) -> Extraction:
     """Find code without a fence: the whole answer, or lines within its prose."""
+    answer = plain_code(answer)
     if defines(answer, names) and parses(answer):
         return Extraction(answer, ExtractedProgram.NO_FENCE, ())
+    answer = _LABEL_ABOVE.sub("", answer, count=1)
+    if len(_PROMPTED.findall(answer)) > 1:
+        answer = re.sub(r"^(?:>>>|\.\.\.)(?: |$)", "", answer, flags=re.MULTILINE)
     lines = answer.split("\n")
     starts = [place for place, line in enumerate(lines) if _CODE_LINE.match(line)]
     if not starts:

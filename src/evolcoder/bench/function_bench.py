@@ -30,7 +30,7 @@ from evolcoder.bench.extract import (
     python_program,
 )
 
-_FUTURE = re.compile(r"^from\s+__future__\s+import\b", re.MULTILINE)
+_FUTURE = re.compile(r"^from[ \t]+__future__[ \t]+import[ \t]+\w[\w, \t]*$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def entry_points(problem: Problem) -> tuple[str, ...]:
 def _program(prompt: str, form: PromptForm, extract: Extraction) -> str:
     if not extract.code.strip():
         return ""
-    if form is PromptForm.PROGRAM or (form is PromptForm.ANSWER and _FUTURE.search(extract.code)):
+    if form is PromptForm.PROGRAM:
         return extract.code
     if form is PromptForm.COMPLETION or extract.found in {
         ExtractedProgram.BODY,
@@ -91,4 +91,6 @@ def _program(prompt: str, form: PromptForm, extract: Extraction) -> str:
         return prompt + extract.code
     # A prompt without a description has no body either.
     stub = prompt if parses(prompt) else f"{prompt.rstrip()}\n    pass\n"
-    return f"{stub}\n{extract.code}"
+    # Python takes imports from __future__ only above all other statements.
+    future = "".join(f"{line}\n" for line in _FUTURE.findall(extract.code))
+    return f"{future}{stub}\n{_FUTURE.sub('', extract.code) if future else extract.code}"

@@ -33,9 +33,10 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import MAX_BLOCKS, Extraction, parses, plain_answer
+from evolcoder.bench.extract import MAX_BLOCKS, NOTEBOOK, Extraction, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.code.blocks import as_fences
+from evolcoder.code.notations import indented_as_fences, plain_code
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.text import FIM_TOKENS, without_code
 
@@ -77,6 +78,10 @@ END_TOKENS = tuple(
 )
 """Tokens after which a fill-in-the-middle model's text is no longer the missing code."""
 _DOCSTRING = re.compile(r"(\"{3}|'{3})[\s\S]*?\1")
+_INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+"""Code within a sentence."""
+_MOST_CUTS = 6
+"""Ends of prose at which code is tried."""
 _DEEPEST = 24
 """Deepest indent of HumanEval's solutions."""
 _NAMES = frozenset({*keyword.kwlist, *dir(builtins)})
@@ -181,7 +186,7 @@ def _extract(problem: Problem, gap: Gap, sample: Sample) -> Extraction:
     fitting = (one for one in tried if parses(_filled(one, gap)))
     if blocks:
         return next(fitting, None) or _of_block(blocks[0], problem, gap, cut)
-    code, found = _unfenced(answer, gap)
+    code, found = _unfenced(answer, problem, gap)
     if found is ExtractedProgram.NOTHING:
         return Extraction("", found, cut)
     return _as_missing(code, found, problem, gap, cut)
@@ -203,7 +208,13 @@ def _filled(extract: Extraction, gap: Gap) -> str:
 
 def _of_block(block: CodeBlock, problem: Problem, gap: Gap, cut: tuple[str, ...]) -> Extraction:
     found = ExtractedProgram.FENCE if block.closed else ExtractedProgram.OPEN_FENCE
-    return _as_missing(block.code, found, problem, gap, cut)
+    plain = plain_code(block.code, block.tag)
+    # A part of a table may look like numbered lines, so the code is first taken as it is.
+    tried = [
+        _as_missing(code, found, problem, gap, cut)
+        for code in (block.code, plain, NOTEBOOK.sub("", plain))
+    ]
+    return next((one for one in tried if parses(_filled(one, gap))), tried[0])
 
 
 def _as_missing(
@@ -231,12 +242,40 @@ def _continued(text: str, gap: Gap) -> Extraction:
     )
 
 
-def _unfenced(answer: str, gap: Gap) -> tuple[str, ExtractedProgram]:
-    """Take an answer without a fence as the missing code, if Python accepts it there."""
+def _unfenced(answer: str, problem: Problem, gap: Gap) -> tuple[str, ExtractedProgram]:
+    """Take of an answer without a fence the most lines that Python accepts in the gap."""
     bare = without_code(answer).strip("\n")
-    if bare.strip() and parses(f"{gap.before}{fit_gap(bare, gap)}{gap.after}"):
-        return bare, ExtractedProgram.NO_FENCE
+    if not _is_accepted(bare, problem, gap):
+        bare = NOTEBOOK.sub("", plain_code(bare)).strip("\n")
+    lines = bare.split("\n")
+    for begin, end in _shorter(lines):
+        code = "\n".join(lines[begin:end]).strip("\n")
+        if code.strip() and _is_accepted(code, problem, gap):
+            is_all = end - begin == len(lines)
+            return code, ExtractedProgram.NO_FENCE if is_all else ExtractedProgram.AMID_PROSE
+    blocks = [block.code for block in code_blocks(indented_as_fences(bare))]
+    for code in [*blocks, *reversed(_INLINE.findall(bare)[-MAX_BLOCKS:])]:
+        if _is_accepted(code, problem, gap):
+            return code, ExtractedProgram.AMID_PROSE
     return "", ExtractedProgram.NOTHING
+
+
+def _is_accepted(code: str, problem: Problem, gap: Gap) -> bool:
+    return parses(_filled(_as_missing(code, ExtractedProgram.NO_FENCE, problem, gap, ()), gap))
+
+
+def _shorter(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield all lines, then those without prose above or below them."""
+    yield 0, len(lines)
+    begins = [at for at in range(1, len(lines)) if _ends_prose(lines[at - 1])][:_MOST_CUTS]
+    ends = [at for at in range(len(lines) - 1, 0, -1) if not lines[at].strip()][:_MOST_CUTS]
+    yield from ((begin, len(lines)) for begin in begins)
+    yield from ((0, end) for end in ends)
+    yield from ((begin, end) for begin in begins for end in ends if end > begin)
+
+
+def _ends_prose(line: str) -> bool:
+    return not line.strip() or line.rstrip().endswith((":", "."))
 
 
 def between_repeats(code: str, gap: Gap) -> str | None:

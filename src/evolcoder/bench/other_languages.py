@@ -14,6 +14,8 @@ import textwrap
 from evolcoder.bench.base import ExtractedProgram
 from evolcoder.bench.extract import Extraction, last_wanted, without_end
 from evolcoder.code.blocks import as_fences
+from evolcoder.code.notations import indented_as_fences, plain_code
+from evolcoder.programming_language import code_blocks
 from evolcoder.text import before_bare_fence, without_code
 
 _C_LIKE = (
@@ -66,6 +68,7 @@ _TODO = re.compile(
 _RETURNS = re.compile(r"\breturn\b|=>|^\s*\w[^\n;]*\n\s*\}", re.MULTILINE)
 _CODE_START = re.compile(
     r"^(?:package[ \t]+\w+;?"
+    r"|use[ \t]+[\w:]+::[^\n]*;"
     r"|(?:import|use|using|open|require|require_relative|library)\b[ \t(]*[\w:.\"'<*{][^\n ]*;?"
     r"|import[ \t]+(?:static[ \t]+|\(|[\w{*][^\n]*from\b)[^\n]*"
     r"|using[ \t]+(?:namespace|static)\b[^\n]*"
@@ -175,13 +178,24 @@ def _is_code(line: str, *, is_head: bool) -> bool:
     return is_head or bool(_CODE_END.match(line) or _CODE_START.match(line))
 
 
+def _indented(answer: str, language: str, name: str) -> str:
+    """Return an answer with fences around its indented blocks, if one of them is the program."""
+    fenced = indented_as_fences(answer)
+    found = any(rank(one.code, language, name) == WHOLE for one in code_blocks(fenced))
+    return fenced if found else plain_code(answer)
+
+
 def foreign_program(answer: str, prompt: str, language: str, name: str) -> Extraction:
     """Extract the program that defines `name` from an answer without thinking to `prompt`.
 
     A body without its signature continues the prompt, which then is part of the result.
     """
     answer = as_fences(without_end(answer)[0])
-    code, found, rule = last_wanted(answer, language, lambda block: rank(block, language, name))
+    if "```" not in answer and "~~~" not in answer:
+        answer = _indented(answer, language, name)
+    code, found, rule = last_wanted(
+        answer, language, lambda block: rank(block, language, name), WHOLE
+    )
     is_defined = definition(code, language, name) is not None
     head, signature = before_bare_fence(answer), prompt.rstrip().rpartition("\n")[2]
     if signature in head and signature not in answer[len(head) :]:

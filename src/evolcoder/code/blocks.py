@@ -21,6 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from evolcoder.code.notations import as_written, indented_as_fences
 from evolcoder.code.python_ast import tree_of
 from evolcoder.programming_language import AUXILIARY, CodeBlock, code_blocks, language_of
 from evolcoder.text import code_lines, has_code
@@ -118,8 +119,6 @@ _HEADER_CODE = re.compile(
     r".*|(?:import|from)[ \t]+\w.*|@\w.*|#include\b.*)"
 )
 _HAS_FENCE = re.compile(r"^[ \t>]*(?:`{3}|~{3})|`{3}[\w+#.-]*[ \t]*$", re.MULTILINE)
-_QUOTED_FENCE = re.compile(r"^[ \t]*>[ \t]?(?=`{3}|~{3})", re.MULTILINE)
-_QUOTE = re.compile(r"^[ \t]*>[ \t]?", re.MULTILINE)
 _MAY_GLUE = re.compile(r"[^\s`][ \t]*`{3}|`{3}[ \t]*\S|^[ \t]*\x27{3}\w", re.MULTILINE)
 _TAGS = (
     (re.compile(r"<pre[^>\n]{0,200}>\s*<code[^>\n]{0,200}>(.*?)</code>\s*</pre>", re.DOTALL | re.I),
@@ -131,6 +130,11 @@ _TAGS = (
     (re.compile(r"<(?P<t>code|python|solution_code)>(?=[^\n]{0,2000}\n)(.*?\n.*?)(?:</(?P=t)>|\Z)",
                 re.DOTALL | re.I), None),
     (re.compile(r"\[(?P<t>PYTHON|CODE)\](.*?)(?:\[/(?P=t)\]|\Z)", re.DOTALL), None),
+    (re.compile(r"^\[(?P<t>code|python)(?:=\w+)?\]\n(.*?)^\[/(?P=t)\]", re.DOTALL | re.MULTILINE),
+     re.compile(r"^\[/(?:code|python)\]", re.MULTILINE)),
+    (re.compile(r"^\[BEGIN\]\n(.*?)(?:^\[DONE\]|\Z)", re.DOTALL | re.MULTILINE), None),
+    (re.compile(r"\A\s*(?P<t>`{1,2})(?!`)(?:\w+(?=\n))?([^`]*\n[^`]*)(?P=t)\s*\Z"), None),
+    (re.compile(r"<pre[^>\n]{0,200}>(.*?)</pre>", re.DOTALL | re.I), re.compile("</pre>", re.I)),
     (re.compile(r"^\x27{3}(?:python|py)\n(.*?)^\x27{3}[ \t]*$", re.DOTALL | re.MULTILINE),
      re.compile(r"^\x27{3}[ \t]*$", re.MULTILINE)),
 )  # fmt: skip
@@ -144,16 +148,15 @@ def as_fences(text: str) -> str:
     r"""Write fences as they should be: each on a line of its own, and no code in its header.
 
     A closing fence may be glued to the code or be followed by prose, an opening one may follow
-    prose; a block may be quoted by `>`. Marks such as `<code>`, `[PYTHON]` or LaTeX's
-    `lstlisting` become fences if the text has none. Any other text is unchanged.
+    prose; a block may be quoted by `>`, or be a field of JSON. Marks such as `<code>`, `[PYTHON]`
+    or LaTeX's `lstlisting` become fences if the text has none. Any other text is unchanged.
 
     >>> as_fences("Sure: ```python\ndef f(): return 1```")
     'Sure:\n```python\ndef f(): return 1\n```'
     """
+    text = as_written(text)
     if "```" not in text or not _HAS_FENCE.search(text):
         text = _tags_as_fences(text)
-    if _QUOTED_FENCE.search(text):
-        text = _QUOTE.sub("", text)
     if not _MAY_GLUE.search(text):
         return text
     lines: list[str] = []
@@ -206,11 +209,11 @@ def _closed(line: str, opened: str) -> tuple[list[str], str]:
 
 
 def _tags_as_fences(text: str) -> str:
-    for place, (pattern, ending) in enumerate(_TAGS):
+    for pattern, ending in _TAGS:
         ends = [found.end() for found in ending.finditer(text)] if ending else [len(text)]
         end = ends[-1] if ends else 0
         if pattern.search(text, 0, end):
-            is_html = place == 0
+            is_html = "<pre" in pattern.pattern
             return pattern.sub(partial(_fence_of, is_html=is_html), text[:end]) + text[end:]
     return text
 
@@ -404,6 +407,9 @@ def _unfenced(text: str, named: Sequence[str]) -> FoundProgram:
     if recognised is None and not has_code(text):
         return _none(language, "no_code")
     if recognised is None and not _is_all_code(text):
+        blocks = code_blocks(indented_as_fences(text))
+        if blocks and all(_is_all_code(block.code) for block in blocks):
+            return _fenced(blocks, named)
         return _none(language, "among_prose" if code_lines(text) else "no_code")
     return _untagged([textwrap.dedent(text.strip("\n"))], named)
 

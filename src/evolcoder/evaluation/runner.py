@@ -171,7 +171,8 @@ class Evaluation:
         try:
             sample = sample or await self._generate(problem, number)
             if grader.sandbox is not None:
-                self.progress.passed += (await self._judge(grader, sample)).passed
+                verdict = await self._judge(grader, sample)
+                self.progress.passed += verdict.passed
             self.progress.done += 1
         except BudgetReached as limit:
             self._limit = limit

@@ -38,6 +38,10 @@ def _run(word, source, test, name, most):
     for one in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(one, "1")
     os.environ.setdefault("MPLBACKEND", "Agg")
+    # Some programs start scripts with the command `python`.
+    os.environ["PATH"] = os.pathsep.join(
+        (os.environ.get("PATH", os.defpath), os.path.dirname(sys.executable))
+    )
     kept = []
     before = _parts(kept)
     result_type, loader = _counting(unittest.TestResult), unittest.TestLoader()

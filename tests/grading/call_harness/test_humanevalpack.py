@@ -16,7 +16,7 @@ from evolcoder.sandbox.base import Kind, Limits, Separation
 
 ROOMY = Limits(cpu_s=20, wall_s=90, memory_mb=2048, processes=128, compile_s=240)
 LANGUAGES = {"cpp": "cpp", "go": "go", "java": "java", "js": "javascript", "rust": "rust"}
-SPLIT = {"cpp": 154, "go": 154, "java": 152, "js": 156, "rust": 155}
+SPLIT = {"cpp": 153, "go": 154, "java": 152, "js": 156, "rust": 155}
 """Minimum number of the 164 tests that are split."""
 WANTING = r"js-md5|\bRegex\b|\bmd5\b|\bMD5|\bRtnType\b"
 """Imports that programs need and the data set's rows lack."""
@@ -40,6 +40,7 @@ FORMS = {
             "assert (abs(f(1) - 0.5 < 1e-4));", "assert (abs(f(1)) == 1);", "int a=f(2); assert (f(1) == 2);",
             "int a=1; assert (f(a) == a);", "assert (f(1) == g(f(1)));", "assert (f(1) == 2 or true);",
             "for (int i=0;i<2;i++) assert (f(i) == i);", "assert (f(1) == 2); assert (g(1) == 2);",
+            'assert (strlen("x") == 1);',
         ],
     ),
     "java": (

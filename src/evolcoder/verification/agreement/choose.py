@@ -13,10 +13,11 @@ of a cluster is chosen; so the choice does not depend on the order of completion
 
 An input counts if at least half of the answers accept it, or refuse it with a `raise` of their own,
 since nothing else tells which inputs are valid. Two answers that agree on no input with a result
-show nothing. Programs in other languages are compared by what they print as a whole. Where nothing
-can be compared, or fewer answers than wanted agree, the choice is `unverified` and `why` says so,
-and the first usable answer is taken. A failure of the sandbox is such a reason, and never a verdict
-on an answer.
+show nothing. In the languages of `typed_calls` the function that the answers share is called with
+typed inputs; other programs are compared by what they print as a whole. Where nothing can be
+compared, or fewer answers than wanted agree, the choice is `unverified` and `why` says so, and the
+first usable answer is taken. A failure of the sandbox is such a reason, and never a verdict on an
+answer.
 
 Agreement is no proof: answers of one model may share a mistake.
 
@@ -29,6 +30,7 @@ Agreement is no proof: answers of one model may share a mistake.
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from importlib import resources
 
@@ -49,8 +51,9 @@ from evolcoder.ids import seed_for
 from evolcoder.programming_language import named_languages
 from evolcoder.records import ResponseCandidate, Task
 from evolcoder.sample_errors import judging
-from evolcoder.sandbox.base import Limits, Program, Sandbox, Status
+from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
 from evolcoder.text import clean, one_line
+from evolcoder.verification.agreement import typed_calls
 from evolcoder.verification.agreement.clusters import (
     Choice,
     Comparison,
@@ -119,7 +122,7 @@ class AnswerChooser:
             return "one_answer"
         language = _language_of(task, usable)
         if language not in {None, "python"}:
-            return await self._compare_programs(language or "", usable)
+            return await self._compare_others(language or "", task, usable)
         subjects = shared_interface([one.text for one in usable], task.instruction)
         known = [(a, s) for a, s in zip(usable, subjects, strict=True) if s is not None]
         if len(known) < 2:
@@ -208,10 +211,10 @@ class AnswerChooser:
         rest = [found[-1]] * (len(shared) - len(found))
         return (*found, *rest)
 
-    async def _compare_programs(
-        self, language: str, usable: Sequence[ResponseCandidate]
+    async def _compare_others(
+        self, language: str, task: Task, usable: Sequence[ResponseCandidate]
     ) -> Comparison | str:
-        """Compare what whole programs in another language print."""
+        """Compare programs in another language by their function, else by what they print."""
         if language not in self._languages:
             return "language"
         sources = [
@@ -222,6 +225,81 @@ class AnswerChooser:
         ]
         if len(sources) < 2:
             return "no_callable"
+        found = None
+        if language in typed_calls.LANGUAGES:
+            found = await self._compare_functions(language, task, sources)
+        return found or await self._compare_programs(language, sources)
+
+    async def _compare_functions(
+        self, language: str, task: Task, sources: Sequence[tuple[ResponseCandidate, str]]
+    ) -> Comparison | None:
+        """Call the function that the programs share with typed inputs; None if there is none."""
+        functions = typed_calls.shared_functions(
+            language, [source for _, source in sources], task.instruction
+        )
+        known = [
+            (answer, source, function)
+            for (answer, source), function in zip(sources, functions, strict=True)
+            if function is not None
+        ]
+        if len(known) < 2:
+            return None
+        shared = await self._typed_probes(language, task, known)
+        distinct = {source: (source, function) for _, source, function in known}
+        runs = [self._called(language, *one, shared) for one in distinct.values()]
+        seen = dict(zip(distinct, await asyncio.gather(*runs), strict=True))
+        found = [
+            ObservedAnswer(answer, source, observed)
+            for answer, source, _ in known
+            if (observed := seen[source]) is not None
+        ]
+        return Comparison(tuple(shared), tuple(found), "") if shared and len(found) > 1 else None
+
+    async def _typed_probes(
+        self,
+        language: str,
+        task: Task,
+        known: Sequence[tuple[ResponseCandidate, str, typed_calls.Function]],
+    ) -> list[Probe]:
+        """Return the inputs that the types of all functions take; no scripts."""
+        first = known[0][2]
+        subject = typed_calls.subject_of(known[0][1], first)
+        plain = replace(task, instruction=typed_calls.with_literals(task.instruction))
+        tests = await self._tests(plain, subject)
+        texts = [(typed_calls.with_literals(one.text), of.name) for one, _, of in known]
+        seed = f"{self._config.seed} {task.id}"
+        made = probes(plain.instruction, subject, texts, tests, seed=seed)
+        called = filter(None, (typed_calls.without_script(one, first.name) for one in made))
+        return [
+            one
+            for one in called
+            if all(typed_calls.arguments_of(language, of, one.arguments) for _, _, of in known)
+            or not first.parameters
+        ]
+
+    async def _called(
+        self,
+        language: str,
+        source: str,
+        function: typed_calls.Function,
+        shared: Sequence[Probe],
+    ) -> tuple[Observation, ...] | None:
+        """Compile a program once and call its function with all inputs; None if that fails."""
+        calls = [typed_calls.arguments_of(language, function, one.arguments) for one in shared]
+        text = typed_calls.program_of(language, source, function, [one or [] for one in calls])
+        limits = replace(self._limits, call_s=(), file_mb=256)
+        run = await self._sandbox.run(Program(language, text, Script(hidden=True)), limits)
+        if run.status is Status.COMPILE_ERROR:
+            return None
+        inputs, lines = [one.arguments for one in shared], run.answers.splitlines()
+        ended = _ENDED.get(run.status, "died")
+        seen = typed_calls.observations(language, lines, inputs, ended)
+        return tuple(map(typed_calls.outcome_of, seen, shared))
+
+    async def _compare_programs(
+        self, language: str, sources: Sequence[tuple[ResponseCandidate, str]]
+    ) -> Comparison | str:
+        """Compare what whole programs in another language print."""
         runs = [self._printed(language, source) for _, source in sources]
         printed = await asyncio.gather(*runs)
         found = [

@@ -1,0 +1,265 @@
+r"""Rewrites other notations of code in an answer as fences, and cleans the lines of a block.
+
+Notations: a JSON object with a field of code, a file written by a shell's here-document, a text
+whose line feeds are escaped, a quotation, and Markdown's block indented by four spaces. Within a
+block: numbered lines, prompts of an interpreter, lines of a patch, HTML's entities, blanks that no
+compiler accepts.
+
+Guarantees: nothing is run, and a text without such a notation is returned unchanged. Whether the
+code is right, or is code at all, is for the caller to judge.
+
+>>> as_written('{"code": "def f():\\n    return 1"}')
+'\n```\ndef f():\n    return 1\n```\n'
+"""
+
+import html
+import json
+import re
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import islice
+
+from evolcoder.programming_language import CodeBlock, code_blocks, language_of
+
+MAX_OBJECTS = 20
+"""Places of a text at which a JSON object may begin."""
+_FIELDS = frozenset(
+    """code solution program source source_code completion implementation function answer response
+    content contents script python python_code final_code full_code corrected_code fixed_code output
+    result text body new_code""".split()
+)
+"""Names of JSON fields that hold code."""
+_OBJECT = re.compile(r"[{\[]\s*(?:\{\s*)?\"\w+\"\s*:")
+_LONG_VALUE = re.compile(r"\"(\w{1,40})\"\s{0,20}:\s{0,20}(\"{3}|'{3}|`)")
+_IS_CODE = re.compile(
+    r"\w[^\n]*(?:[(=;{]| [-<>+*/%]|:\s*$)|^\s*(?:return|pass|break|continue|raise|throw)\b",
+    re.MULTILINE,
+)
+_DOCUMENT = re.compile(
+    r"^[ \t]*(?:\$ )?(?P<command>(?:cat|tee|python3?|node|ruby)\b[^\n<]*)<<-?[ \t]*"
+    r"(?P<quote>['\"]?)(?P<end>\w+)(?P=quote)(?P<file>[^\n]*)\n",
+    re.MULTILINE,
+)
+_FILE = re.compile(r"[\w/-]+\.(\w+)")
+_ESCAPE = re.compile(r"\\([nt\"'\\])")
+_ESCAPED_LINES = re.compile(
+    r"```\w*\\n|\)(?: ?-> ?[^\"'\n:]{1,80})?:\\n(?:\\t| )|\) ?\{\\n(?:\\t| )"
+)
+_QUOTE = re.compile(r"^[ \t]{0,3}>[ \t]?")
+_QUOTED_FENCE = re.compile(r"^[ \t]{0,3}>[ \t>]*(?:`{3}|~{3})")
+_FENCE_LINE = re.compile(r"^[ \t]*(?:`{3}|~{3})")
+_NUMBER = re.compile(r"[ \t]*(\d+)(?:[:.)][ \t]?|[ \t]*[|│][ \t]?|[ \t]|$)")
+_CELL = re.compile(r"^(?:In \[\d*\]: ?|[ \t]*\.{3}:(?: |$)|[ \t]*\.{3,5}(?: |$))")
+_ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#39|#x27|nbsp);")
+_BLANK = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|(?P<wide>[\u00a0\u202f\u3000])|[\u200b\u2060\ufeff]")
+"""A string, which keeps such signs, a blank that no compiler accepts, or an invisible sign."""
+_PATCH_HEAD = re.compile(r"^(?:@@.*|diff --git .*|index .*|--- .*|\+\+\+ .*|\\ No newline.*)$")
+_CONTINUES = re.compile(
+    r"(?:[{;,(\[\\]|^[ \t]*@[\w.]+|^(?:async )?(?:def|class|for|while|if|with|try)\b.*:)\s*$"
+)
+
+
+def as_written(text: str) -> str:
+    """Rewrite JSON, escaped line feeds, quotations and here-documents of an answer as fences."""
+    text = _unescaped(text)
+    if ">" in text:
+        text = unquoted(text)
+    if "<<" in text:
+        text = _of_documents(text)
+    return _of_json(text) if '":' in text or '" :' in text else text
+
+
+def _unescaped(text: str) -> str:
+    """Return a text of one line whose line feeds are escaped with its lines."""
+    bare = text.strip()
+    if "\n" in bare or bare.count("\\n") < 2 or _OBJECT.match(bare):
+        return text
+    is_string = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'"
+    if not is_string and not _ESCAPED_LINES.search(bare):
+        return text
+    signs = {"n": "\n", "t": "\t"}
+    return _ESCAPE.sub(
+        lambda found: signs.get(found[1], found[1]), bare[1:-1] if is_string else bare
+    )
+
+
+def unquoted(text: str) -> str:
+    """Remove the marks of quotations that hold a fence, or of one that is the whole text.
+
+    Lines outside of such a quotation keep a `>` with which they begin.
+    """
+    lines = text.split("\n")
+    if all(_QUOTE.match(line) for line in lines if line.strip()):
+        return "\n".join(_QUOTE.sub("", line) for line in lines)
+    if not any(map(_QUOTED_FENCE.match, lines)):
+        return text
+    for begin, end in _quotations(lines):
+        lines[begin:end] = [_QUOTE.sub("", line) for line in lines[begin:end]]
+    return "\n".join(lines)
+
+
+def _quotations(lines: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield where quotations with a fence begin and end; blank lines within the fence belong."""
+    at, plain_fence = 0, False
+    while at < len(lines):
+        if not lines[at].lstrip().startswith(">") or plain_fence:
+            plain_fence ^= _FENCE_LINE.match(lines[at]) is not None
+            at += 1
+            continue
+        begin, n_fences = at, 0
+        while at < len(lines) and (
+            _QUOTE.match(lines[at]) or (n_fences % 2 and not lines[at].strip())
+        ):
+            n_fences += _QUOTED_FENCE.match(lines[at]) is not None
+            at += 1
+        if n_fences:
+            yield begin, at
+
+
+def _of_documents(text: str) -> str:
+    """Write here-documents as blocks of their own, within the block of the shell or outside."""
+    kept, at = [], 0
+    for found in islice(_DOCUMENT.finditer(text), MAX_OBJECTS):
+        end = re.compile(rf"^[ \t]*{found['end']}[ \t]*$", re.MULTILINE).search(text, found.end())
+        if end is None or found.start() < at:
+            continue
+        named = _FILE.search(found["file"]) or _FILE.search(found["command"])
+        tag = named[1] if named else found["command"].split()[0].rstrip("3")
+        code = text[found.end() : end.start()].rstrip("\n")
+        block = f"```{tag if language_of(tag) else ''}\n{code}\n```"
+        n_fences = sum(1 for line in text[: found.start()].split("\n") if _FENCE_LINE.match(line))
+        kept += [text[at : found.start()], f"```\n\n{block}\n\n```bash" if n_fences % 2 else block]
+        at = end.end()
+    return "".join([*kept, text[at:]])
+
+
+def _of_json(text: str) -> str:
+    """Return the code of an answer's JSON, if it has no other block of code."""
+    blocks = [block for block in code_blocks(text) if block.code.strip()]
+    if any(not _is_of_json(block) for block in blocks):
+        return text
+    for source in [block.code for block in blocks] or [text]:
+        if codes := [*_codes_of(source)]:
+            return "".join(_fenced(code) for code in codes)
+    return text
+
+
+def _is_of_json(block: CodeBlock) -> bool:
+    return block.tag in {"json", "json5", "jsonc"} or _OBJECT.match(block.code.strip()) is not None
+
+
+def _fenced(code: str) -> str:
+    return f"\n{code}\n" if re.search(r"^```", code, re.MULTILINE) else f"\n```\n{code}\n```\n"
+
+
+def _codes_of(source: str) -> list[str]:
+    """Return the code in the fields of the JSON objects of a text."""
+    decoder, codes, at = json.JSONDecoder(strict=False), list[str](), 0
+    for _ in range(MAX_OBJECTS):
+        found = _OBJECT.search(source, at)
+        if found is None:
+            break
+        try:
+            value, at = decoder.raw_decode(source, found.start())
+        except (ValueError, RecursionError):
+            at = found.end()
+            continue
+        codes += _codes_in(value)
+    return codes or [*_long_values(source)]
+
+
+def _long_values(source: str) -> Iterator[str]:
+    """Yield the code in fields that stands in three quotes or ticks, as no JSON allows."""
+    for found in islice(_LONG_VALUE.finditer(source), MAX_OBJECTS):
+        code = source[found.end() : source.find(found[2], found.end())].strip("\n")
+        if _is_code_field(found[1], code):
+            yield code
+
+
+def _codes_in(value: object, depth: int = 0) -> Iterator[str]:
+    if depth > 4:
+        return
+    if isinstance(value, list):
+        for one in value:
+            yield from _codes_in(one, depth + 1)
+    if isinstance(value, dict):
+        for name, one in value.items():
+            if isinstance(one, str) and _is_code_field(name, one):
+                yield one.strip("\n")
+            elif isinstance(one, str) and name == "arguments":  # of a tool call
+                yield from _codes_of(one)
+            else:
+                yield from _codes_in(one, depth + 1)
+
+
+def _is_code_field(name: str, value: str) -> bool:
+    return name.lower() in _FIELDS and _IS_CODE.search(value) is not None
+
+
+def indented_as_fences(text: str) -> str:
+    """Write Markdown's indented blocks, of lines after a blank one, as fences.
+
+    For a text in which code without a fence was not found: a body at its margin looks alike.
+    """
+    lines = text.replace("\t", "    ").split("\n")
+    result: list[str] = []
+    at, above = 0, ""
+    while at < len(lines):
+        end = at
+        if _begins_block(lines, at, above):
+            while end < len(lines) and (lines[end].startswith("    ") or not lines[end].strip()):
+                end += 1
+        is_block = end > at and (end == len(lines) or lines[end][0] not in "})]")
+        end = max(end, at + 1)
+        block = "\n".join(lines[at:end])
+        result += ["```", textwrap.dedent(block).strip("\n"), "```"] if is_block else [block]
+        above = next((line for line in reversed(lines[at:end]) if line.strip()), above)
+        at = end
+    return "\n".join(result)
+
+
+def _begins_block(lines: Sequence[str], at: int, above: str) -> bool:
+    """Whether an indented block begins at a line; `above` is the last line that is not blank."""
+    is_apart = at == 0 or not lines[at - 1].strip() or above.rstrip().endswith(":")
+    is_indented = lines[at].startswith("    ") and lines[at].strip() != ""
+    return (
+        is_apart and is_indented and not above.startswith("    ") and not _CONTINUES.search(above)
+    )
+
+
+def plain_code(code: str, tag: str = "") -> str:
+    """Return a block's code without numbers of lines, prompts, marks of a patch and entities."""
+    code = _BLANK.sub(_usual_blank, code)
+    lines = code.split("\n")
+    if tag in {"diff", "patch"}:
+        lines = _patched(lines)
+    lines = _without_numbers(lines)
+    if all(line.startswith("|") for line in lines if line.strip()) and len(lines) > 1:
+        lines = [line.removeprefix("|").removeprefix(" ") for line in lines]
+    if lines[0].startswith("In ["):
+        lines = [_CELL.sub("", line) for line in lines]
+    code = "\n".join(lines)
+    if _ENTITY.search(code) and "<" not in code and ">" not in code:
+        code = _BLANK.sub(_usual_blank, html.unescape(code))
+    return code
+
+
+def _usual_blank(found: re.Match[str]) -> str:
+    return found[0] if found[0][0] in "\"'" else " " if found["wide"] else ""
+
+
+def _patched(lines: Sequence[str]) -> list[str]:
+    """Return what a patch shows of the new file."""
+    kept = [line for line in lines if not _PATCH_HEAD.match(line) and not line.startswith("-")]
+    return [line[1:] if line.startswith(("+", " ")) else line for line in kept]
+
+
+def _without_numbers(lines: Sequence[str]) -> list[str]:
+    """Remove numbers before all lines, if they count from 0 or 1."""
+    filled = [line for line in lines if line.strip()]
+    found = [_NUMBER.match(line) for line in filled]
+    numbers = [int(one[1]) for one in found if one is not None and len(one[1]) < 6]
+    is_counted = [*range(numbers[0], numbers[0] + len(filled))] == numbers if numbers else False
+    if len(filled) < 2 or not is_counted or numbers[0] > 1:
+        return [*lines]
+    return [_NUMBER.sub("", line, count=1) for line in lines]
