@@ -16,6 +16,7 @@ from evolcoder.report import evaluation, render, run
 from evolcoder.report.content import Report, compared
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import CONFIG_NAME, RunStore
+from evolcoder.storage.run_store import DB_NAME as RUN_DB
 
 PAGE_NAME = "report.html"
 """Name of the page in the folder that it is about."""
@@ -28,6 +29,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="FILE", help=f"HTML file to write (default: RUN/{PAGE_NAME})")
     add("--compare", type=Path, nargs="+", default=[], metavar="OTHER",
         help="other folders of the same kind, whose numbers stand beside")  # fmt: skip
+    add("--similarity", metavar="NAME,...",
+        help="first measure how near the rows of a run are to these benchmarks by round, and store "
+        "it with the run; done before, it is not measured again")  # fmt: skip
+    add("--data-dir", type=Path, metavar="DIR",
+        help="folder with benchmark data (default: as in the run's config)")  # fmt: skip
     add("--markdown", action="store_true", help="print Markdown, for a pull request")
     add("--json", action="store_true", help="print JSON")
 
@@ -36,6 +42,10 @@ def main(args: argparse.Namespace) -> int:
     """Write or print the report."""
     if args.out is not None and (args.markdown or args.json):
         raise ConfigError(f"--out {args.out}: is for the HTML page; redirect the output of others")
+    if args.similarity is not None:
+        _measure(args)
+    elif args.data_dir is not None:
+        raise ConfigError(f"--data-dir {args.data_dir}: needs --similarity NAME,...")
     found = _read(args.run)
     if args.compare:
         found = compared([found, *map(_read, args.compare)])
@@ -48,6 +58,22 @@ def main(args: argparse.Namespace) -> int:
         atomic.write_text(path, render.html(found), inside=path.parent, error=UserError)
         print(path)
     return 0
+
+
+def _measure(args: argparse.Namespace) -> None:
+    """Measure the similarity of a run to benchmarks, with progress on standard error."""
+    from evolcoder.app.progress import shown  # noqa: PLC0415 - for runs only
+    from evolcoder.app.similarity import (  # noqa: PLC0415 - numpy, benchmarks
+        SimilarityOptions,
+        measure_similarity,
+    )
+
+    names = tuple(name.strip() for name in args.similarity.split(",") if name.strip())
+    if not os.path.lexists(args.run / RUN_DB):
+        raise ConfigError(f"--similarity {args.similarity}: {args.run} holds no run")
+    options = SimilarityOptions(names, args.data_dir)
+    with shown(options.progress, if_long=True):
+        measure_similarity(args.run, options)
 
 
 def _read(folder: Path) -> Report:

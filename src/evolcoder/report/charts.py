@@ -24,6 +24,7 @@ COLORS = ("#4c8dc9", "#d98a3d", "#4aa37a", "#b7679f", "#8a8a8a", "#c2b23a")
 """Colours that people with colour blindness tell apart, readable on white and on dark grey."""
 HATCHES = ("", "////", "....", "xxxx", "----", "oo")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+POINT_MARKERS = ("o", "^", "s", "D", "v", "p", "+", "x", "*", "1", "2", "3")
 WIDTH = 7.2
 """Width in inches of 72 points; the page scales it."""
 PAGE_COLORS = (
@@ -57,11 +58,13 @@ def svg(chart: Chart) -> str:
             "'evolcoder[report]', or use --markdown or --json, which need nothing more"
         ) from error
     n = len(chart.categories)
-    height = 3.0 if chart.kind == "lines" else 0.9 + 0.34 * max(2, n)
+    tall = {"lines": 3.0, "scatter": 5.0}
+    height = tall.get(chart.kind, 0.9 + 0.34 * max(2, n))
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
-        {"stacked": _stacked, "lines": _lines, "points": _points}[chart.kind](axes, chart)
+        {"stacked": _stacked, "lines": _lines, "points": _points,
+         "scatter": _scatter}[chart.kind](axes, chart)  # fmt: skip
         if len(chart.series) > 1:
             axes.legend(
                 frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4
@@ -101,7 +104,8 @@ def _lines(axes: "Axes", chart: Chart) -> None:
             value = series.values[places[-1]]
             _write(axes, f"{value:,.4g}", places[-1], value or 0.0)
     axes.set_xticks(range(len(chart.categories)), chart.categories)
-    axes.set_ylim(bottom=0)
+    if chart.has_zero:
+        axes.set_ylim(bottom=0)
     axes.set_ylabel(chart.axis)
 
 
@@ -123,6 +127,18 @@ def _points(axes: "Axes", chart: Chart) -> None:
     axes.set_ylim(len(chart.categories) - 0.5, -0.5)
 
 
+def _scatter(axes: "Axes", chart: Chart) -> None:
+    """Draw points in a plane, one marker for each series, hollow so that those below show."""
+    for at, series in enumerate(chart.series):
+        axes.plot(
+            series.x, series.values, marker=POINT_MARKERS[at % len(POINT_MARKERS)], markersize=4,  # type: ignore[arg-type]
+            linestyle="none", markerfacecolor="none", markeredgewidth=0.8,
+            color=COLORS[at % len(COLORS)], label=series.name,
+        )  # fmt: skip
+    axes.set_xlabel("first component")
+    axes.set_ylabel(chart.axis)
+
+
 def _write(axes: "Axes", text: str, x: float, y: float) -> None:
     """Write a number right of a place."""
     axes.annotate(
@@ -142,7 +158,10 @@ def _label_rows(axes: "Axes", chart: Chart) -> None:
     axes.invert_yaxis()
     axes.set_xlabel(chart.axis)
     axes.margins(x=0.12)
-    axes.set_xlim(left=0)
+    if axes.dataLim.x0 >= 0:
+        axes.set_xlim(left=0)
+    else:
+        axes.axvline(0, color=INK, linewidth=0.8, linestyle="--")
 
 
 def _for_page(drawn: str) -> str:

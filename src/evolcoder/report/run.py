@@ -1,7 +1,7 @@
 """Collects the report of a run: funnel, drops, costs, heuristics, measures by round, records.
 
-Counts come from the whole database by SQL. Measures of texts come from at most `MEASURED` rows,
-spread evenly over the ids; captions say how many. Nothing is computed by a model or executed.
+Counts come from the whole database by SQL. Measures of texts come from at most 4,000 rows,
+spread evenly over the run; captions say how many. Nothing is computed by a model or executed.
 
 >>> with RunStore.read(folder) as store:   # doctest: +SKIP
 ...     report = report_of(store, config)
@@ -13,8 +13,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from evolcoder.config.load import Config
+from evolcoder.decontamination.similarity import TaskSimilarity, rows_digest
 from evolcoder.engine.prices import price_of, usd
-from evolcoder.records import Check, CheckResult, Drop, Reason, Row, Stage
+from evolcoder.records import CheckResult, Drop, Reason, Stage
 from evolcoder.report.content import (
     Cell,
     Chart,
@@ -27,6 +28,7 @@ from evolcoder.report.content import (
     share,
     shortened,
 )
+from evolcoder.report.similarity import similarity_sections
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts, lineage
 from evolcoder.storage.stats import (
@@ -42,16 +44,13 @@ from evolcoder.storage.stats import (
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
 from evolcoder.text import one_line, without_logins
-from evolcoder.verification.metrics import cyclomatic_complexity, n_tokens, python_program
+from evolcoder.verification.measures import RowMeasures
+from evolcoder.verification.measures import measured as measured_rows
 
-MEASURED = 4_000
-"""Most rows whose texts are measured."""
 RECORDS, DROPPED_RECORDS = 40, 20
 """Most kept and dropped records that are shown."""
 TEXT_CHARS = 4_000
 """Most characters of a text that is shown."""
-PARSED_CHARS = 50_000
-"""Longest answer whose program is measured."""
 EXAMPLE_CHARS = 160
 SEED = "seed"
 """Name of the group of seeds where rows are grouped by heuristic."""
@@ -91,7 +90,7 @@ _DROPPED_IDS = """
 def report_of(store: RunStore, config: Config) -> Report:
     """Collect the report of a run that may still be going on."""
     lines = funnel(store)
-    measured = list(_measured_rows(store))
+    measured = measured_rows(store.rows(), store.n_kept())
     sections = [
         _funnel_section(lines),
         _drops_section(store),
@@ -101,6 +100,7 @@ def report_of(store: RunStore, config: Config) -> Report:
         *_rounds_sections(measured, store),
         *_verdicts_section(store),
         *_cleaning_sections(store),
+        *_similarity_sections(store),
         _records_section(store),
     ]
     return Report(
@@ -256,7 +256,7 @@ def round_to(value: float, digits: int) -> float:
     return round(value, digits)
 
 
-def _heuristics_section(store: RunStore, measured: Sequence["_Measured"]) -> Section:
+def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> Section:
     made, tried, answered, kept, passed = (
         {name or SEED: (n, tokens) for name, n, tokens in store.db.each(_BY_HEURISTIC.validate, q)}
         for q in (_TASKS, _EVOLUTIONS_DROPPED, _ANSWERED, _KEPT, _PASSED)
@@ -264,7 +264,7 @@ def _heuristics_section(store: RunStore, measured: Sequence["_Measured"]) -> Sec
     growth: defaultdict[str, list[float]] = defaultdict(list)
     for one in measured:
         if one.parent_tokens:
-            growth[one.group].append(one.task_tokens / one.parent_tokens)
+            growth[one.heuristic or SEED].append(one.task_tokens / one.parent_tokens)
     rows: list[tuple[Cell, ...]] = []
     for name in sorted({*made, *tried}):
         n_made, n_kept = made.get(name, (0, 0))[0], kept.get(name, (0, 0))[0]
@@ -293,33 +293,6 @@ def _heuristics_section(store: RunStore, measured: Sequence["_Measured"]) -> Sec
     )
 
 
-class _Measured:
-    """Measures of a kept row."""
-
-    __slots__ = ("answer_tokens", "complexity", "group", "parent_tokens", "pass_rate", "round",
-                 "task_tokens")  # fmt: skip
-
-    def __init__(self, row: Row) -> None:
-        self.group, self.round = row.task.heuristic or SEED, row.task.round
-        self.task_tokens = n_tokens(row.task.instruction)
-        self.answer_tokens = n_tokens(row.response.text)
-        parent = row.parent_instruction
-        self.parent_tokens = n_tokens(parent) if parent else 0
-        is_long = len(row.response.text) > PARSED_CHARS
-        program = None if is_long else python_program(row.response.text)
-        self.complexity = cyclomatic_complexity(program) if program else None
-        rates = [one.score for one in row.verdicts if one.check is Check.DIFFICULTY]
-        self.pass_rate = next((rate for rate in rates if rate is not None), None)
-
-
-def _measured_rows(store: RunStore) -> Iterator[_Measured]:
-    """Measure kept rows, spread evenly over the run."""
-    every = max(1, -(-store.n_kept() // MEASURED))
-    for at, row in enumerate(store.rows()):
-        if at % every == 0:
-            yield _Measured(row)
-
-
 MEASURES = (
     ("task_tokens", "Length of tasks", "tokens of the task"),
     ("answer_tokens", "Length of answers", "tokens of the answer"),
@@ -329,7 +302,7 @@ MEASURES = (
 """Attribute, heading and unit of the measures by round."""
 
 
-def _rounds_sections(measured: Sequence[_Measured], store: RunStore) -> Iterator[Section]:
+def _rounds_sections(measured: Sequence[RowMeasures], store: RunStore) -> Iterator[Section]:
     rounds = sorted({one.round for one in measured})
     for name, title, unit in MEASURES:
         by_round = {
@@ -407,6 +380,13 @@ def _cleaning_sections(store: RunStore) -> Iterator[Section]:
             "that it rests on; the row itself is under Records.",
             Table(columns, tuple(leaks)),
         )
+
+
+def _similarity_sections(store: RunStore) -> Iterator[Section]:
+    """Show the stored similarity, and whether the rows are still those that it was measured on."""
+    found = TaskSimilarity.read(store.folder)
+    is_old = found is not None and found.settings.get("rows") != rows_digest(store.rows())[0]
+    yield from similarity_sections(store.folder, found, is_old=is_old)
 
 
 def _compared_with(facts: Mapping[str, Any]) -> tuple[str, ...]:
