@@ -53,11 +53,11 @@ docs: $(READY) ## write the reference pages from the code, and build the site in
 	$(BIN)/python docs/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-fix: $(READY) ## mend what ruff can mend
+fix: $(READY) ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: bench-orchestration bench-grading bench-languages bench-cleaning ## measure us beside other tools; makes their venvs under .bench
+bench: bench-orchestration bench-grading bench-languages bench-cleaning ## compare evolcoder with other tools; makes their venvs under .bench
 
 bench-orchestration: $(READY) ## requests per second
 	$(BIN)/python benchmarks/orchestration.py
@@ -71,7 +71,7 @@ bench-languages: $(READY) ## programs in other languages, sealed and by calls
 bench-attacks: $(READY) ## run all attacks as root and as a user, and write their table into docs/attacks.md
 	$(BIN)/python benchmarks/attack_table.py --write
 
-bench-cleaning: $(READY) ## near doubles beside others, and up to a million rows
+bench-cleaning: $(READY) ## near duplicates compared with other tools, and up to a million rows
 	$(BIN)/python benchmarks/cleaning.py
 
 toolchains: ## install every language's tools that Debian or npm bring (apt-get, as root or by sudo)

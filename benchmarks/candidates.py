@@ -1,4 +1,4 @@
-"""Measures what several answers to a task and their agreement do to the rows: one answer beside n.
+"""Measures what several answers to a task, and their agreement, change in the rows.
 
     python benchmarks/candidates.py --seeds F.jsonl --server http://HOST/v1 --model NAME --out DIR
     python benchmarks/candidates.py --out DIR --score judged.jsonl
@@ -7,8 +7,9 @@ Arms, on the same tasks: `single` asks one answer, `agreement` asks n and keeps 
 `strong` is the preset, with tests. They share a cache, so the first answer is the same in all, and
 an arm's tokens and seconds are those of its own run and of the arms before it. `reading.jsonl` has
 one line for each distinct answer to the drawn tasks, shuffled, without a word on where it is from;
-`key.json`, beside it, says so. A reader adds `"right": true` or `false` to each line, and `--score`
-reads them. Unread lines do not count. Runs end at `--limit-s`, and what was done until then counts.
+`key.json`, in the same folder, says so. A reader adds `"right": true` or `false` to each line, and
+`--score` reads them. Unread lines do not count. Runs end at `--limit-s`, and what was done until
+then counts.
 """
 
 import argparse
@@ -246,7 +247,7 @@ def _paired(key: Mapping[str, Any], right: Mapping[str, bool]) -> list[str]:
         both = [(right[a], right[b]) for a, b in pairs if a in right and b in right]
         better, worse = both.count((False, True)), both.count((True, False))
         shown.append(
-            f"{arm} beside single, {len(both)} tasks with both: {better} wrong became right, "
+            f"{arm} against single, {len(both)} tasks with both: {better} wrong became right, "
             f"{worse} right became wrong"
         )
     return sorted(shown)

@@ -77,7 +77,7 @@ def write_run(folder: Path, source: Path, config: Config, *, n_seeds: int, n_rou
             [one for task, row in zip(tasks, rows, strict=True)
              for one in (task, Response.to(task, row["output"], made=None))]
         )  # fmt: skip
-        store.open_round(0, len(tasks))
+        store.open_round(0, 0)
         for round in range(1, n_rounds + 1):
             tasks = list(_children(tasks, round))
             for task, row in zip(tasks, rows, strict=True):

@@ -111,16 +111,16 @@ def _table(found: dict[str, list[dict[str, Any]]]) -> str:
         if (ones := _measured(every))
     }
     first = next(iter(found))
-    titles = ("way", "tokens/s", "beside the first", "MFU", "peak memory, MB", "weights",
+    titles = ("way", "tokens/s", "compared with the first", "MFU", "peak memory, MB", "weights",
               "padding", "loss")  # fmt: skip
     lines = [f"| {' | '.join(titles)} |", "|" + " --- |" * len(titles)]
     for name, ones in found.items():
         if name not in rates:
             lines.append(f"| {name} | {ones[-1][FAILED]} |" + " |" * (len(titles) - 2))
             continue
-        beside = f"{rates[name] / rates[first]:.2f} times" if first in rates else "not known"
+        ratio = f"{rates[name] / rates[first]:.2f} times" if first in rates else "not known"
         cells = _cells(_measured(ones)[-1])
-        lines.append(f"| {name} | {rates[name]:,.0f} | {beside} | {' | '.join(cells)} |")
+        lines.append(f"| {name} | {rates[name]:,.0f} | {ratio} | {' | '.join(cells)} |")
     devices = {one["device"] for ones in found.values() for one in _measured(ones)}
     return "\n".join(
         [f"On {', '.join(devices) or 'no device'}.\n", *lines, f"\n{_told(rates, first)}"]

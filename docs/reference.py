@@ -208,7 +208,7 @@ def help_text(action: argparse.Action) -> str:
 
 def drops() -> str:
     """Every reason of a drop."""
-    from evolcoder import records  # noqa: PLC0415 - beside its use
+    from evolcoder import records  # noqa: PLC0415 - next to its use
 
     docs = docs_of_classes(records)["Reason"]
     lines = ["# Reasons of drops\n", "Why a record left, as stored, and shown by `run`, `inspect --drops` and `report`.\n",

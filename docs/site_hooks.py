@@ -1,7 +1,7 @@
 """Hooks of the documentation site: links out of `docs`, plain Markdown of every page, `llms.txt`.
 
 The address of the repository is not part of the site, so links to its other files become their
-names. Every page is also written as Markdown beside its HTML, and `llms.txt` lists the pages with
+names. Every page is also written as Markdown next to its HTML, and `llms.txt` lists the pages with
 their first sentence, for programs that read documentation.
 """
 

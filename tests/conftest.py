@@ -45,7 +45,7 @@ def _own_cache(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def shared():
-    """The folder of real data beside the checkout."""
+    """The folder of real data next to the checkout."""
     if not SHARED.is_dir():
         pytest.skip(NO_DATA)
     return SHARED

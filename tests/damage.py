@@ -88,7 +88,7 @@ def at(position, value):
 
 
 def beside(suffix, make):
-    """Put something beside the database."""
+    """Put something next to the database."""
 
     def damage(path):
         make(path.with_name(f"{path.name}{suffix}"))
@@ -112,7 +112,7 @@ def other_program(path):
 
 
 def foreign_log(path):
-    """Leave the log of another database beside this one, valid in itself."""
+    """Leave the log of another database next to this one, valid in itself."""
     other = path.with_name("other.db")
     db = sqlite3.connect(other, isolation_level=None)
     db.execute("PRAGMA journal_mode=WAL")

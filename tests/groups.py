@@ -1,6 +1,6 @@
 """What `make test` leaves out of tests over many languages or attacks; `make test-all` runs all.
 
-One attack on every promise stays in `make test`, in Python and in C++, and two languages beside
+One attack on every promise stays in `make test`, in Python and in C++, and two languages next to
 Python: Bash, which is everywhere, and C.
 
 >>> @pytest.mark.parametrize("language", by_language(LANGUAGES))   # doctest: +SKIP
@@ -11,7 +11,7 @@ import pytest
 GROUPS = ("attacks", "e2e", "gpu", "levels", "published", "toolchains", "train")
 """The marks of what is left out; pyproject.toml says why each is."""
 FEW = frozenset({"bash", "sh", "c"})
-"""Languages beside Python whose tests are always run, by our name and by MultiPL-E's."""
+"""Languages apart from Python whose tests are always run, by our name and by MultiPL-E's."""
 FIRST = {
     # out of the sandbox, and more than one's share
     "processes are bounded": "fork bomb",

@@ -29,7 +29,7 @@ Mishap = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Answer = Callable[[str], str | Mishap]
 
 HUGE_BYTES = 10_000_000
-"""The answer that nobody wants."""
+"""The answer that no test expects."""
 
 
 @dataclass(slots=True)

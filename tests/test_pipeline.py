@@ -224,7 +224,7 @@ def test_a_target_out_of_reach_stops_at_the_bound_on_candidates(tmp_path):
 
 @pytest.mark.parametrize("n", [1, 60])
 def test_a_server_that_rejects_everything_stops_the_run_without_a_drop(tmp_path, n):
-    """Nothing is stored, so that the same command goes on when the set-up is mended."""
+    """Nothing is stored, so that the same command goes on when the set-up is fixed."""
     no = EngineError("unsupported parameter", asked="scripted", retryable=False)
     config = toys.config(budget={"rounds": 1})
     with open_store(tmp_path / "run", config, n) as store:

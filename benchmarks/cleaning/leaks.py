@@ -32,7 +32,7 @@ from harness.memory import tree
 from harness.venvs import BENCH
 
 BY_TEXT = frozenset({Detector.NGRAMS, Detector.SUBSTRING})
-"""Detectors that read a row; an embedder looks for neighbours beside them."""
+"""Detectors that read a row; an embedder looks for neighbours in addition."""
 TEXTS = "by texts, together"
 DROPPED = "together"
 EVERY = "together, with every pass"

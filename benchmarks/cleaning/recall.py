@@ -25,7 +25,7 @@ FLOORS = {
 """Kind -> the part that all detectors together are to find; execution, of other algorithms."""
 PRECISION = 0.97
 READ = ("same", "function")
-"""What a real row's task was read to be beside a problem that its answer solves."""
+"""How a reader related a real row's task to a problem that its answer solves."""
 
 
 def natural(*names: str) -> frozenset[Pair]:

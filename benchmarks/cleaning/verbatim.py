@@ -149,7 +149,7 @@ def _innocent_hit(row: tuple[str, str], hits: Sequence[Hit]) -> InnocentHit:
 
 
 def verdicts_of(hit: InnocentHit) -> set[str]:
-    """Return what reading found of a hit; empty if nobody read it, which counts as false."""
+    """Return what reading found of a hit; empty if it was not read, which counts as false."""
     read_before = json.loads((OWN / "verbatim-read.json").read_text(encoding="utf-8"))
     known = read_before.get(hit.row, {})
     found = {known[problem] for problem in hit.problems if problem in known}

@@ -50,7 +50,7 @@ _HARDER = {
     + _MORE,
     "stand right behind it": _MORE,
 }
-"""What evolcoder's heuristics say of the form they want -> an answer in that form."""
+"""How evolcoder's heuristics describe the form they want -> an answer in that form."""
 
 
 def answer_to(messages: list[dict[str, str]]) -> str:

@@ -12,7 +12,7 @@ HERE = Path(__file__).parent
 _TOKENS = "curator/lib/*/site-packages/litellm/litellm_core_utils/tokenizers"
 """Where litellm brings the vocabulary that curator would fetch otherwise."""
 BIN = Path(sys.executable).parent
-"""Where the interpreter is that runs this, and evolcoder beside it."""
+"""Folder of the interpreter that runs this, and of its `evolcoder`."""
 
 
 @dataclass(frozen=True, slots=True)

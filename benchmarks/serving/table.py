@@ -29,9 +29,11 @@ def _ratio(groups: dict[tuple[str, str], list[Pass]], mode: str, n_gpus: int) ->
     if not ours or not theirs:
         return f"{mode}: one of the two was not measured"
     ratio = _rate(ours) / (_rate(theirs) * n_gpus)
-    beside = "vLLM's own throughput" if n_gpus == 1 else f"{n_gpus} times that of one GPU offline"
+    reference = (
+        "vLLM's own throughput" if n_gpus == 1 else f"{n_gpus} times that of one GPU offline"
+    )
     met = "met" if ratio >= WANTED else "NOT met"
-    return f"{mode}: {ratio:.3f} of {beside}; wanted {WANTED:.2f}: {met}"
+    return f"{mode}: {ratio:.3f} of {reference}; wanted {WANTED:.2f}: {met}"
 
 
 def _groups(found: Sequence[Pass]) -> dict[tuple[str, str], list[Pass]]:

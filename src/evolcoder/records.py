@@ -334,7 +334,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a data set's row has besides its task and response."""
+    """What a data set's row has in addition to its task and response."""
 
     ordinal: int
     """Ordinal of the seed that was read from it."""

@@ -69,7 +69,7 @@ def test_without_a_terminal_a_line_comes_now_and_then(capsys, monkeypatch):
 
 
 def test_what_fails_at_once_is_told_by_its_error_alone(capsys):
-    """A progress line beside a one-line error says nothing."""
+    """A progress line next to a one-line error says nothing."""
     with pytest.raises(ValueError, match="wrong"), shown(lambda: "0 done"):
         raise ValueError("wrong")
     assert capsys.readouterr().err == ""

@@ -122,14 +122,14 @@ def test_nothing_that_a_step_started_outlives_it(tmp_path, family, code):
 
 
 def test_what_a_step_started_ends_with_its_time(tmp_path, family):
-    """When timeout_s is told of, nobody writes into the step's folder any more."""
+    """When timeout_s is reported, no process writes into the step's folder any more."""
     with pytest.raises(StepFailed, match="timed out after 5 s"):
         run_step([*family.command, "stay"], tmp_path / "step.txt", timeout_s=5)
     assert not family.left()
 
 
 def test_a_training_that_is_stopped_leaves_no_worker(tmp_path, family):
-    """A failure beside it, or SIGTERM of the loop, stops a training with all its workers."""
+    """A failure of another step, or SIGTERM of the loop, stops a training with all its workers."""
     train = {"command": [*family.command, "stay"]}
     config = LoopConfig.model_validate({"student": {"path": "weights"}, "train": train})
     trainer, ended = TrainSteps(tmp_path, config), []

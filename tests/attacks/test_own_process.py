@@ -56,7 +56,7 @@ fn main() {
 
 @dataclass(frozen=True)
 class Attack:
-    """One section of the file beside this one."""
+    """One section of the file next to this one."""
 
     language: str
     deceives: str

@@ -1,4 +1,4 @@
-"""BigCodeBench: its tests run beside the program, and what ends early or runs nothing never passes."""
+"""BigCodeBench: its tests run with the program, and what ends early or runs nothing never passes."""
 
 import asyncio
 import gzip

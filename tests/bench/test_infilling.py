@@ -123,7 +123,7 @@ def test_a_completion_is_put_into_the_gap_unchanged(named, name):
     ],
 )
 def test_the_blanks_that_a_chat_answer_lacks_are_added(code, before, after, fitted):
-    """So that the whole parses; code that nothing mends is left as it is."""
+    """So that the whole parses; code that nothing repairs is left as it is."""
     assert fit_gap(code, Gap(before, after)) == fitted
 
 

@@ -245,7 +245,7 @@ def test_a_budget_in_dollars_counts_half(capsys, tmp_path, server, seeds):
 
 
 def test_earlier_immediate_requests_keep_their_price(capsys, monkeypatch, tmp_path, server, seeds):
-    """A run that goes on with --batch has spent what it had spent."""
+    """A run that continues with --batch has spent what it had spent."""
     price = ["--set", "prices.toy={input: 0, output: 1000}"]
     arguments = ["--seeds", seeds, *price, "--out", tmp_path / "out", "--set", "verify.when=never",
                  "--model", "openai:toy"]  # fmt: skip

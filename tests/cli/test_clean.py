@@ -29,7 +29,7 @@ def data(tmp_path):
 
 
 def test_a_file_is_cleaned_into_two_files(capsys, tmp_path, data):
-    """The table counts, and the rows that stay and the drops lie beside each other."""
+    """The table counts, and the rows that stay and the drops are in the same folder."""
     code, out, _ = clean(capsys, data, "--out", tmp_path / "clean.jsonl")
     assert code == 0
     assert "duplicate_near" in out
@@ -59,7 +59,7 @@ def test_without_a_file_to_write_nothing_is_written(capsys, tmp_path, data):
     ],
 )
 def test_a_mistake_is_one_line(capsys, data, flags, said):
-    """What the user can mend ends with exit code 2 and names the key or file."""
+    """What the user can fix ends with exit code 2 and names the key or file."""
     code, _, err = clean(capsys, data, *flags)
     assert (code, err.count("\n")) == (2, 1)
     assert said in err

@@ -1,7 +1,7 @@
 """A database that is damaged, hostile or no database ends every verb in one line, and stays as it is.
 
 The kind: whatever a stranger, a broken disk or another program can leave in the place of one of our
-SQLite files, beside it, in its schema and in every column that a verb reads.
+SQLite files, next to it, in its schema and in every column that a verb reads.
 """
 
 import json
@@ -77,7 +77,7 @@ def test_a_sound_run_is_read(capsys, run):
 
 @pytest.mark.parametrize("kind", damage.ANY)
 def test_a_foreign_or_damaged_file_is_refused(capsys, run, kind):
-    """Every verb says so, names the file, and leaves it and what is beside it alone."""
+    """Every verb says so, names the file, and leaves it and what is next to it alone."""
     damage.ANY[kind](run / "run.db")
     found = read_all(capsys, run)
     assert found.keys() == READS.keys()

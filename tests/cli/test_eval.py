@@ -292,7 +292,7 @@ def test_a_raw_template_continues_the_prompt(capsys, tmp_path, shared, humaneval
 def test_what_was_generated_is_graded_without_asking_for_the_rest(
     capsys, tmp_path, shared, humaneval
 ):
-    """Nobody is asked and nothing else graded; without --no-ask the same command asks for the rest."""
+    """No model is asked and nothing else graded; without --no-ask the same command asks for the rest."""
     references = {p.checks.entry_points[0]: p.reference for p in humaneval.problems()}
     with in_thread(Loopback(answer=answer_from(references))) as server:
         common = ["--bench", "humaneval", "--model", f"{server.base_url}#toy", "--data-dir", shared]

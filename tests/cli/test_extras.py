@@ -117,7 +117,7 @@ def test_a_run_with_a_hidden_header_is_inspected_exported_and_not_asked_with_it(
 
 
 def test_another_key_is_no_other_run_and_other_extras_are(capsys, server):
-    """A run goes on with a new key; with other fields or public headers it is refused."""
+    """A run continues with a new key; with other fields or public headers it is refused."""
     header = "evolver.extra_headers={api-key: KEY, x-variant: VARIANT}"
     first = header.replace("KEY", SECRET).replace("VARIANT", "a")
     assert run(capsys, server, "--out", "out", "--set", first)[0] == 0

@@ -172,14 +172,14 @@ def test_one_row_that_the_server_does_not_answer_is_dropped_and_named(start, tmp
 
 
 @pytest.mark.parametrize("name", ["flagged-403", "always-500"])
-@pytest.mark.parametrize("mended", sampled([True, False], 2))
-def test_a_rejected_row_is_asked_again_on_demand(start, tmp_path, name, mended):
+@pytest.mark.parametrize("is_fixed", sampled([True, False], 2))
+def test_a_rejected_row_is_asked_again_on_demand(start, tmp_path, name, is_fixed):
     """Only that one; if the server still does not answer it, it is dropped again."""
     code, body, reason = ONE_ROW[name]
     case = Case(rule("BLOCKED", body, code), rule())
     run = start(case)
     run()
-    if mended:
+    if is_fixed:
         case.rules = [rule()]
     before = len(case.asked)
     exit_code, _, err = run("--retry-rejected")
@@ -187,8 +187,8 @@ def test_a_rejected_row_is_asked_again_on_demand(start, tmp_path, name, mended):
     assert "asking again for 1 rows" in err
     again = set(case.asked[before:]) - {CONTROL}
     assert again == {"Write a function BLOCKED."}
-    assert [drop[:2] for drop in drops_of(tmp_path)] == ([] if mended else [(0, reason)])
-    assert n_kept(tmp_path) == 1 + mended
+    assert [drop[:2] for drop in drops_of(tmp_path)] == ([] if is_fixed else [(0, reason)])
+    assert n_kept(tmp_path) == 1 + is_fixed
 
 
 def findings_of(tmp_path, check):

@@ -111,7 +111,7 @@ def test_a_server_by_its_url_gets_no_key_and_the_error_says_how_to_give_it_one(
 
 
 def test_a_key_follows_no_redirect(capsys, tmp_path, seeds, monkeypatch):
-    """A server that sends us elsewhere is an error with the place, and nobody is asked there."""
+    """A server that sends us elsewhere is an error with the place, and no request is sent there."""
     monkeypatch.setenv("OPENAI_API_KEY", FIRST)
     asked = []
 
@@ -222,7 +222,7 @@ def test_a_loop_hands_logins_on_by_its_environment_alone(tmp_path, seeds, monkey
 def test_a_login_in_the_address_of_a_hub_is_not_shown(
     capsys, tmp_path, seeds, monkeypatch, address
 ):
-    """Such an address cannot be asked, and what Python says of it holds the login."""
+    """Such an address cannot be asked, and Python's message about it holds the login."""
     monkeypatch.setenv("HF_ENDPOINT", address)
     monkeypatch.setattr("evolcoder.engine.registry._from_parts", _nothing)
     said = call(capsys, "run", "--seeds", seeds, "--out", tmp_path / "out")

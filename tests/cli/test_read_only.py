@@ -1,7 +1,7 @@
 """What lies on a read-only file system can be looked at and exported.
 
 The kind: a run that ended, one whose writer was killed, and one of an earlier version, each where
-neither a log nor its index can be made beside the database.
+neither a log nor its index can be made next to the database.
 """
 
 import os
@@ -20,7 +20,7 @@ from small_run import CHILD, contents, fill
 
 
 def read_only(folder, arguments):
-    """Run evolcoder where `folder` is mounted read-only, which nobody else sees."""
+    """Run evolcoder where `folder` is mounted read-only, which no other process sees."""
     namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-rm"]
     if shutil.which("unshare") is None or subprocess.call([*namespace, "true"]):
         pytest.skip("no mount namespaces here")

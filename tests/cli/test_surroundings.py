@@ -119,10 +119,10 @@ def test_a_folder_that_is_gone_is_told(seeds):
 
 
 def test_a_full_folder_for_temporary_files_is_told_by_its_name(seeds):
-    """And not by that of the file that was to be written beside it."""
+    """And not by that of the file that was to be written next to it."""
     nowhere = "/dev/null/nowhere"
     script = (
-        "import tempfile; tempfile.tempdir = '/proc';"  # where nobody may make a file
+        "import tempfile; tempfile.tempdir = '/proc';"  # where no user may make a file
     ) + ENTRY
     done = subprocess.run(
         [sys.executable, "-c", script, "clean", "seeds.jsonl", "--out", "clean.jsonl"],

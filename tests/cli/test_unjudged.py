@@ -1,7 +1,7 @@
 """No single answer ends `eval`, `clean`, `verify` or a loop's grading, and none is lost.
 
 The kind: an answer whose values this process cannot write down, decode or compare, or at which it
-fails in a way that nobody thought of. Both are tried: hostile answers as they are, and an exception
+fails in an unforeseen way. Both are tried: hostile answers as they are, and an exception
 that is raised in the midst of judging one of several.
 """
 

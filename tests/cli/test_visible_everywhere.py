@@ -258,7 +258,7 @@ def test_what_a_config_file_says_is_shown_as_text(call, tmp_path, place):
 
 
 def test_an_evaluation_shows_ids_and_details_as_text(call, tmp_path, shared):
-    """Ids of samples that nobody knows, answers, and what programs say."""
+    """Unknown ids of samples, answers, and what programs say."""
     rows = [
         {"task_id": f"HumanEval/{POISON}", "solution": "x"},
         {"task_id": POISON, POISON: POISON},

@@ -132,7 +132,7 @@ def test_a_run_in_use_is_left_alone(capsys, tmp_path, server, seeds):
 
 
 def mounted(folder: Path, options: str, arguments: list[object]) -> subprocess.CompletedProcess:
-    """Run evolcoder where `folder` is a file system of its own, which nobody else sees."""
+    """Run evolcoder where `folder` is a file system of its own, which no other process sees."""
     namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-rm"]
     if shutil.which("unshare") is None or subprocess.call([*namespace, "true"]):
         pytest.skip("no mount namespaces here")
@@ -154,7 +154,7 @@ def mounted(folder: Path, options: str, arguments: list[object]) -> subprocess.C
     ids=["full in the middle", "read-only", "full at once"],
 )
 def test_a_disk_that_takes_no_more(tmp_path, server, seeds, options, said):
-    """A read-only or full disk is the user's to mend: the last line says so, without a trace."""
+    """A read-only or full disk is the user's to fix: the last line says so, without a trace."""
     folder = tmp_path / "disk"
     folder.mkdir()
     done = mounted(

@@ -153,7 +153,7 @@ def test_every_field_is_documented():
     ids=lambda path: path.name,
 )
 def test_the_examples_are_valid(path):
-    """Every config of a run that we ship loads; those of loops have a test beside the loop."""
+    """Every config of a run that we ship loads; those of loops have a test with the loop."""
     assert load(path) != Config()
 
 
@@ -261,7 +261,7 @@ def test_a_price_of_a_known_model_may_be_given_in_part():
 @pytest.mark.parametrize("written", ["2026-11-01", "2026-11", "2026", '"1 November 2026"'])
 @pytest.mark.parametrize("key", ["prices.update", "prices_as_of"])
 def test_prices_carry_a_date(key, written):
-    """The date stands among the prices or beside them, and is kept when the config is stored."""
+    """The date stands among the prices or next to them, and is kept when the config is stored."""
     loaded = load(None, [f"{key}={written}", "prices.m={input: 1, output: 2}"])
     assert (loaded.prices_as_of, [*loaded.prices]) == (written.strip('"'), ["m"])
     again = validate_as(Config, loaded.model_dump(mode="json"), where="stored")

@@ -157,7 +157,7 @@ def test_a_server_or_set_up_at_fault_ends_the_judging(fault):
 
 
 def test_an_answer_at_which_reading_fails_spoils_no_other(monkeypatch):
-    """What goes wrong at one pair is said of that pair.
+    """What goes wrong at one pair is reported for that pair.
 
     The kind: one model's text of many that ends the command for all of them.
     """

@@ -60,7 +60,7 @@ def test_a_shared_text_makes_no_duplicates_and_hides_none(template, similarity):
 
 
 def test_a_minority_without_the_header_is_compared_as_before():
-    """Rows of another kind beside it keep their duplicates."""
+    """Rows of another kind in the same data keep their duplicates."""
     plain = "Draw the harbour with its three piers, the lighthouse and the long grey wall at night"
     texts = [f"{HEADER} {task}" for task in TASKS]
     assert drops([*texts, plain, f"{plain} now"])[0] == {(8, 7)}

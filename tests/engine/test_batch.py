@@ -430,7 +430,7 @@ async def test_files_that_appear_late_are_waited_for(tmp_path, flavour):
 async def test_closing_says_that_a_batch_goes_on_and_the_next_session_picks_it_up(
     tmp_path, flavour
 ):
-    """What is out is named; its results are stored even if nobody asks for them."""
+    """What is out is named; its results are stored even if no request asks for them."""
     server = BatchServer(polls=10_000)
     async with in_loop(server):
         async with opened(server, tmp_path, flavour) as engine:
@@ -495,7 +495,7 @@ async def test_text_completions_are_a_batch_of_their_own(tmp_path):
 
 @pytest.mark.parametrize("flavour", ["anthropic", "mistral", "together"])
 async def test_an_api_without_text_completions_says_so(tmp_path, flavour):
-    """The chat requests beside it are answered."""
+    """The chat requests sent with it are answered."""
     server = BatchServer()
     async with in_loop(server), opened(server, tmp_path, flavour) as engine:
         chat, raw = await asyncio.gather(
@@ -540,7 +540,7 @@ async def test_an_unforeseen_failure_ends_the_requests_of_its_batch(tmp_path, mo
 
 
 def test_headers_of_the_user_win_over_ours():
-    """A gateway's own login is sent beside Anthropic's key."""
+    """A gateway's own login is sent with Anthropic's key."""
     extra = {"Authorization": "Bearer gateway", "anthropic-version": "2030-01-01"}
     given = Endpoint.of("http://127.0.0.1:1/v1", api_key=KEY, extra_headers=extra)
     headers = {

@@ -418,7 +418,7 @@ async def test_a_cancelled_wait_for_evidence_leaves_the_engine_usable():
 
 
 class Answering:
-    """An engine that raises or returns what is said of each prompt; the control is as said."""
+    """An engine that raises or returns what is given for each prompt; the control is as said."""
 
     identity = "told"
 

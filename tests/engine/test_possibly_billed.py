@@ -84,7 +84,7 @@ FREE = {
 
 @pytest.mark.parametrize("what", BILLED)
 async def test_a_sent_request_without_an_answer_is_possibly_billed(what):
-    """It is booked at its most; the answer of the next try is paid for beside it."""
+    """It is booked at its most; the answer of the next try is paid for in addition."""
     async with Loopback() as server:
         server.mishaps.append(BILLED[what])
         metered = Metered(server)
@@ -130,7 +130,7 @@ async def test_every_try_that_timed_out_counts():
 
 
 async def test_tries_without_an_answer_never_pass_the_limit():
-    """A try is sent only if its cost fits beside those that may have been billed."""
+    """A try is sent only if its cost fits in addition to those that may have been billed."""
     async with Loopback(always=hang) as server:
         metered = Metered(server, max_tokens=10 * BOUND, concurrency=4, max_tries=8)
         outcomes = await asyncio.gather(*(metered.outcome(ask(n)) for n in range(8)))

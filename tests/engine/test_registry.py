@@ -115,7 +115,7 @@ PATH = "/someone/toy/resolve/abc/toy.gguf"
 
 @pytest.fixture
 def on_hub(registry, monkeypatch):
-    """A Hub on loopback that has the toy, beside the packages."""
+    """A Hub on loopback that has the toy, next to the packages."""
     from huggingface_hub import constants
 
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)

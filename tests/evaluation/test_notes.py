@@ -1,4 +1,4 @@
-"""What a result says of samples in another form than asked for."""
+"""What a result tells about samples in another form than asked for."""
 
 import json
 

@@ -10,9 +10,18 @@ import pytest
 import small_run
 from evolcoder.cli.main import main
 from evolcoder.config.load import validate
-from evolcoder.records import Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.evaluation.store import EvalStore
+from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.report import render
-from evolcoder.report.content import Record, Report, Section, Table, Text, compared
+from evolcoder.report.content import (
+    ReportContent,
+    ReportRecord,
+    ReportSection,
+    ReportTable,
+    Text,
+    compared,
+)
+from evolcoder.report.outcome_text import verdict_text
 from evolcoder.report.run import report_of
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
@@ -122,11 +131,11 @@ def test_texts_of_models_are_data(text):
 def _page_of(text):
     """Make a page with a text in every place that takes one."""
     texts = (Text("task", text, before="old words"), Text("answer", text, is_answer=True))
-    record = Record(text, (("round", "1"), ("outcome", text)), texts, (text,))
-    other = Record("b", (("round", "2"), ("outcome", "kept")), ())
-    table = Table(("reason", "rows"), ((text, 3), (None, 0.5)))
-    section = Section("one", "One", text, table, records=(record, other), notes=(text,))
-    return render.html(Report(text, text, (("command", text),), (section,)))
+    record = ReportRecord(text, (("round", "1"), ("outcome", text)), texts, (text,))
+    other = ReportRecord("b", (("round", "2"), ("outcome", "kept")), ())
+    table = ReportTable(("reason", "rows"), ((text, 3), (None, 0.5)))
+    section = ReportSection("one", "One", text, table, records=(record, other), notes=(text,))
+    return render.html(ReportContent(text, text, (("command", text),), (section,)))
 
 
 def test_a_page_asks_for_nothing(store):
@@ -165,18 +174,28 @@ def test_a_page_stays_small(tmp_path):
     assert "more characters are left out" in page
 
 
+def test_a_verdict_is_one_line_without_what_is_empty():
+    """Zero is a fact; empty lists and texts are none, nor are the programs of the agreement."""
+    detail = {"passed": 0, "said": "a\nb", "missing": [], "why": "", "fault": "def f(): ..."}
+    verdict = CheckResult.of(
+        small_run.ANSWERS[0], Check.AGREEMENT, "agrees", score=0.5, detail=detail
+    )
+    found = verdict_text(verdict, max_chars=30)
+    assert found == "agreement: agrees 0.50 (passed 0, said a b)"
+
+
 def test_changes_are_marked_by_words():
     """Added words are marked, and those that are gone."""
     text = Text("task", "Sort dates fast.", before="Sort words fast.")
-    page = render.html(Report("r", "s", (), (Section("a", "A", "c", records=(
-        Record("x", (("round", "1"),), (text,)),)),)))  # fmt: skip
+    page = render.html(ReportContent("r", "s", (), (ReportSection("a", "A", "c", records=(
+        ReportRecord("x", (("round", "1"),), (text,)),)),)))  # fmt: skip
     assert "Sort <del>words</del><ins>dates</ins> fast." in page
 
 
 def test_a_comparison_joins_rows_by_what_they_are_about():
-    """Rows stand beside each other by their keys; a row that one report lacks is empty there."""
+    """Rows are joined by their keys; a row that one report lacks is empty there."""
     one, other = (
-        Report(name, "s", (), (Section("drops", "Drops", "c", Table(("reason", "rows", "evidence"),
+        ReportContent(name, "s", (), (ReportSection("drops", "Drops", "c", ReportTable(("reason", "rows", "evidence"),
                rows)),))
         for name, rows in (("x", (("empty", 1, "e"),)), ("y", (("empty", 2, "f"), ("short", 3, "g"))))
     )  # fmt: skip
@@ -188,8 +207,8 @@ def test_a_comparison_joins_rows_by_what_they_are_about():
 
 def test_markdown_has_one_line_for_each_row():
     """Bars, line breaks and marks in a text do not break a table."""
-    table = Table(("reason", "rows"), (("a|b\n# c `d`", 1),))
-    found = render.markdown(Report("r", "s", (), (Section("a", "A", "c", table),)))
+    table = ReportTable(("reason", "rows"), (("a|b\n# c `d`", 1),))
+    found = render.markdown(ReportContent("r", "s", (), (ReportSection("a", "A", "c", table),)))
     assert r"| a\|b \# c \`d\` | 1 |" in found.splitlines()
 
 
@@ -206,6 +225,20 @@ def test_the_verb_writes_a_page_and_prints_the_other_forms(store, capsys):
     assert capsys.readouterr().out.startswith("# Run run")
     assert main(["report", folder, "--compare", folder, "--markdown"]) == 0
     assert "kept B" in capsys.readouterr().out
+
+
+def test_a_run_is_not_compared_with_an_evaluation(store, tmp_path, capsys):
+    """Their sections have nothing in common: one line names both kinds, and no page is written."""
+    folder, evaluated = str(store.folder), str(tmp_path / "eval")
+    store.close()
+    EvalStore.create(tmp_path / "eval", {"model": "scripted:toy"}).close()
+    for one, other in ((folder, evaluated), (evaluated, folder)):
+        assert main(["report", one, "--compare", one, other]) == 2
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "is an evaluation" in err
+        assert "is a run" in err
+    assert not (tmp_path / "run" / "report.html").exists()
 
 
 @pytest.mark.parametrize("module", ["jinja2", "matplotlib"])

@@ -136,7 +136,7 @@ def test_where_we_are_not_root_a_program_changes_no_mode_of_our_files(tmp_path):
 
 @pytest.mark.parametrize("version", [3, 4, 5])
 def test_where_landlock_knows_no_signals_a_program_of_our_user_sends_none(version):
-    """Under our user it can signal nobody; under its own user it may signal its children."""
+    """Under our user it can signal no process; under its own user it may signal its children."""
     old = f"landlock.version = lambda: {version}"
     source = "import os\ntry: os.kill(os.getpid(), 9)\nexcept PermissionError: print('no')"
     assert attempt("processes", source, first=old, walls=NOT_ROOT) == ["no\n", ""]

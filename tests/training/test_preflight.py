@@ -78,7 +78,7 @@ def test_weights_are_counted_from_headers(toy_base, tmp_path):
 
 
 def test_weights_in_two_layouts_are_counted_once(tmp_path):
-    """Some bases hold the files of their makers' loader beside those that are read."""
+    """Some bases hold the files of their makers' loader next to those that are read."""
     import torch
     from safetensors.torch import save_file
 

@@ -337,7 +337,7 @@ def test_a_wrong_program_stays_wrong(sandbox, code):
 
 
 def test_of_two_fences_the_one_that_we_run_counts(sandbox):
-    """The other language is named beside it."""
+    """The other language is named in addition."""
     both = f"{fence('dockerfile', 'FROM x')}\n\n{fence('python', 'x = 1')}"
     verdict = look(sandbox, both, "Write it.", languages=[])
     assert (verdict.kind, verdict.detail["beside"]) == ("passed", ["dockerfile"])

@@ -91,7 +91,7 @@ def _job(
 
 
 def _rows(data: Sequence[str], columns: Mapping[ColumnName, str] | None) -> Iterator[PlacedRow]:
-    """Yield the rows of data files, and say of each file what was read."""
+    """Yield the rows of data files, and tell what was read from each file."""
     counts: list[ReadCounts] = []
     for path in data:
         yield from read_placed_rows([path], columns, counts)

@@ -224,7 +224,7 @@ def _as_missing(
 
 
 def _continued(text: str, gap: Gap) -> Extraction:
-    """Cut a continuation at an end token, and where it goes on with what is after the gap."""
+    """Cut a continuation at an end token, and where it continues with what is after the gap."""
     ends = [at for token in END_TOKENS if (at := text.find(token)) >= 0]
     kept = text[: min(ends, default=None)]
     after = gap.after.strip()

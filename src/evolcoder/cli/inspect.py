@@ -18,7 +18,8 @@ from evolcoder.cli import output, show
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.evaluation.store import DB_NAME as EVAL_DB
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
-from evolcoder.records import Check, CheckResult, Drop, ResponseCandidate, Row, Usage
+from evolcoder.records import Drop, ResponseCandidate, Usage
+from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.run_store import LineageStep, RunStore, lineage
 from evolcoder.storage.stats import funnel
@@ -27,9 +28,8 @@ from evolcoder.verification.metrics import (
     ChildAndParent,
     ComparisonRow,
     compare_with_parents,
+    measures_of,
     n_tokens,
-    python_program,
-    row_metrics,
 )
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
@@ -222,19 +222,6 @@ def _pairs(store: RunStore) -> Iterator[ChildAndParent]:
             yield ChildAndParent(task.heuristic, task.round, parent, found)
 
 
-def measures_of(row: Row) -> dict[str, float]:
-    """Return the metrics of a row: computed from its text, and measured by its checks."""
-    metrics = row_metrics(row.task, row.response, program=python_program(row.response.text))
-    found = metrics.numbers()
-    for verdict in row.verdicts:
-        constraints = verdict.detail.get("constraints")
-        if verdict.check is Check.SHAPE and isinstance(constraints, int | float):
-            found["constraints"] = float(constraints)
-        if verdict.check is Check.DIFFICULTY and verdict.score is not None:
-            found["pass_rate"] = verdict.score
-    return found
-
-
 def _comparison_text(line: ComparisonRow) -> str:
     interval = f"{line.low:+.2f} to {line.high:+.2f}"
     return (
@@ -266,8 +253,8 @@ def _step_text(step: LineageStep) -> str:
         who = f"answer by {_maker(answer.made)}" if answer.made else "answer from the seed data"
         parts += [f"-- {who}  [{answer.id}]", answer.text]
     parts += [_answer_text(one) for one in step.answers if not one.is_chosen]
-    parts += [_verdict_text(verdict) for verdict in step.verdicts]
-    parts += [_drop_text(asdict(drop)) for drop in step.drops]
+    parts += [f"-- {verdict_text(one)}" for one in step.verdicts]
+    parts += [f"-- {drop_text(one)}" for one in step.drops]
     return "\n".join(parts) + "\n"
 
 
@@ -284,20 +271,6 @@ def _maker(made: Usage) -> str:
     """Name the model that was asked for, and the one that answered under another name."""
     other = made.answered and made.answered != made.asked
     return f"{made.model} (answered: {made.answered})" if other else made.model
-
-
-def _verdict_text(verdict: CheckResult) -> str:
-    score = "" if verdict.score is None else f" {verdict.score:.2f}"
-    hidden = ("worse", "fault") if verdict.check is Check.AGREEMENT else ()
-    shown = {name: value for name, value in verdict.detail.items() if name not in hidden}
-    detail = ", ".join(f"{name} {value}" for name, value in shown.items())
-    return f"-- {verdict.check}: {verdict.kind}{score}{f' ({detail})' if detail else ''}"
-
-
-def _drop_text(drop: dict[str, Any]) -> str:
-    return (
-        f"-- dropped in round {drop['round']}, {drop['stage']}: {drop['reason']}: {drop['detail']}"
-    )
 
 
 def _show_evaluation(args: argparse.Namespace, page: Page) -> None:

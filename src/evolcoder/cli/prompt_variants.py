@@ -96,7 +96,7 @@ def main(args: argparse.Namespace) -> int:
 
 
 def default_folder(options: EvaluationOptions) -> Path:
-    """Return the folder of these options: beside that of `eval`, one for each model and setting."""
+    """Return the folder for a model and its settings, next to that of `eval`."""
     folder = make_plan(options).folder
     return folder.with_name(f"{folder.name}-variants")
 

@@ -1,6 +1,6 @@
 """Classifies HTTP responses that are not completions, with advice for the user.
 
-A rejection is classified by what the server says of it; whose fault it is where the words do not
+A rejection is classified by what the server says about it; whose fault it is where the words do not
 say, `evidence` decides by what else the server accepts.
 
 >>> classify_response(HttpAnswer(429, b"", {"retry-after": "3"}), model="m").wait_s

@@ -125,7 +125,7 @@ def worst_cost(price: Price, prompt_tokens: int, completion_tokens: int) -> floa
 
 
 def price_dates(config: Config) -> str:
-    """Say of what date the prices are: those of the config, and those of the built-in table."""
+    """Give the dates of the prices: those of the config, and those of the built-in table."""
     built_in = f"built-in table as of {PRICES_AS_OF}"
     if not config.prices:
         return built_in

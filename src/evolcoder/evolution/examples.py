@@ -23,7 +23,7 @@ from evolcoder.text import WantedOutput, named_language, wanted_output
 
 LANGUAGE_WEIGHT, KIND_WEIGHT = 0.7, 3.0
 """What an example counts that is in the task's programming language, or asks for an explanation as
-the task does, beside the logarithms that words count."""
+the task does, in addition to the logarithms that words count."""
 _BUILT_IN = {heuristic.name: heuristic.examples for heuristic in BUILT_IN}
 
 

@@ -144,14 +144,14 @@ async def repair(  # noqa: PLR0913 - all of it decides
     for mutant in mutants(program, rng, limit=tries, entry_point=entry_point):
         place = await fails(mutant.source, checks)
         if place is not None:
-            return build_repair(task, mutant.name, mutant.source, checks[place], mended=tidy)
+            return build_repair(task, mutant.name, mutant.source, checks[place], fixed=tidy)
     return None
 
 
-def build_repair(task: str, mutation: str, broken: str, failing: str, *, mended: str) -> Repair:
+def build_repair(task: str, mutation: str, broken: str, failing: str, *, fixed: str) -> Repair:
     """Build a repair from a fault that a check detected."""
     instruction = _repair_instruction(task, broken, failing)
-    return Repair(mutation, broken, failing, instruction, _fenced(mended))
+    return Repair(mutation, broken, failing, instruction, _fenced(fixed))
 
 
 Located = ast.expr | ast.stmt
@@ -313,8 +313,8 @@ def repairs(rows: Iterable[Row]) -> Iterator[Row]:
 def _repaired(row: Row, fault: Mapping[str, JSON]) -> Row:
     names = ("mutation", "broken", "failing")
     mutation, broken, failing = (str(fault[name]) for name in names)
-    mended = str(fault["mended"])
-    made = build_repair(row.task.instruction, mutation, broken, failing, mended=mended)
+    fixed = str(fault["mended"])
+    made = build_repair(row.task.instruction, mutation, broken, failing, fixed=fixed)
     kind = f"{Derived.REPAIR}:{mutation.partition(' ')[0]}"
     beside = {"kind": kind, "broken": broken, "failing": failing}
     return _derived(row, made.instruction, made.answer, beside)

@@ -1,6 +1,6 @@
 """Draws the figures of reports as SVG, with matplotlib.
 
-Guarantees: the same figure gives the same bytes; parts differ by hatching or marker besides colour;
+Guarantees: the same figure gives the same bytes; parts differ by colour and by hatching or marker;
 text and lines take the colour of the page, in light and dark; the SVG has no script and no address.
 matplotlib is imported late: it is heavy and optional.
 
@@ -59,7 +59,8 @@ def svg(chart: Chart) -> str:
         ) from error
     n = len(chart.categories)
     tall = {"lines": 3.0, "scatter": 5.0}
-    height = tall.get(chart.kind, 0.9 + 0.34 * max(2, n))
+    row = max(0.34, 0.17 * len(chart.series)) if chart.kind == "points" else 0.34
+    height = tall.get(chart.kind, 0.9 + row * max(2, n))
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
@@ -112,7 +113,7 @@ def _lines(axes: "Axes", chart: Chart) -> None:
 def _points(axes: "Axes", chart: Chart) -> None:
     """Draw one row for each category: a marker, and its range as a line."""
     for at, series in enumerate(chart.series):
-        offset = 0.16 * (at - (len(chart.series) - 1) / 2)
+        offset = 0.8 / len(chart.series) * (at - (len(chart.series) - 1) / 2)
         for place, value in enumerate(series.values):
             if value is None:
                 continue

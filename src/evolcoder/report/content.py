@@ -1,9 +1,9 @@
 """What a report contains, as plain data: sections of figures, tables, records and notes.
 
-The three forms of a report (HTML, Markdown, JSON) are renderings of the same `Report`, so they say
-the same. A figure is a description of what is drawn; its numbers are the section's table. No I/O.
+HTML, Markdown and JSON are renderings of the same `ReportContent`, so they say the same. A figure
+is a description of what is drawn; its numbers are the section's table. No I/O.
 
->>> Table(("reason", "rows"), (("too_long", 3),)).as_plain()
+>>> ReportTable(("reason", "rows"), (("too_long", 3),)).as_plain()
 [{'reason': 'too_long', 'rows': 3}]
 """
 
@@ -16,7 +16,7 @@ Cell = str | int | float | None
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """Columns and rows."""
 
     columns: tuple[str, ...]
@@ -73,6 +73,8 @@ class Text:
     """The text, shortened if `n_left_out` is not 0."""
     before: str | None = None
     """The text that it came from, to mark what changed; None: nothing is marked."""
+    shared_with: str | None = None
+    """The text that is compared, to mark the runs of words in both; None: nothing is marked."""
     is_answer: bool = False
     """Whether code in fences is highlighted."""
     n_left_out: int = 0
@@ -80,7 +82,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
+class ReportRecord:
     """A record with its texts."""
 
     id: str
@@ -91,10 +93,12 @@ class Record:
     """Its texts in the order of its life."""
     notes: tuple[str, ...] = ()
     """Verdicts and drops, one line each."""
+    is_paired: bool = False
+    """Whether texts are shown two by two, side by side where there is room."""
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ReportSection:
     """One subject of a report."""
 
     name: str
@@ -103,11 +107,11 @@ class Section:
     """Heading."""
     caption: str
     """One sentence that says what is seen."""
-    table: Table | None = None
+    table: ReportTable | None = None
     """The numbers."""
     chart: Chart | None = None
     """The numbers as a figure."""
-    records: tuple[Record, ...] = ()
+    records: tuple[ReportRecord, ...] = ()
     """Examples."""
     notes: tuple[str, ...] = ()
     """Further lines."""
@@ -116,7 +120,7 @@ class Section:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportContent:
     """A report."""
 
     title: str
@@ -125,7 +129,7 @@ class Report:
     """The result in a sentence or two."""
     facts: tuple[tuple[str, str], ...]
     """Command, models, versions: name and value."""
-    sections: tuple[Section, ...]
+    sections: tuple[ReportSection, ...]
     """The subjects in order."""
 
     def as_plain(self) -> dict[str, Any]:
@@ -138,7 +142,7 @@ class Report:
         }
 
 
-def _plain_section(section: Section) -> dict[str, Any]:
+def _plain_section(section: ReportSection) -> dict[str, Any]:
     return {
         "title": section.title,
         "caption": section.caption,
@@ -177,7 +181,7 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
     return round(low, 2), round(middle, 2), round(high, 2)
 
 
-def compared(reports: Sequence[Report]) -> Report:
+def compared(reports: Sequence[ReportContent]) -> ReportContent:
     """Put reports side by side: each number once for each report, named A, B and so on.
 
     Rows belong together where their texts and rounds are equal; texts that are evidence or
@@ -196,7 +200,7 @@ def compared(reports: Sequence[Report]) -> Report:
             continue
         chart = _one_chart(letters, [one.chart if one else None for one in found])
         table = _one_table(letters, tables)
-        sections.append(Section(name, first.title, first.caption, table, chart, is_open=True))
+        sections.append(ReportSection(name, first.title, first.caption, table, chart, is_open=True))
     titles = [f"{letter}: {one.title}" for letter, one in zip(letters, reports, strict=True)]
     summaries = [f"{letter}: {one.summary}" for letter, one in zip(letters, reports, strict=True)]
     facts = tuple(
@@ -204,7 +208,7 @@ def compared(reports: Sequence[Report]) -> Report:
         for letter, report in zip(letters, reports, strict=True)
         for name, value in report.facts
     )
-    return Report("; ".join(titles), " ".join(summaries), facts, tuple(sections))
+    return ReportContent("; ".join(titles), " ".join(summaries), facts, tuple(sections))
 
 
 KEYS = frozenset({"round", "stage", "reason", "model", "heuristic", "check", "finding",
@@ -212,7 +216,7 @@ KEYS = frozenset({"round", "stage", "reason", "model", "heuristic", "check", "fi
 """Columns that say what a row is about; other texts are evidence."""
 
 
-def _one_table(letters: Sequence[str], tables: Sequence[Table | None]) -> Table:
+def _one_table(letters: Sequence[str], tables: Sequence[ReportTable | None]) -> ReportTable:
     """Join tables by their keys."""
     every = dict.fromkeys(name for table in tables if table for name in table.columns)
     keys = tuple(name for name in every if name in KEYS)
@@ -228,7 +232,7 @@ def _one_table(letters: Sequence[str], tables: Sequence[Table | None]) -> Table:
     pairs = [(name, letter) for name in measured for letter in letters]
     columns = (*keys, *(f"{name} {letter}" for name, letter in pairs))
     rows = tuple((*key, *(mine.get(pair) for pair in pairs)) for key, mine in values.items())
-    return Table(columns, rows)
+    return ReportTable(columns, rows)
 
 
 def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart | None:
@@ -246,6 +250,8 @@ def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart 
         value, low, high = (
             dict(zip(chart.categories, part, strict=False)) if part else {} for part in ends
         )
-        parts = (tuple(part.get(name) for name in places) for part in (value, low, high))
-        series.append(Series(f"{letter}: {one.name}", *parts))
+        values, lows, highs = (
+            tuple(part.get(name) for name in places) for part in (value, low, high)
+        )
+        series.append(Series(f"{letter}: {one.name}", values, lows, highs))
     return replace(known[0], categories=places, series=tuple(series))

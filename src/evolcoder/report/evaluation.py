@@ -15,11 +15,11 @@ from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.report.content import (
     Cell,
     Chart,
-    Record,
-    Report,
-    Section,
+    ReportContent,
+    ReportRecord,
+    ReportSection,
+    ReportTable,
     Series,
-    Table,
     shortened,
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
@@ -32,7 +32,7 @@ CUT = "length"
 """Finish reason of an answer that the token limit cut off."""
 
 
-def report_of(store: EvalStore) -> Report:
+def report_of(store: EvalStore) -> ReportContent:
     """Collect the report of an evaluation that may still be going on."""
     judged = {bench: list(store.verdicts(bench)) for bench in store.benches()}
     settings = store.meta("settings", FolderFacts) or {}
@@ -46,7 +46,7 @@ def report_of(store: EvalStore) -> Report:
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("platform", str(origin.get("platform", ""))),
     )
-    return Report(
+    return ReportContent(
         title=f"Evaluation {store.folder.name}",
         summary=f"{n:,} samples of {len(judged)} benchmarks have verdicts ({source}).",
         facts=facts,
@@ -60,7 +60,7 @@ def report_of(store: EvalStore) -> Report:
 
 def _scores_section(
     judged: dict[str, list[StoredVerdict]], excluded: Mapping[str, frozenset[str]]
-) -> Section:
+) -> ReportSection:
     rows: list[tuple[Cell, ...]] = []
     notes = []
     for bench, found in judged.items():
@@ -81,18 +81,18 @@ def _scores_section(
         tuple(float(row[4] or 0) for row in rows),
         tuple(float(row[5] or 0) for row in rows),
     )
-    return Section(
+    return ReportSection(
         "scores",
         "Scores",
         "pass@1 in per cent with its 95 % interval, over the problems that have verdicts here.",
-        Table(("benchmark", "problems", "samples", "pass@1", "from", "to"), tuple(rows)),
+        ReportTable(("benchmark", "problems", "samples", "pass@1", "from", "to"), tuple(rows)),
         Chart("points", names, (points,), "pass@1, %") if rows else None,
         notes=tuple(notes),
         is_open=True,
     )
 
 
-def _findings_section(judged: dict[str, list[StoredVerdict]], store: EvalStore) -> Section:
+def _findings_section(judged: dict[str, list[StoredVerdict]], store: EvalStore) -> ReportSection:
     counts = {
         bench: Counter("passed" if one.passed else str(one.facts["kind"]) for one in found)
         for bench, found in judged.items()
@@ -108,19 +108,19 @@ def _findings_section(judged: dict[str, list[StoredVerdict]], store: EvalStore) 
     series = tuple(
         Series(kind, tuple(float(counts[bench][kind]) for bench in counts)) for kind in kinds[:6]
     )
-    return Section(
+    return ReportSection(
         "findings",
         "Findings",
         "What became of the samples of each benchmark.",
-        Table(("benchmark", "finding", "samples"), tuple(row for row in rows if row[2])),
+        ReportTable(("benchmark", "finding", "samples"), tuple(row for row in rows if row[2])),
         Chart("stacked", tuple(counts), series, "samples") if counts else None,
         notes=tuple(notes),
     )
 
 
-def _samples_section(store: EvalStore, bench: str, found: Sequence[StoredVerdict]) -> Section:
+def _samples_section(store: EvalStore, bench: str, found: Sequence[StoredVerdict]) -> ReportSection:
     shown = sorted(found, key=lambda one: (one.passed, one.problem, one.number))[:RECORDS]
-    return Section(
+    return ReportSection(
         f"samples-{bench}",
         f"Samples of {bench}",
         f"{len(shown):,} of {len(found):,} samples, those that did not pass first.",
@@ -129,7 +129,9 @@ def _samples_section(store: EvalStore, bench: str, found: Sequence[StoredVerdict
     )
 
 
-def _records(store: EvalStore, bench: str, shown: Sequence[StoredVerdict]) -> Iterator[Record]:
+def _records(
+    store: EvalStore, bench: str, shown: Sequence[StoredVerdict]
+) -> Iterator[ReportRecord]:
     for one in shown:
         sample = store.samples(bench, one.problem).get(one.number)
         text = "" if sample is None else sample.text
@@ -142,4 +144,4 @@ def _records(store: EvalStore, bench: str, shown: Sequence[StoredVerdict]) -> It
         }
         notes = tuple(f"{name}: {one_line(str(value), NOTE_CHARS)}" for name, value in told.items())
         answer = shortened("answer", text, TEXT_CHARS, is_answer=True)
-        yield Record(one.problem, facts, (answer,), notes)
+        yield ReportRecord(one.problem, facts, (answer,), notes)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from evolcoder.errors import ConfigError
 from evolcoder.report import charts
-from evolcoder.report.content import Cell, Record, Report, Section, Text
+from evolcoder.report.content import Cell, ReportContent, ReportRecord, ReportSection, Text
 from evolcoder.text import CodeBlock, code_blocks, visible
 
 if TYPE_CHECKING:
@@ -31,10 +31,13 @@ MAX_TABLE_ROWS = 2_000
 """Most rows of a table on a page; JSON has them all."""
 MARKED_WORDS = 1_500
 """Longest text, in words and gaps, in which changes are marked."""
+SHARED_WORDS = 3
+"""Shortest run of words that is marked as shared."""
+_WORDS = re.compile(r"\w+")
 _PIECES = re.compile(r"\s+|\w+|[^\w\s]")
 
 
-def markdown(report: Report) -> str:
+def markdown(report: ReportContent) -> str:
     """Render a report for a pull request: headings, captions, tables, notes; no figures."""
     lines = [f"# {_cell(report.title)}", "", _cell(report.summary), ""]
     lines += [f"- **{name}**: {_cell(value)}" for name, value in report.facts if value]
@@ -68,7 +71,7 @@ def number(value: Cell) -> str:
     return f"{value:,}" if isinstance(value, int) else value
 
 
-def html(report: Report) -> str:
+def html(report: ReportContent) -> str:
     """Render a report as a page; ConfigError if jinja2 or matplotlib is missing."""
     template = _template()
     left, sections = MAX_BYTES, []
@@ -106,7 +109,7 @@ def _template() -> "Template":
     return environment.from_string(source)
 
 
-def _section(section: Section, records: list[dict[str, object]]) -> dict[str, object]:
+def _section(section: ReportSection, records: list[dict[str, object]]) -> dict[str, object]:
     table = section.table
     image = ""
     if section.chart is not None:
@@ -121,7 +124,7 @@ def _section(section: Section, records: list[dict[str, object]]) -> dict[str, ob
         "columns": table.columns if table else (),
         "rows": [[_shown(value) for value in row] for row in rows],
         "n_rows_left_out": len(table.rows) - len(rows) if table else 0,
-        "is_open": section.is_open or section.chart is None,
+        "is_open": section.is_open or not (section.chart or section.records),
         "notes": [visible(note) for note in section.notes],
         "records": records,
         "n_left_out": len(section.records) - len(records),
@@ -135,7 +138,7 @@ def _shown(value: Cell) -> dict[str, object]:
     return {"text": visible(number(value)), "is_number": is_number, "sort": sort}
 
 
-def _filters(records: Sequence[Record]) -> dict[str, list[str]]:
+def _filters(records: Sequence[ReportRecord]) -> dict[str, list[str]]:
     """Return the values of each fact of the records, for those with more than one."""
     found: dict[str, dict[str, None]] = {}
     for record in records:
@@ -144,7 +147,7 @@ def _filters(records: Sequence[Record]) -> dict[str, list[str]]:
     return {name: sorted(values) for name, values in found.items() if len(values) > 1}
 
 
-def _record(record: Record) -> dict[str, object]:
+def _record(record: ReportRecord) -> dict[str, object]:
     return {
         "id": visible(record.id),
         "facts": [(name, visible(value)) for name, value in record.facts],
@@ -153,6 +156,7 @@ def _record(record: Record) -> dict[str, object]:
             for text in record.texts
         ],
         "notes": [visible(note) for note in record.notes],
+        "is_paired": record.is_paired,
     }
 
 
@@ -163,6 +167,8 @@ def _text_html(text: Text) -> object:
     body = visible(text.body)
     if text.is_answer:
         return Markup("".join(_highlighted(body)))  # noqa: S704 - escaped below
+    if text.shared_with is not None:
+        return Markup("".join(_shared(body, visible(text.shared_with))))  # noqa: S704
     if text.before is not None:
         return Markup("".join(_changes(visible(text.before), body)))  # noqa: S704
     return Markup(escape(body))  # noqa: S704
@@ -182,6 +188,24 @@ def _changes(before: str, after: str) -> Iterator[str]:
         else:
             yield f"<del>{gone}</del>" if gone else ""
             yield f"<ins>{come}</ins>" if come else ""
+
+
+def _shared(text: str, other: str) -> Iterator[str]:
+    """Mark the runs of at least `SHARED_WORDS` words that are in another text too."""
+    spans = [found.span() for found in _WORDS.finditer(text)]
+    mine = [text[start:end].lower() for start, end in spans]
+    theirs = [word.lower() for word in _WORDS.findall(other)]
+    if max(len(mine), len(theirs)) > MARKED_WORDS:
+        yield escape(text)
+        return
+    at = 0
+    blocks = difflib.SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
+    for start, _, size in blocks:
+        if size >= SHARED_WORDS:
+            first, end = spans[start][0], spans[start + size - 1][1]
+            yield f"{escape(text[at:first])}<mark>{escape(text[first:end])}</mark>"
+            at = end
+    yield escape(text[at:])
 
 
 def _highlighted(text: str) -> Iterator[str]:

@@ -10,24 +10,28 @@ spread evenly over the run; captions say how many. Nothing is computed by a mode
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from evolcoder.config.load import Config
 from evolcoder.decontamination.similarity import TaskSimilarity, rows_digest
 from evolcoder.engine.prices import price_of, usd
-from evolcoder.records import CheckResult, Drop, Reason, Stage
+from evolcoder.records import Drop, Reason, Stage
+from evolcoder.report.cleaning import read_certificate
 from evolcoder.report.content import (
     Cell,
     Chart,
-    Record,
-    Report,
-    Section,
+    ReportContent,
+    ReportRecord,
+    ReportSection,
+    ReportTable,
     Series,
-    Table,
     quartiles,
     share,
     shortened,
 )
+from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
+from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.report.similarity import similarity_sections
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts, lineage
@@ -87,8 +91,13 @@ _DROPPED_IDS = """
 """
 
 
-def report_of(store: RunStore, config: Config) -> Report:
-    """Collect the report of a run that may still be going on."""
+def report_of(store: RunStore, config: Config, *, data_dir: Path | None = None) -> ReportContent:
+    """Collect the report of a run that may still be going on.
+
+    `data_dir` is a folder of benchmark files, for the problems next to leaks.
+    """
+    if data_dir is None and config.clean.data_dir:
+        data_dir = Path(config.clean.data_dir)
     lines = funnel(store)
     measured = measured_rows(store.rows(), store.n_kept())
     sections = [
@@ -99,11 +108,11 @@ def report_of(store: RunStore, config: Config) -> Report:
         _heuristics_section(store, measured),
         *_rounds_sections(measured, store),
         *_verdicts_section(store),
-        *_cleaning_sections(store),
+        *_cleaning_sections(store, data_dir),
         *_similarity_sections(store),
         _records_section(store),
     ]
-    return Report(
+    return ReportContent(
         title=f"Run {store.folder.name}",
         summary=_summary(store, lines),
         facts=tuple(_facts(store)),
@@ -146,7 +155,7 @@ def _facts(store: RunStore) -> Iterator[tuple[str, str]]:
     yield "platform", str(origin.get("platform", ""))
 
 
-def _funnel_section(lines: Sequence[FunnelLine]) -> Section:
+def _funnel_section(lines: Sequence[FunnelLine]) -> ReportSection:
     rows = tuple(
         (line.round, line.stage.value, line.entered, line.kept, line.n_dropped, line.waiting,
          ", ".join(f"{reason} {n:,}" for reason, n in line.dropped.items()))
@@ -158,12 +167,12 @@ def _funnel_section(lines: Sequence[FunnelLine]) -> Section:
         "dropped": [line.n_dropped for line in lines],
         "waiting": [line.waiting for line in lines],
     }
-    return Section(
+    return ReportSection(
         "funnel",
         "Funnel",
         "Records that entered each stage of each round, and what became of them; "
         "in = kept + dropped + waiting.",
-        Table(("round", "stage", "in", "kept", "dropped", "waiting", "why dropped"), rows),
+        ReportTable(("round", "stage", "in", "kept", "dropped", "waiting", "why dropped"), rows),
         Chart("stacked", names, _series(parts), "records"),
         is_open=True,
     )
@@ -178,7 +187,7 @@ def _series(parts: dict[str, list[int]]) -> tuple[Series, ...]:
     )
 
 
-def _drops_section(store: RunStore) -> Section:
+def _drops_section(store: RunStore) -> ReportSection:
     counts: Counter[tuple[str, str]] = Counter()
     for line in funnel(store):
         for reason, n in line.dropped.items():
@@ -189,12 +198,12 @@ def _drops_section(store: RunStore) -> Section:
     )
     names = tuple(f"{stage}: {reason}" for (stage, reason), _ in counts.most_common(15))
     values = tuple(float(n) for _, n in counts.most_common(15))
-    return Section(
+    return ReportSection(
         "drops",
         "Drops by reason",
         "Why records left, the most frequent reason first, with an example of each; a task whose "
         "evolution was dropped is tried again in the next round.",
-        Table(("stage", "reason", "records", "example", "evidence"), rows),
+        ReportTable(("stage", "reason", "records", "example", "evidence"), rows),
         Chart("stacked", names, (Series("records", values),), "records") if rows else None,
     )
 
@@ -206,7 +215,7 @@ def _example(store: RunStore, stage: str, reason: str) -> tuple[str, str]:
     return "", ""
 
 
-def _costs_section(store: RunStore, config: Config) -> Section:
+def _costs_section(store: RunStore, config: Config) -> ReportSection:
     details = store.call_details_by_model()
     rows: list[tuple[Cell, ...]] = []
     for model, (n, sent, received) in store.calls_by_model().items():
@@ -227,12 +236,12 @@ def _costs_section(store: RunStore, config: Config) -> Section:
     columns = ("model", "requests", "sent", "of these cached", "received", "reasoning", "USD")
     caption = "Requests that were answered, their tokens as the servers counted them, and their "
     caption += "price; what came from the cache is not in it."
-    return Section(
-        "costs", "Tokens and money", caption, Table(columns, tuple(rows)), notes=tuple(notes)
+    return ReportSection(
+        "costs", "Tokens and money", caption, ReportTable(columns, tuple(rows)), notes=tuple(notes)
     )
 
 
-def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> Section:
+def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> ReportSection:
     seconds = store.meta(SECONDS_META, SecondsFacts) or {}
     by_stage = {(str(line.round), line.stage.value): line for line in lines}
     rows: list[tuple[Cell, ...]] = []
@@ -242,12 +251,12 @@ def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> Section:
             done = line.kept + line.n_dropped if line else 0
             rate = round_to(done / spent, 3) if spent else None
             rows.append((int(round), stage, round_to(spent, 1), done, rate))
-    return Section(
+    return ReportSection(
         "speed",
         "Time",
         "Seconds during which at least one record was in a stage, over all sessions; stages run "
         "at the same time, so they do not add up.",
-        Table(("round", "stage", "seconds", "records", "records/s"), tuple(rows)),
+        ReportTable(("round", "stage", "seconds", "records", "records/s"), tuple(rows)),
     )
 
 
@@ -256,7 +265,7 @@ def round_to(value: float, digits: int) -> float:
     return round(value, digits)
 
 
-def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> Section:
+def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> ReportSection:
     made, tried, answered, kept, passed = (
         {name or SEED: (n, tokens) for name, n, tokens in store.db.each(_BY_HEURISTIC.validate, q)}
         for q in (_TASKS, _EVOLUTIONS_DROPPED, _ANSWERED, _KEPT, _PASSED)
@@ -281,12 +290,12 @@ def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> Sec
     }
     columns = ("heuristic", "tried", "evolved", "kept", "share kept", "share that ran",
                "median growth", "tokens for each kept row")  # fmt: skip
-    return Section(
+    return ReportSection(
         "heuristics",
         "Heuristics",
         "How many evolutions of each heuristic were tried and kept, how much longer the median "
         "kept task is than its parent (1.3: by 30 %), and what a kept row cost.",
-        Table(columns, tuple(rows)),
+        ReportTable(columns, tuple(rows)),
         Chart("stacked", tuple(str(row[0]) for row in rows), _series(parts), "evolutions")
         if rows
         else None,
@@ -302,7 +311,7 @@ MEASURES = (
 """Attribute, heading and unit of the measures by round."""
 
 
-def _rounds_sections(measured: Sequence[RowMeasures], store: RunStore) -> Iterator[Section]:
+def _rounds_sections(measured: Sequence[RowMeasures], store: RunStore) -> Iterator[ReportSection]:
     rounds = sorted({one.round for one in measured})
     for name, title, unit in MEASURES:
         by_round = {
@@ -322,67 +331,67 @@ def _rounds_sections(measured: Sequence[RowMeasures], store: RunStore) -> Iterat
         )
         low, middle, high = (tuple(part) for part in zip(*ends, strict=True))
         names = tuple("seeds" if round == 0 else f"round {round}" for round in filled)
-        yield Section(
+        yield ReportSection(
             name,
             title,
             f"Median and quartiles by round, of {len(measured):,} of {store.n_kept():,} kept rows.",
-            Table(("round", "rows", "lower quartile", "median", "upper quartile"), rows),
+            ReportTable(("round", "rows", "lower quartile", "median", "upper quartile"), rows),
             Chart("lines", names, (Series("median", middle, low, high),), unit)
             if len(names) > 1
             else None,
         )
 
 
-def _verdicts_section(store: RunStore) -> Iterator[Section]:
+def _verdicts_section(store: RunStore) -> Iterator[ReportSection]:
     """Count verdicts by check; without checks, name the command that makes them."""
     checks = checks_of(store)
     if not checks:
-        yield Section("verdicts", "Verification", "The answers of this run were not executed.",
-                      notes=(f"evolcoder verify {store.folder} runs them",))  # fmt: skip
+        yield ReportSection(
+            "verdicts",
+            "Verification",
+            "The answers of this run were not executed.",
+            notes=(f"evolcoder verify {store.folder} runs them",),
+        )
         return
     counted = store.db.each(_KINDS.validate, _VERDICTS)
     rows = tuple(map(tuple, sorted(counted, key=lambda one: (one[0], -one[2]))))
     names = tuple(f"{check}: {kind}" for check, kind, _ in rows)
     values = tuple(float(n) for _, _, n in rows)
-    yield Section(
+    yield ReportSection(
         "verdicts",
         "Verification",
         f"What the checks ({', '.join(checks)}) found about answers; only findings "
         "in `verify.drop` drop a row.",
-        Table(("check", "finding", "answers"), rows),
+        ReportTable(("check", "finding", "answers"), rows),
         Chart("stacked", names, (Series("answers", values),), "answers") if rows else None,
     )
 
 
-def _cleaning_sections(store: RunStore) -> Iterator[Section]:
+def _cleaning_sections(store: RunStore, data_dir: Path | None) -> Iterator[ReportSection]:
     facts = store.meta(CLEAN_META, CleanFacts)
     command = f"evolcoder clean {store.folder} --against humaneval,mbpp"
     if facts is None:
         caption = "This run was not cleaned."
         notes = (f"{command} finds duplicates and problems of benchmarks",)
-        yield Section("cleaning", "Duplicates and leaks", caption, notes=notes)
+        yield ReportSection("cleaning", "Duplicates and leaks", caption, notes=notes)
         return
     against = _compared_with(facts)
     looked = f"compared with {', '.join(against)}" if against else "not compared with benchmarks"
-    yield Section(
+    yield ReportSection(
         "cleaning",
         "Duplicates and leaks",
         f"Rows that cleaning dropped of {facts['n_rows']:,}; {looked}.",
-        Table(("reason", "rows"), tuple(facts["dropped"].items())),
+        ReportTable(("reason", "rows"), tuple(facts["dropped"].items())),
         notes=() if against else (f"{command} looks for problems of these benchmarks",),
     )
+    certificate = store.folder / "certificate.json"
+    if certificate.is_file():
+        yield from certificate_sections(read_certificate(certificate))
     if leaks := list(_leaks(store)):
-        columns = ("row", "benchmark", "problem", "detector", "where", "score", "evidence")
-        yield Section(
-            "leaks",
-            "Leaks",
-            "Rows that contain a problem of a benchmark, each finding with the words or the test "
-            "that it rests on; the row itself is under Records.",
-            Table(columns, tuple(leaks)),
-        )
+        yield leaks_section(leaks, data_dir, more=f"evolcoder inspect {store.folder} ID shows more")
 
 
-def _similarity_sections(store: RunStore) -> Iterator[Section]:
+def _similarity_sections(store: RunStore) -> Iterator[ReportSection]:
     """Show the stored similarity, and whether the rows are still those that it was measured on."""
     found = TaskSimilarity.read(store.folder)
     is_old = found is not None and found.settings.get("rows") != rows_digest(store.rows())[0]
@@ -396,15 +405,17 @@ def _compared_with(facts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(named or facts.get("config", {}).get("against") or ())
 
 
-def _leaks(store: RunStore) -> Iterator[tuple[Cell, ...]]:
-    """Yield the findings of every leak."""
+def _leaks(store: RunStore) -> Iterator[LeakedRow]:
+    """Yield every leak with its texts."""
     for drop in store.drops():
         if drop.reason is not Reason.LEAK:
             continue
-        for hit in _hits(drop):
-            where = f"{hit.get('part', '')} like {hit.get('side', '')}"
-            head = (_plain(hit.get(name)) for name in ("benchmark", "item", "detector"))
-            yield drop.subject, *head, where, _plain(hit.get("score")), _plain(hit.get("seen"))
+        step = next(
+            (one for one in lineage(store, drop.subject) if one.task.id == drop.subject), None
+        )
+        answer = step.response.text if step and step.response else ""
+        task = step.task.instruction if step else drop.seen
+        yield LeakedRow(drop.subject, tuple(_hits(drop)), task, answer)
 
 
 def _hits(drop: Drop) -> list[dict[str, Any]]:
@@ -417,28 +428,22 @@ def _hits(drop: Drop) -> list[dict[str, Any]]:
     return [hit for hit in listed if isinstance(hit, dict)]
 
 
-def _plain(value: object) -> Cell:
-    if isinstance(value, int | float):
-        return value
-    return one_line(value, EXAMPLE_CHARS) if isinstance(value, str) else None
-
-
-def _records_section(store: RunStore) -> Section:
+def _records_section(store: RunStore) -> ReportSection:
     kept = [id for (id,) in store.db.each(_IDS.validate, _KEPT_IDS, (RECORDS,))]
     dropped = [id for (id,) in store.db.each(_IDS.validate, _DROPPED_IDS, (DROPPED_RECORDS,))]
     found = [_record(store, id) for id in dict.fromkeys([*kept, *dropped])]
     n = store.db.number("SELECT COUNT(*) FROM tasks")
-    return Section(
+    return ReportSection(
         "records",
         "Records",
-        f"{len(found):,} of {n:,} records, drawn by their ids: the parent's words beside the "
+        f"{len(found):,} of {n:,} records, drawn by their ids: the parent's words next to the "
         "task's, the answer, what checks found, and why a record left.",
         records=tuple(found),
         notes=(f"evolcoder inspect {store.folder} ID shows the whole lineage",),
     )
 
 
-def _record(store: RunStore, id: str) -> Record:
+def _record(store: RunStore, id: str) -> ReportRecord:
     step = next(one for one in lineage(store, id) if one.task.id == id)
     task, answer = step.task, step.response
     parent = store.task(task.parent) if task.parent else None
@@ -454,17 +459,8 @@ def _record(store: RunStore, id: str) -> Record:
         ("language", task.language or "none named"),
         ("outcome", outcome),
     )
-    notes = [*map(_verdict_text, step.verdicts), *map(_drop_text, step.drops)]
-    return Record(task.id, facts, tuple(texts), tuple(notes))
-
-
-def _verdict_text(verdict: CheckResult) -> str:
-    score = "" if verdict.score is None else f" {verdict.score:.2f}"
-    detail = ", ".join(f"{name}: {value}" for name, value in verdict.detail.items() if value)
-    more = f" ({one_line(detail, EXAMPLE_CHARS)})" if detail else ""
-    return f"{verdict.check.value}: {verdict.kind}{score}{more}"
-
-
-def _drop_text(drop: Drop) -> str:
-    said = one_line(drop.detail, EXAMPLE_CHARS)
-    return f"dropped in round {drop.round}, {drop.stage.value}: {drop.reason.value}: {said}"
+    notes = (
+        *(verdict_text(one, max_chars=EXAMPLE_CHARS) for one in step.verdicts),
+        *(drop_text(one, max_chars=EXAMPLE_CHARS) for one in step.drops),
+    )
+    return ReportRecord(task.id, facts, tuple(texts), notes)

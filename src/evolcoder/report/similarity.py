@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from evolcoder.decontamination.similarity import MapPoint, RoundSimilarity, TaskSimilarity
-from evolcoder.report.content import Cell, Chart, Section, Series, Table, share
+from evolcoder.report.content import Cell, Chart, ReportSection, ReportTable, Series, share
 
 NEAREST_SHOWN = 40
 """Most pairs of a problem and a row in the table of the nearest."""
@@ -25,11 +25,11 @@ NAMES = {
 
 def similarity_sections(
     folder: Path, found: TaskSimilarity | None, *, is_old: bool
-) -> Iterator[Section]:
+) -> Iterator[ReportSection]:
     """Yield similarity, similarity next to complexity, the nearest pairs, and the map."""
     command = f"evolcoder report {folder} --similarity humaneval,mbpp"
     if found is None:
-        yield Section(
+        yield ReportSection(
             "similarity",
             "Similarity to benchmarks",
             "How near the tasks of each round are to problems of benchmarks was not measured.",
@@ -61,7 +61,7 @@ def _name(round: int) -> str:
     return "seeds" if round == 0 else f"round {round}"
 
 
-def _by_round(found: TaskSimilarity, notes: Sequence[str]) -> Section:
+def _by_round(found: TaskSimilarity, notes: Sequence[str]) -> ReportSection:
     """Show the mean cosine of each benchmark's five nearest rows by round."""
     bounds = found.settings.get("bounds", {})
     columns = ("benchmark", "round", "rows", "problems", "nearest row", "five nearest", "from",
@@ -72,13 +72,13 @@ def _by_round(found: TaskSimilarity, notes: Sequence[str]) -> Section:
     if max(sizes) > 1.1 * min(sizes):
         more = "rounds differ in their number of rows; a larger one has nearer rows by chance alone"
         notes = [*notes, more]
-    return Section(
+    return ReportSection(
         "similarity",
         "Similarity to benchmarks",
         "Mean cosine between each problem and its five nearest rows of a round, with its 95 % "
         "interval over problems; the bound of a leak is a cosine of "
         f"{bounds.get('cosine')}.",
-        Table(columns, rows),
+        ReportTable(columns, rows),
         _lines(found, [_of(found, name) for name in _benchmarks(found)]),
         notes=tuple(notes),
     )
@@ -109,7 +109,7 @@ def _of(found: TaskSimilarity, benchmark: str) -> list[RoundSimilarity]:
     return sorted(lines, key=lambda one: one.round)
 
 
-def _with_complexity(found: TaskSimilarity) -> Section:
+def _with_complexity(found: TaskSimilarity) -> ReportSection:
     """Show the rounds' likeness and complexity side by side, also in per cent of the first's."""
     rounds, benchmarks = _rounds(found), _benchmarks(found)
     values: dict[str, dict[int, float]] = {
@@ -126,12 +126,12 @@ def _with_complexity(found: TaskSimilarity) -> Section:
         for name, mine in values.items()
         if (first := mine.get(rounds[0]))
     )
-    return Section(
+    return ReportSection(
         "similarity-complexity",
         "Likeness and difficulty",
         "Similarity to benchmarks next to lengths, complexity and pass rate, each in per cent of "
         f"its value in {_name(rounds[0])}: gains of a round may come from either.",
-        Table(("round", *values), rows),
+        ReportTable(("round", *values), rows),
         Chart("lines", tuple(map(_name, rounds)), series, f"% of {_name(rounds[0])}"),
     )
 
@@ -140,7 +140,7 @@ def _percent(value: float | None, first: float) -> float | None:
     return None if value is None else round(100 * value / first, 1)
 
 
-def _nearest(found: TaskSimilarity) -> Section:
+def _nearest(found: TaskSimilarity) -> ReportSection:
     """List the problems with the nearest rows of all rounds."""
     ordered = sorted(found.neighbours, key=lambda one: (-one.cosines[0], one.problem, one.round))
     rows = tuple(
@@ -148,16 +148,16 @@ def _nearest(found: TaskSimilarity) -> Section:
          "yes" if one.is_leak else "no")
         for one in ordered[:NEAREST_SHOWN]
     )  # fmt: skip
-    return Section(
+    return ReportSection(
         "nearest",
         "Nearest rows",
         f"The {len(rows)} nearest pairs of a problem and a row of {len(ordered):,}; a pair is a "
         "leak where it also shares the problem's rare words, or names its function.",
-        Table(("benchmark", "problem", "round", "cosine", "row", "leak"), rows),
+        ReportTable(("benchmark", "problem", "round", "cosine", "row", "leak"), rows),
     )
 
 
-def _map(found: TaskSimilarity) -> Section:
+def _map(found: TaskSimilarity) -> ReportSection:
     groups: dict[str, list[MapPoint]] = {}
     for point in found.points:
         groups.setdefault(point.group, []).append(point)
@@ -170,13 +170,13 @@ def _map(found: TaskSimilarity) -> Section:
         (one.name, len(one.values), _mean(one.x), _mean(one.values), _spread(one)) for one in series
     )
     n_tasks = sum(len(points) for name, points in groups.items() if name.startswith("round "))
-    return Section(
+    return ReportSection(
         "map",
         "Map of the tasks",
         f"{n_tasks:,} tasks, spread evenly over the run, and problems by the first two principal "
         f"components of the tasks' embeddings, which hold {found.explained:.0%} of their variance; "
         "near points are not always near in meaning.",
-        Table(("group", "points", "mean x", "mean y", "mean distance to its middle"), rows),
+        ReportTable(("group", "points", "mean x", "mean y", "mean distance to its middle"), rows),
         Chart("scatter", (), series, "second component"),
         notes=("similarity.json in the run's folder has every point",),
     )

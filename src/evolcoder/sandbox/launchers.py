@@ -8,7 +8,7 @@ private home work, and its first process then drops root; other users use a user
 Without a container, on machines without namespaces: each program is a new process restricted by
 Landlock and a system call filter, without capabilities, limited in memory, processes and time. It
 writes only in its own folder, reads no home and no run folder, has no sockets except socket pairs,
-and leaves no processes or files. As root, programs run under a UID that nobody else uses.
+and leaves no processes or files. As root, programs run under a UID that no other process uses.
 Not guaranteed, since it takes namespaces: a program sees which processes and files exist, and
 without root it runs as our user.
 """

@@ -94,7 +94,7 @@ class PrioritySemaphore:
 
 
 class ExclusiveAccess:
-    """Admits up to `at_most` at a time while nobody else has a slot."""
+    """Admits up to `at_most` at a time while no other task has a slot."""
 
     def __init__(self, slots: PrioritySemaphore, count: int, at_most: int) -> None:
         self._slots = slots

@@ -70,7 +70,7 @@ CHATS = (
     "conversation", "contents", "chat", "dialogue", "dialog", "items", "turns", "mapping",
     "internal", "data",
 )  # fmt: skip
-"""Fields with a chat, beside `messages` and `conversations`."""
+"""Fields with a chat, in addition to `messages` and `conversations`."""
 SYSTEMS = ("system", "system_prompt", "system_message")
 TOOLS = ("tools", "functions", "available_tools")
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
@@ -107,7 +107,7 @@ class SeedPair:
     thoughts: str = ""
     """The response's thinking; empty if there is none."""
     left_out: tuple[str, ...] = ()
-    """What the row has besides, such as `later turns` or `label`."""
+    """What else the row has, such as `later turns` or `label`."""
     needs: str = ""
     """`needs tools` or `needs an image`: no response in text answers such a row."""
     turns: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ class SeedPair:
 _BESIDE = frozenset(
     {*MEDIA, *SYSTEMS, *TOOLS, *LABELS, *PLURALS, "instances", "history", "rejected"}
 )
-"""Fields that say something of a pair beside its texts."""
+"""Fields that describe a pair, in addition to its texts."""
 Fields = Mapping[str, object]
 _NOTHING = SeedPair("", "")
 
@@ -265,7 +265,7 @@ def _asks(turns: list[Turn]) -> bool:
 
 
 def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
-    """Add what other fields of a row say of the pair."""
+    """Add what other fields of a row tell about the pair."""
     if _BESIDE.isdisjoint(row) and not any(isinstance(one, list) for one in row.values()):
         return pair
     left, needs, context = list(pair.left_out), pair.needs, [pair.context]

@@ -76,7 +76,7 @@ class ReadCounts:
     formats: Counter[str] = field(default_factory=Counter)
     """Rows with a task, by format."""
     left_out: Counter[str] = field(default_factory=Counter)
-    """Rows by what they have besides instruction and response, such as `later turns`."""
+    """Rows by what they have in addition to instruction and response, such as `later turns`."""
     needs: Counter[str] = field(default_factory=Counter)
     """Rows that are left out because they need tools or an image."""
     fields: str = ""

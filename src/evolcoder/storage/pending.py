@@ -139,7 +139,7 @@ def forget_unjudged(store: RunStore, *, unjudged: bool = True) -> int:
 def forget_unasked_bounds(store: RunStore) -> int:
     """Delete the verdicts of bounds that were not measured and for which no model was asked.
 
-    Only those whose reason a tester can mend; those of earlier versions have no reason in a word.
+    Only those whose reason a tester can remove; those of earlier versions have no reason in a word.
     Returns their number.
     """
     found = """FROM verdicts WHERE check_name = 'bound' AND kind = 'not_measured'

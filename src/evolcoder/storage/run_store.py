@@ -124,7 +124,7 @@ MIGRATIONS: Sequence[str] = (
     """,
 )
 """Table `answered` holds, by id of a task or response, the name of the model that answered;
-`origins`, by ordinal of a seed, what its row had besides task and response; `answers`, by
+`origins`, by ordinal of a seed, what its row had in addition to task and response; `answers`, by
 task and number, each of several answers to one task, of which `responses` has the chosen one;
 `reopened`, the places whose outcome stands until further answers to their task bring another."""
 _MADE = {
@@ -711,7 +711,7 @@ def _row_from(columns: Sequence[Any], *, verdicts: _RoundVerdicts) -> Row:
 
 
 def _with_origin(row: Row, facts: object) -> Row:
-    """Add what the row of a data set had besides task and response."""
+    """Add what the row of a data set had in addition to task and response."""
     if not isinstance(facts, str):
         raise ValueError("facts of an origin are no text")
     found = json_object("origin of a row", facts)

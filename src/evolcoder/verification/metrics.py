@@ -48,7 +48,7 @@ from evolcoder.code.callables import find_compatible, subject_of
 from evolcoder.code.python_ast import parse
 from evolcoder.engine.base import Message, Role
 from evolcoder.ids import content_id, rng_for, seed_for
-from evolcoder.records import JSON, Check, CheckResult, Response, Task
+from evolcoder.records import JSON, Check, CheckResult, Response, Row, Task
 from evolcoder.sandbox.base import Limits, Sandbox
 from evolcoder.text import code_blocks, words
 from evolcoder.verification.complexity.bounds import (
@@ -268,6 +268,19 @@ def row_metrics(
         complexity=cyclomatic_complexity(program) if program is not None else None,
         constraints=constraints,
     )
+
+
+def measures_of(row: Row) -> dict[str, float]:
+    """Return the metrics of a row: computed from its text, and measured by its checks, by name."""
+    metrics = row_metrics(row.task, row.response, program=python_program(row.response.text))
+    found = metrics.numbers()
+    for verdict in row.verdicts:
+        constraints = verdict.detail.get("constraints")
+        if verdict.check is Check.SHAPE and isinstance(constraints, int | float):
+            found["constraints"] = float(constraints)
+        if verdict.check is Check.DIFFICULTY and verdict.score is not None:
+            found["pass_rate"] = verdict.score
+    return found
 
 
 COMPLEXITY_CPU_S = 60.0

@@ -170,7 +170,7 @@ class CgroupMeter:
 
         Part of it is freed a moment after the program's end and must not count for the next one.
         What remains are file caches and what this process and the kernel retain, such as directory
-        entries, since nobody else is in the group. It does not count for the next program either.
+        entries, since the group has no other process. It does not count for the next program.
         """
         tolerated, begun, is_asked = self._own + _LEFTOVER_SHARE * bound, time.monotonic(), False
         while (usage := self._usage()) > tolerated and usage - self._cached() > tolerated:

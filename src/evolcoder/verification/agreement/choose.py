@@ -12,11 +12,11 @@ pass it. Ties go to the larger cluster, then to that of the earliest answer, and
 of a cluster is chosen; so the choice does not depend on the order of completion.
 
 An input counts if at least half of the answers accept it, or refuse it with a `raise` of their own,
-since nobody else says what is valid. Two answers that agree on no input with a result show nothing.
-Programs in other languages are compared by what they print as a whole. Where nothing can be
-compared, or fewer answers than wanted agree, the choice is `unverified` and `why` says so, and the
-first usable answer is taken. A failure of the sandbox is such a reason, and never a verdict on an
-answer.
+since nothing else tells which inputs are valid. Two answers that agree on no input with a result
+show nothing. Programs in other languages are compared by what they print as a whole. Where nothing
+can be compared, or fewer answers than wanted agree, the choice is `unverified` and `why` says so,
+and the first usable answer is taken. A failure of the sandbox is such a reason, and never a verdict
+on an answer.
 
 Agreement is no proof: answers of one model may share a mistake.
 

@@ -282,7 +282,7 @@ _DEFINES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast
 
 
 def _statements(tree: ast.Module) -> list[ast.stmt]:
-    """Return what a program does beside defining: its statements, and those of its main guard."""
+    """Return the statements of a program that define nothing, and those of its main guard."""
     found: list[ast.stmt] = []
     for node in tree.body:
         is_text = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

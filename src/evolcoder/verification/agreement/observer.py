@@ -1,4 +1,4 @@
-"""Runs in the sandbox beside a candidate program: observes what it does on each of many inputs.
+"""Runs in the sandbox with a candidate program: observes what it does on each of many inputs.
 
 It is sent to the sandbox as text, in front of the candidate's source, and is standard library only.
 The candidate shares its process and could fake its own observations; nothing but the choice among

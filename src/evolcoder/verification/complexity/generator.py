@@ -345,7 +345,7 @@ def _parameters(part: MeasuredPart) -> dict[str, object]:
 
 
 def _inspected(source: str, body: bytes, sizes: Sequence[int]) -> WrittenInputs:
-    """Validate what the sandbox says of inputs; raises GeneratorError if they do not count."""
+    """Validate the sandbox's report about inputs; raises GeneratorError if they do not count."""
     try:
         found = json.loads(body)
         if "failed" in found:
