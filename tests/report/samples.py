@@ -49,7 +49,7 @@ def run(folder, *, measured=True):
     return folder
 
 
-def cleaned(folder, capsys):
+def cleaned(folder):
     """Clean a file with a repeated row and a leak; return the cleaned file."""
     rows = [{"instruction": f"Count the {word} in a list of words.", "output": "len(x)"}
             for word in ("vowels", "commas", "vowels")]  # fmt: skip
@@ -58,7 +58,6 @@ def cleaned(folder, capsys):
     data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     assert main(["clean", str(data), "--against", "toy", "--detectors", "ngrams,substring",
                  "--out", str(out)]) == 0  # fmt: skip
-    capsys.readouterr()
     return out
 
 

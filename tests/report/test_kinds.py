@@ -16,13 +16,14 @@ def _toy(monkeypatch):
 
 
 def sections(capsys, *args):
+    capsys.readouterr()
     assert main(["report", *map(str, args), "--json"]) == 0
     return json.loads(capsys.readouterr().out)["sections"]
 
 
 def test_a_cleaned_file_shows_its_certificate_and_each_leak_beside_its_problem(tmp_path, capsys):
     """Rows add up; a leak has the row's texts, the problem's, and why it counts."""
-    out = samples.cleaned(tmp_path, capsys)
+    out = samples.cleaned(tmp_path)
     found = sections(capsys, out)
     rows = {one["rows"]: one["number"] for one in found["rows"]["rows"]}
     assert rows == {"read": 4, "kept": 2, "duplicate_exact": 1, "leak": 1}
@@ -39,7 +40,7 @@ def test_a_cleaned_file_shows_its_certificate_and_each_leak_beside_its_problem(t
 
 def test_rows_that_changed_since_are_not_shown_and_the_report_says_so(tmp_path, capsys):
     """Evidence stays; texts of another file would mislead."""
-    out = samples.cleaned(tmp_path, capsys)
+    out = samples.cleaned(tmp_path)
     with (tmp_path / "data.jsonl").open("a") as file:
         file.write("\n")
     leaks = sections(capsys, out)["leaks"]

@@ -65,9 +65,10 @@ def sentence(hit: Mapping[str, Any]) -> str:
     """Say in a sentence why a finding counts."""
     part, side = hit.get("part", "task"), hit.get("side", "prompt")
     score, seen = _score(hit), one_line(str(hit.get("seen", "")), SEEN_CHARS)
+    units = "runs of words" if side == "prompt" else "statements"
     length = f"{score:.0f} words" if side == "prompt" else f"{score:.0f} bits of code"
     known = {
-        "ngrams": f"The {part} has {score:.0%} of the {side}'s runs of words: {seen}.",
+        "ngrams": f"The {part} has {score:.0%} of the {side}'s {units}: {seen}.",
         "substring": f"The {part} and the {side} share a run of {length}: {seen}.",
         "neighbours": "The task is among the five nearest of the problem by meaning: "
         f"cosine {score:.2f}, {seen}.",

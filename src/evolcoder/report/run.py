@@ -395,7 +395,12 @@ def _similarity_sections(store: RunStore) -> Iterator[ReportSection]:
     """Show the stored similarity, and whether the rows are still those that it was measured on."""
     found = TaskSimilarity.read(store.folder)
     is_old = found is not None and found.settings.get("rows") != rows_digest(store.rows())[0]
-    yield from similarity_sections(store.folder, found, is_old=is_old)
+
+    def task_of(id: str) -> str:
+        task = store.task(id)
+        return task.instruction if task else ""
+
+    yield from similarity_sections(store.folder, found, is_old=is_old, task_of=task_of)
 
 
 def _compared_with(facts: Mapping[str, Any]) -> tuple[str, ...]:

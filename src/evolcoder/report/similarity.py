@@ -6,14 +6,17 @@ here. Without it, a section names that command.
 >>> sections = list(similarity_sections(folder, TaskSimilarity.read(folder), is_old=False))
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from evolcoder.decontamination.similarity import MapPoint, RoundSimilarity, TaskSimilarity
 from evolcoder.report.content import Cell, Chart, ReportSection, ReportTable, Series, share
+from evolcoder.text import one_line
 
 NEAREST_SHOWN = 40
 """Most pairs of a problem and a row in the table of the nearest."""
+TASK_CHARS = 160
+IS_LEAK = {True: "yes", False: "no"}
 NAMES = {
     "task_tokens": "task tokens",
     "answer_tokens": "answer tokens",
@@ -24,9 +27,16 @@ NAMES = {
 
 
 def similarity_sections(
-    folder: Path, found: TaskSimilarity | None, *, is_old: bool
+    folder: Path,
+    found: TaskSimilarity | None,
+    *,
+    is_old: bool,
+    task_of: Callable[[str], str] = lambda _: "",
 ) -> Iterator[ReportSection]:
-    """Yield similarity, similarity next to complexity, the nearest pairs, and the map."""
+    """Yield similarity, similarity next to complexity, the nearest pairs, and the map.
+
+    `task_of` returns the text of a row's task by its id.
+    """
     command = f"evolcoder report {folder} --similarity humaneval,mbpp"
     if found is None:
         yield ReportSection(
@@ -44,7 +54,7 @@ def similarity_sections(
     yield _by_round(found, notes)
     if len(_rounds(found)) > 1:
         yield _with_complexity(found)
-    yield _nearest(found)
+    yield _nearest(found, task_of)
     if found.points:
         yield _map(found)
 
@@ -119,7 +129,7 @@ def _with_complexity(found: TaskSimilarity) -> ReportSection:
     for measure, title in NAMES.items():
         mine = {one.round: one.median for one in found.measures if one.measure == measure}
         if mine:
-            values[f"median {title}"] = mine
+            values[title] = mine
     rows = tuple((round, *(mine.get(round) for mine in values.values())) for round in rounds)
     series = tuple(
         Series(name, tuple(_percent(mine.get(round), first) for round in rounds))
@@ -130,7 +140,7 @@ def _with_complexity(found: TaskSimilarity) -> ReportSection:
         "similarity-complexity",
         "Likeness and difficulty",
         "Similarity to benchmarks next to lengths, complexity and pass rate, each in per cent of "
-        f"its value in {_name(rounds[0])}: gains of a round may come from either.",
+        f"its value in {_name(rounds[0])} (medians of rows): gains may come from either.",
         ReportTable(("round", *values), rows),
         Chart("lines", tuple(map(_name, rounds)), series, f"% of {_name(rounds[0])}"),
     )
@@ -140,12 +150,12 @@ def _percent(value: float | None, first: float) -> float | None:
     return None if value is None else round(100 * value / first, 1)
 
 
-def _nearest(found: TaskSimilarity) -> ReportSection:
+def _nearest(found: TaskSimilarity, task_of: Callable[[str], str]) -> ReportSection:
     """List the problems with the nearest rows of all rounds."""
     ordered = sorted(found.neighbours, key=lambda one: (-one.cosines[0], one.problem, one.round))
     rows = tuple(
         (one.benchmark, one.problem, one.round, one.cosines[0], one.rows[0],
-         "yes" if one.is_leak else "no")
+         one_line(task_of(one.rows[0]), TASK_CHARS), IS_LEAK[one.is_leak])
         for one in ordered[:NEAREST_SHOWN]
     )  # fmt: skip
     return ReportSection(
@@ -153,7 +163,7 @@ def _nearest(found: TaskSimilarity) -> ReportSection:
         "Nearest rows",
         f"The {len(rows)} nearest pairs of a problem and a row of {len(ordered):,}; a pair is a "
         "leak where it also shares the problem's rare words, or names its function.",
-        ReportTable(("benchmark", "problem", "round", "cosine", "row", "leak"), rows),
+        ReportTable(("benchmark", "problem", "round", "cosine", "row", "its task", "leak"), rows),
     )
 
 
