@@ -84,6 +84,7 @@ def write_run(folder: Path, source: Path, config: Config, *, n_seeds: int, n_rou
                 store.add(task)
                 store.add(Response.to(task, _answer(row["output"], round), made=MADE))
             store.open_round(round, len(tasks))
+        store.db.flush()
         return store.n_kept()
 
 

@@ -6,6 +6,8 @@ import pytest
 
 from evolcoder.bench import registry
 from evolcoder.cli.main import main
+from evolcoder.report import render
+from evolcoder.report.content import ReportContent, ReportRecord, ReportSection, ReportTable, Text
 from report import samples
 
 
@@ -21,7 +23,7 @@ def sections(capsys, *args):
     return json.loads(capsys.readouterr().out)["sections"]
 
 
-def test_a_cleaned_file_shows_its_certificate_and_each_leak_beside_its_problem(tmp_path, capsys):
+def test_a_cleaned_file_shows_its_certificate_and_each_leak_next_to_its_problem(tmp_path, capsys):
     """Rows add up; a leak has the row's texts, the problem's, and why it counts."""
     out = samples.cleaned(tmp_path)
     found = sections(capsys, out)
@@ -119,3 +121,16 @@ def test_similarity_needs_a_run(tmp_path, capsys):
     """A folder of another kind is refused in one line."""
     assert main(["report", str(samples.loop(tmp_path / "loop")), "--similarity", "toy"]) == 2
     assert "is no folder of a run" in capsys.readouterr().err
+
+
+def test_a_page_stays_small_whatever_its_tables_and_records_hold():
+    """Long tables of wide characters and many records; the page says what it leaves out."""
+    wide = "\u8a9e<" * 400
+    table = ReportTable(("a", "b"), tuple((wide, f"{n}") for n in range(3_000)))
+    texts = (Text("task", wide * 9), Text("answer", wide * 9, shared_with=wide))
+    records = tuple(ReportRecord(f"{n}", (("round", "1"),), texts, (wide,)) for n in range(300))
+    sections = tuple(ReportSection(f"s{n}", "S", "c", table, records=records) for n in range(3))
+    page = render.html(ReportContent("r", "s", (), sections))
+    assert 3_000_000 < len(page.encode()) < 5_000_000
+    assert "more records are left out" in page
+    assert "more rows are in the JSON form" in page

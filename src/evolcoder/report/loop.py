@@ -176,10 +176,11 @@ def _forest(table: Table) -> ReportSection:
     series = []
     for bench in table.benches:
         by_arm = {row[0]: row for row in compared if row[2] == bench}
-        ends = [
-            tuple(by_arm[arm][at] if arm in by_arm else None for arm in arms) for at in (9, 10, 11)
-        ]
-        series.append(Series(bench, *ends))
+        values, lows, highs = (
+            tuple(_number(by_arm[arm][at]) if arm in by_arm else None for arm in arms)
+            for at in (9, 10, 11)
+        )
+        series.append(Series(bench, values, lows, highs))
     columns = ("arm", "control", "benchmark", "rows", "tokens", "pass@1", "from", "to", "seeds",
                "difference", "difference from", "difference to", "p-value")  # fmt: skip
     return ReportSection(
