@@ -5,19 +5,22 @@ import inspect
 import json
 import signal
 import threading
+from dataclasses import replace
 
 import pytest
 
 import evolcoder as ec
 import toys
+from deduplication.hashing import Hashing
 from evolcoder.bench import registry
 from evolcoder.config.load import load
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import BenchError, ConfigError, EngineError
 from evolcoder.storage.run_store import CONFIG_NAME
+from report.samples import toy_bench
 from small_bench import right, small_bench
 
-VERBS = ("evolve", "verify", "dedup", "decontaminate", "evaluate", "compare", "train")
+VERBS = ("evolve", "verify", "dedup", "decontaminate", "similarity", "evaluate", "compare", "train")
 
 
 @pytest.fixture
@@ -305,3 +308,24 @@ def test_a_model_that_fails_for_good_is_an_error_of_its_own(place):
 
     with pytest.raises(EngineError, match="on fire"):
         ec.evolve("seeds.jsonl", model=ScriptedEngine(fails), rounds=1, out="e")
+
+
+def test_similarity_is_stored_and_measured_again_only_for_other_rows(evolved, monkeypatch):
+    """A second call embeds nothing; a benchmark more, and it is measured anew."""
+    embedder = Hashing()
+    monkeypatch.setattr("evolcoder.app.similarity.open_cached_embedder", lambda _: embedder)
+    for name in ("toy", "other"):
+        monkeypatch.setitem(
+            registry.BENCHES, name, lambda _, name=name: replace(toy_bench(), name=name)
+        )
+    found = ec.similarity(evolved, against=["toy"])
+    assert {one.round for one in found.rounds} == {0, 1}
+    assert {one.measure for one in found.measures} == {"task_tokens", "answer_tokens", "complexity"}
+    n_asked = len(embedder.asked)
+    assert ec.similarity(str(evolved.folder), against=["toy"]) == found
+    assert len(embedder.asked) == n_asked
+    assert {one.benchmark for one in ec.similarity(evolved, against=["toy", "other"]).rounds} == {
+        "toy", "other"
+    }  # fmt: skip
+    with pytest.raises(BenchError, match="unknown benchmark"):
+        ec.similarity(evolved, against=["nothing-like-it"])

@@ -30,7 +30,7 @@ ALLOWED = {
     "evolution": "ids errors text programming_language natural_language reasoning records config engine",
     "grading": "ids errors text safe_codec safe_repr sample_errors storage sandbox bench",
     "deduplication": "ids errors text programming_language records config storage engine seeds",
-    "decontamination": "ids errors text safe_codec records sample_errors engine sandbox code bench grading deduplication",
+    "decontamination": "ids errors text safe_codec records sample_errors engine sandbox code bench grading deduplication input_files",
     "verification": "ids errors text programming_language safe_repr records sample_errors config storage engine sandbox code bench grading decontamination",
     "exports": "ids errors text records sample_errors config storage sandbox code verification",
     "training": "ids errors text input_files config storage engine seeds bench",
@@ -40,7 +40,7 @@ ALLOWED = {
     "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation experiment",
     "results": "errors records storage bench deduplication decontamination evaluation",
     "api": "ids errors records results config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app",
-    "report": "errors text programming_language records config storage engine bench evaluation verification",
+    "report": "errors text programming_language records config storage engine bench evaluation verification input_files seeds decontamination experiment",
     "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report",
 }
 """Package -> the packages and modules of the root that it may import."""

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
         export,
         open_model,
         read,
+        similarity,
+        similarity_async,
         to_dataset,
         train,
         train_async,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
         verify_async,
     )
     from evolcoder.config.load import Config
+    from evolcoder.decontamination.similarity import TaskSimilarity
     from evolcoder.engine.base import Completion, Engine, Message, Request, Role, Sampling
     from evolcoder.errors import EngineError, EvolcoderError, SandboxError, UserError
     from evolcoder.records import (
@@ -72,6 +75,8 @@ _HOMES = {
         "export",
         "open_model",
         "read",
+        "similarity",
+        "similarity_async",
         "to_dataset",
         "train",
         "train_async",
@@ -79,6 +84,7 @@ _HOMES = {
         "verify_async",
     ),
     "evolcoder.config.load": ("Config",),
+    "evolcoder.decontamination.similarity": ("TaskSimilarity",),
     "evolcoder.engine.base": ("Completion", "Engine", "Message", "Request", "Role", "Sampling"),
     "evolcoder.errors": ("EngineError", "EvolcoderError", "SandboxError", "UserError"),
     "evolcoder.records": (
@@ -125,6 +131,7 @@ __all__ = [
     "SandboxError",
     "Stage",
     "Task",
+    "TaskSimilarity",
     "Usage",
     "UserError",
     "Verified",
@@ -141,6 +148,8 @@ __all__ = [
     "export",
     "open_model",
     "read",
+    "similarity",
+    "similarity_async",
     "to_dataset",
     "train",
     "train_async",

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
 
     from evolcoder.bench.scores import PairedComparison
     from evolcoder.config.schema import ExportFormat
+    from evolcoder.decontamination.similarity import TaskSimilarity
     from evolcoder.sandbox.pool import PoolSandbox
     from evolcoder.training.folder import TrainingOutcome
 
@@ -397,6 +398,38 @@ async def decontaminate_async(
 
 
 decontaminate = blocking_twin(decontaminate_async)
+
+
+def similarity(
+    run: Run | str | os.PathLike[str],
+    against: Sequence[str] = ("humaneval", "mbpp"),
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    embedder: str | None = None,
+) -> "TaskSimilarity":
+    """Measure how near a run's tasks are to benchmark problems, next to complexity, by round.
+
+    `against` names benchmarks. For each of their problems the five nearest rows of every round are
+    found by `embedder` (default: that of the run's config, `clean.embedder`). `data_dir` is a
+    folder of benchmark files, downloaded by default. The result is stored in the run's folder and
+    measured again only if rows or settings differ; `evolcoder report` shows it.
+
+    Raises UserError for a folder without rows, BenchError or ModelError if a benchmark or the
+    embedder is unavailable.
+
+    >>> found = ec.similarity("runs/a", against=["humaneval", "mbpp"])   # doctest: +SKIP
+    >>> [(one.benchmark, one.round, one.mean) for one in found.rounds][:1]   # doctest: +SKIP
+    [('humaneval', 0, 0.4123)]
+    """
+    from evolcoder.app.similarity import SimilarityOptions, measure_similarity
+
+    folder = run.folder if isinstance(run, Run) else Path(run)
+    named = (against,) if isinstance(against, str) else tuple(against)
+    options = SimilarityOptions(named, None if data_dir is None else Path(data_dir), embedder)
+    return measure_similarity(folder, options)
+
+
+similarity_async = async_twin(similarity)
 
 
 async def evaluate_async(

@@ -4,7 +4,7 @@
 >>> report = await find_leaks(rows, options, config)   # doctest: +SKIP
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -125,7 +125,7 @@ async def open_detectors(
 ) -> DetectorSettings:
     """Open benchmarks and detectors, and register their closing on the stack."""
     judge = await _judge(options.judge, config, stack) if options.judge else None
-    benches, detectors = _benches(options), options.detectors
+    benches, detectors = read_benches(options.against, options.data_dir), options.detectors
     items = [item for bench in benches for item in benchmark_texts(bench.name, bench.problems())]
     embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
     runs = Detector.EXECUTION in detectors
@@ -141,17 +141,17 @@ async def open_detectors(
     )
 
 
-def _benches(options: DetectorOptions) -> list[Bench]:
-    """Read the benchmarks; those that only `all` names are left out with a note if not there."""
-    data = DataFolder(options.data_dir, cache_folder() / "benchmarks")
+def read_benches(against: Sequence[str], data_dir: Path | None) -> list[Bench]:
+    """Read benchmarks; those that only `all` names are left out with a note if not there."""
+    data = DataFolder(data_dir, cache_folder() / "benchmarks")
     groups = {MULTIPL_E: CONFIGURATIONS, ALL: BENCHES}
-    names = [one for name in options.against for one in groups.get(name, (name,))]
+    names = [one for name in against for one in groups.get(name, (name,))]
     found = []
     for name in dict.fromkeys(names):
         try:
             found.append(bench_named(name, data))
         except BenchError as error:
-            if name in options.against or MULTIPL_E in options.against:
+            if name in against or MULTIPL_E in against:
                 raise
             print_note(f"{name} is not compared: {error}")
     if not found:

@@ -51,6 +51,8 @@ MAX_FILE = 256 << 20
 MAX_TOKENS = 256
 BATCH_TOKENS = 4096
 """Tokens per batch, padding included."""
+GELU_BLOCK = 1 << 15
+"""Values whose activation is computed at once: some hundred kilobytes with what is in between."""
 N_LAYERS, N_HEADS, EPSILON = 6, 12, np.float32(1e-12)
 
 GTE_LARGE = "thenlper/gte-large"
@@ -173,6 +175,16 @@ class MiniLM:
 
 
 def _gelu(x: "Floats") -> "Floats":
+    """Return x * Phi(x), block by block: the intermediate results of a block stay in the cache."""
+    found = np.empty_like(x)
+    flat, out = x.reshape(-1), found.reshape(-1)
+    for start in range(0, flat.size, GELU_BLOCK):
+        part = slice(start, start + GELU_BLOCK)
+        out[part] = _gelu_of_block(flat[part])
+    return found
+
+
+def _gelu_of_block(x: "Floats") -> "Floats":
     """Return x * Phi(x), with erf by Abramowitz and Stegun 7.1.26 (absolute error below 1.5e-7)."""
     z = np.abs(x)
     z *= np.float32(math.sqrt(0.5))

@@ -10,6 +10,7 @@ matplotlib is imported late: it is heavy and optional.
 
 import io
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from evolcoder.errors import ConfigError
@@ -24,8 +25,13 @@ COLORS = ("#4c8dc9", "#d98a3d", "#4aa37a", "#b7679f", "#8a8a8a", "#c2b23a")
 """Colours that people with colour blindness tell apart, readable on white and on dark grey."""
 HATCHES = ("", "////", "....", "xxxx", "----", "oo")
 MARKERS = ("o", "s", "^", "D", "v", "P")
+POINT_MARKERS = ("o", "^", "s", "D", "v", "p", "+", "x", "*", "1", "2", "3")
 WIDTH = 7.2
 """Width in inches of 72 points; the page scales it."""
+LABEL_HEIGHT = 0.065
+"""Height of a number at the end of a line, as a share of the axis."""
+LEGEND_CHARS = 80
+"""Characters of names that fit in a row of the legend, signs included."""
 PAGE_COLORS = (
     "<style>svg{color:#1c1c1c}@media (prefers-color-scheme:dark){svg{color:#e6e6e6}}</style>"
 )
@@ -57,15 +63,20 @@ def svg(chart: Chart) -> str:
             "'evolcoder[report]', or use --markdown or --json, which need nothing more"
         ) from error
     n = len(chart.categories)
-    height = 3.0 if chart.kind == "lines" else 0.9 + 0.34 * max(2, n)
+    tall = {"lines": 3.0, "scatter": 5.0}
+    row = max(0.34, 0.17 * len(chart.series)) if chart.kind == "points" else 0.34
+    height = tall.get(chart.kind, 0.9 + row * max(2, n))
     with mpl.rc_context(SETTINGS):
         figure = Figure(figsize=(WIDTH, height), layout="constrained")
         axes = figure.subplots()
-        {"stacked": _stacked, "lines": _lines, "points": _points}[chart.kind](axes, chart)
+        {"stacked": _stacked, "lines": _lines, "points": _points,
+         "scatter": _scatter}[chart.kind](axes, chart)  # fmt: skip
         if len(chart.series) > 1:
+            longest = max(len(one.name) for one in chart.series) + 8
             axes.legend(
-                frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=4
-            )
+                frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.0, 1.0),
+                ncols=max(1, min(4, LEGEND_CHARS // longest)),
+            )  # fmt: skip
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(out.getvalue())
@@ -89,26 +100,37 @@ def _stacked(axes: "Axes", chart: Chart) -> None:
 
 def _lines(axes: "Axes", chart: Chart) -> None:
     """Draw values over ordered categories, with their ranges as bands."""
+    ends: list[tuple[float, int]] = []
     for at, series in enumerate(chart.series):
         places = [n for n, value in enumerate(series.values) if value is not None]
         color = COLORS[at % len(COLORS)]
         values = [series.values[n] for n in places]
         axes.plot(places, values, marker=MARKERS[at % 6], color=color, label=series.name)  # type: ignore[arg-type]
         if series.low and places:
-            low, high = ([ends[n] for n in places] for ends in (series.low, series.high))
+            low, high = ([side[n] for n in places] for side in (series.low, series.high))
             axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)  # type: ignore[arg-type]
         if places:
-            value = series.values[places[-1]]
-            _write(axes, f"{value:,.4g}", places[-1], value or 0.0)
+            ends.append((series.values[places[-1]] or 0.0, places[-1]))
     axes.set_xticks(range(len(chart.categories)), chart.categories)
-    axes.set_ylim(bottom=0)
+    if chart.has_zero:
+        axes.set_ylim(bottom=0)
     axes.set_ylabel(chart.axis)
+    _write_ends(axes, ends)
+
+
+def _write_ends(axes: "Axes", ends: Sequence[tuple[float, int]]) -> None:
+    """Write the last value of each line right of it, apart from those below."""
+    bottom, top = axes.get_ylim()
+    least = -float("inf")
+    for value, place in sorted(ends):
+        least = max(value, least + LABEL_HEIGHT * (top - bottom))
+        _write(axes, f"{value:,.4g}", place, least)
 
 
 def _points(axes: "Axes", chart: Chart) -> None:
     """Draw one row for each category: a marker, and its range as a line."""
     for at, series in enumerate(chart.series):
-        offset = 0.16 * (at - (len(chart.series) - 1) / 2)
+        offset = 0.8 / len(chart.series) * (at - (len(chart.series) - 1) / 2)
         for place, value in enumerate(series.values):
             if value is None:
                 continue
@@ -121,6 +143,18 @@ def _points(axes: "Axes", chart: Chart) -> None:
             _write(axes, f"{value:.3g}", high, place + offset)
     _label_rows(axes, chart)
     axes.set_ylim(len(chart.categories) - 0.5, -0.5)
+
+
+def _scatter(axes: "Axes", chart: Chart) -> None:
+    """Draw points in a plane, one marker for each series, hollow so that those below show."""
+    for at, series in enumerate(chart.series):
+        axes.plot(
+            series.x, series.values, marker=POINT_MARKERS[at % len(POINT_MARKERS)], markersize=4,  # type: ignore[arg-type]
+            linestyle="none", markerfacecolor="none", markeredgewidth=0.8,
+            color=COLORS[at % len(COLORS)], label=series.name,
+        )  # fmt: skip
+    axes.set_xlabel("first component")
+    axes.set_ylabel(chart.axis)
 
 
 def _write(axes: "Axes", text: str, x: float, y: float) -> None:
@@ -142,7 +176,10 @@ def _label_rows(axes: "Axes", chart: Chart) -> None:
     axes.invert_yaxis()
     axes.set_xlabel(chart.axis)
     axes.margins(x=0.12)
-    axes.set_xlim(left=0)
+    if axes.dataLim.x0 >= 0:
+        axes.set_xlim(left=0)
+    else:
+        axes.axvline(0, color=INK, linewidth=0.8, linestyle="--")
 
 
 def _for_page(drawn: str) -> str:

@@ -8,7 +8,7 @@ is a description of what is drawn; its numbers are the section's table. No I/O.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 Cell = str | int | float | None
@@ -41,21 +41,26 @@ class Series:
     """Lower ends of ranges; empty if there are none."""
     high: tuple[float | None, ...] = ()
     """Upper ends of ranges."""
+    x: tuple[float, ...] = ()
+    """Places across, for points in a plane; `values` are then the places upwards."""
 
 
 @dataclass(frozen=True, slots=True)
 class Chart:
     """A figure to be drawn."""
 
-    kind: Literal["stacked", "lines", "points"]
+    kind: Literal["stacked", "lines", "points", "scatter"]
     """`stacked`: horizontal bars of parts; `lines`: values over ordered categories; `points`:
-    values with ranges, one row for each category."""
+    values with ranges, one row for each category; `scatter`: points in a plane, one marker for
+    each series."""
     categories: tuple[str, ...]
     """Labels of the bars, positions or rows."""
     series: tuple[Series, ...]
     """What is drawn."""
     axis: str
     """What the values count, with the unit."""
+    has_zero: bool = True
+    """Whether the axis of lines begins at zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,8 @@ class Text:
     """The text, shortened if `n_left_out` is not 0."""
     before: str | None = None
     """The text that it came from, to mark what changed; None: nothing is marked."""
+    shared_with: str | None = None
+    """The text that is compared, to mark the runs of words in both; None: nothing is marked."""
     is_answer: bool = False
     """Whether code in fences is highlighted."""
     n_left_out: int = 0
@@ -86,6 +93,8 @@ class ReportRecord:
     """Its texts in the order of its life."""
     notes: tuple[str, ...] = ()
     """Verdicts and drops, one line each."""
+    is_paired: bool = False
+    """Whether texts are shown two by two, side by side where there is room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,9 +236,9 @@ def _one_table(letters: Sequence[str], tables: Sequence[ReportTable | None]) -> 
 
 
 def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart | None:
-    """Draw the first series of charts with lines or points together; None for bars of parts."""
+    """Draw the first series of charts with lines or points together; None for other kinds."""
     known = [chart for chart in charts if chart is not None]
-    if not known or known[0].kind == "stacked":
+    if not known or known[0].kind in {"stacked", "scatter"}:
         return None
     places = tuple(dict.fromkeys(name for chart in known for name in chart.categories))
     series = []
@@ -241,6 +250,8 @@ def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart 
         value, low, high = (
             dict(zip(chart.categories, part, strict=False)) if part else {} for part in ends
         )
-        parts = (tuple(part.get(name) for name in places) for part in (value, low, high))
-        series.append(Series(f"{letter}: {one.name}", *parts))
-    return Chart(known[0].kind, places, tuple(series), known[0].axis)
+        values, lows, highs = (
+            tuple(part.get(name) for name in places) for part in (value, low, high)
+        )
+        series.append(Series(f"{letter}: {one.name}", values, lows, highs))
+    return replace(known[0], categories=places, series=tuple(series))

@@ -2,7 +2,7 @@
 
 Texts of models and data sets are data: escaped everywhere, control and bidirectional characters
 made visible. The page allows no script but its own, by its hash, and no request. The HTML stays
-under `MAX_BYTES`: records are left out from the end, and the page says how many.
+under 5 MB: rows and records are left out from the end, and the page says how many.
 
 >>> path.write_text(html(report), encoding="utf-8")   # doctest: +SKIP
 """
@@ -11,11 +11,11 @@ import base64
 import difflib
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from html import escape
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from evolcoder.errors import ConfigError
 from evolcoder.programming_language import CodeBlock, code_blocks
@@ -26,12 +26,19 @@ from evolcoder.text import visible
 if TYPE_CHECKING:
     from jinja2 import Template
 
-MAX_BYTES = 4_500_000
-"""Most bytes of records; figures and tables add less than half a megabyte."""
+MAX_BYTES = 4_800_000
+"""Most bytes of figures, tables and records; what they leave of 5 MB is the page itself."""
+MAX_TABLE_BYTES = 2_000_000
+"""Most bytes of all tables."""
+CELL_BYTES = 60
+"""Bytes of a cell without its text."""
 MAX_TABLE_ROWS = 2_000
 """Most rows of a table on a page; JSON has them all."""
 MARKED_WORDS = 1_500
 """Longest text, in words and gaps, in which changes are marked."""
+SHARED_WORDS = 3
+"""Shortest run of words that is marked as shared."""
+_WORDS = re.compile(r"\w+")
 _PIECES = re.compile(r"\s+|\w+|[^\w\s]")
 
 
@@ -72,16 +79,16 @@ def number(value: Cell) -> str:
 def html(report: ReportContent) -> str:
     """Render a report as a page; ConfigError if jinja2 or matplotlib is missing."""
     template = _template()
-    left, sections = MAX_BYTES, []
+    sections: list[dict[str, Any]] = []
+    in_tables = MAX_TABLE_BYTES
     for section in report.sections:
-        shown: list[dict[str, object]] = []
-        for record in section.records:
-            plain = _record(record)
-            left -= sum(len(str(text)) for text in plain.values())
-            if left < 0:
-                break
-            shown.append(plain)
-        sections.append(_section(section, shown))
+        sections.append(_section(section, in_tables))
+        in_tables -= sum(map(_row_bytes, sections[-1]["rows"]))
+    left = MAX_BYTES - (MAX_TABLE_BYTES - in_tables) - sum(len(one["image"]) for one in sections)
+    for section, shown in zip(report.sections, sections, strict=True):
+        shown["records"] = list(_records(section, left))
+        left -= sum(map(_record_bytes, shown["records"]))
+        shown["n_left_out"] = len(section.records) - len(shown["records"])
     script = files("evolcoder.data").joinpath("report.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     plain_report = replace(report, title=visible(report.title), summary=visible(report.summary))
@@ -107,27 +114,52 @@ def _template() -> "Template":
     return environment.from_string(source)
 
 
-def _section(section: ReportSection, records: list[dict[str, object]]) -> dict[str, object]:
+def _section(section: ReportSection, in_tables: int) -> dict[str, Any]:
+    """Prepare all of a section but its records; its table takes at most `in_tables` bytes."""
     table = section.table
     image = ""
     if section.chart is not None:
         drawn = charts.svg(section.chart).encode()
         image = f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
-    rows = table.rows[:MAX_TABLE_ROWS] if table else ()
+    rows = []
+    for row in table.rows[:MAX_TABLE_ROWS] if table else ():
+        cells = [_shown(value) for value in row]
+        in_tables -= _row_bytes(cells)
+        if in_tables < 0:
+            break
+        rows.append(cells)
     return {
         "name": section.name,
         "title": section.title,
         "caption": visible(section.caption),
         "image": image,
         "columns": table.columns if table else (),
-        "rows": [[_shown(value) for value in row] for row in rows],
+        "rows": rows,
         "n_rows_left_out": len(table.rows) - len(rows) if table else 0,
-        "is_open": section.is_open or section.chart is None,
+        "is_open": section.is_open or not (section.chart or section.records),
         "notes": [visible(note) for note in section.notes],
-        "records": records,
-        "n_left_out": len(section.records) - len(records),
         "filters": _filters(section.records),
     }
+
+
+def _row_bytes(cells: Sequence[Mapping[str, object]]) -> int:
+    return sum(CELL_BYTES + len(escape(str(cell["text"])).encode()) for cell in cells)
+
+
+def _records(section: ReportSection, left: int) -> Iterator[dict[str, object]]:
+    """Yield the records of a section that fit into so many bytes."""
+    for record in section.records:
+        plain = _record(record)
+        left -= _record_bytes(plain)
+        if left < 0:
+            return
+        yield plain
+
+
+def _record_bytes(plain: Mapping[str, object]) -> int:
+    return len(escape(str(plain["notes"])).encode()) + sum(
+        len(str(plain[name]).encode()) for name in ("id", "facts", "texts")
+    )
 
 
 def _shown(value: Cell) -> dict[str, object]:
@@ -154,6 +186,7 @@ def _record(record: ReportRecord) -> dict[str, object]:
             for text in record.texts
         ],
         "notes": [visible(note) for note in record.notes],
+        "is_paired": record.is_paired,
     }
 
 
@@ -164,6 +197,8 @@ def _text_html(text: Text) -> object:
     body = visible(text.body)
     if text.is_answer:
         return Markup("".join(_highlighted(body)))  # noqa: S704 - escaped below
+    if text.shared_with is not None:
+        return Markup("".join(_shared(body, visible(text.shared_with))))  # noqa: S704
     if text.before is not None:
         return Markup("".join(_changes(visible(text.before), body)))  # noqa: S704
     return Markup(escape(body))  # noqa: S704
@@ -183,6 +218,24 @@ def _changes(before: str, after: str) -> Iterator[str]:
         else:
             yield f"<del>{gone}</del>" if gone else ""
             yield f"<ins>{come}</ins>" if come else ""
+
+
+def _shared(text: str, other: str) -> Iterator[str]:
+    """Mark the runs of at least `SHARED_WORDS` words that are in another text too."""
+    spans = [found.span() for found in _WORDS.finditer(text)]
+    mine = [text[start:end].lower() for start, end in spans]
+    theirs = [word.lower() for word in _WORDS.findall(other)]
+    if max(len(mine), len(theirs)) > MARKED_WORDS:
+        yield escape(text)
+        return
+    at = 0
+    blocks = difflib.SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
+    for start, _, size in blocks:
+        if size >= SHARED_WORDS:
+            first, end = spans[start][0], spans[start + size - 1][1]
+            yield f"{escape(text[at:first])}<mark>{escape(text[first:end])}</mark>"
+            at = end
+    yield escape(text[at:])
 
 
 def _highlighted(text: str) -> Iterator[str]:

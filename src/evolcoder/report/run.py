@@ -1,7 +1,7 @@
 """Collects the report of a run: funnel, drops, costs, heuristics, measures by round, records.
 
-Counts come from the whole database by SQL. Measures of texts come from at most `MEASURED` rows,
-spread evenly over the ids; captions say how many. Nothing is computed by a model or executed.
+Counts come from the whole database by SQL. Measures of texts come from at most 4,000 rows,
+spread evenly over the run; captions say how many. Nothing is computed by a model or executed.
 
 >>> with RunStore.read(folder) as store:   # doctest: +SKIP
 ...     report = report_of(store, config)
@@ -10,11 +10,14 @@ spread evenly over the ids; captions say how many. Nothing is computed by a mode
 import json
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from evolcoder.config.load import Config
+from evolcoder.decontamination.similarity import TaskSimilarity, rows_digest
 from evolcoder.engine.prices import price_of, usd
-from evolcoder.records import Check, Drop, Reason, Row, Stage
+from evolcoder.records import Drop, Reason, Stage
+from evolcoder.report.cleaning import read_certificate
 from evolcoder.report.content import (
     Cell,
     Chart,
@@ -27,7 +30,9 @@ from evolcoder.report.content import (
     share,
     shortened,
 )
+from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
 from evolcoder.report.outcome_text import drop_text, verdict_text
+from evolcoder.report.similarity import similarity_sections
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.lineage import lineage
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
@@ -44,16 +49,13 @@ from evolcoder.storage.stats import (
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
 from evolcoder.text import one_line, without_logins
-from evolcoder.verification.metrics import cyclomatic_complexity, n_tokens, python_program
+from evolcoder.verification.measures import RowMeasures
+from evolcoder.verification.measures import measured as measured_rows
 
-MEASURED = 4_000
-"""Most rows whose texts are measured."""
 RECORDS, DROPPED_RECORDS = 40, 20
 """Most kept and dropped records that are shown."""
 TEXT_CHARS = 4_000
 """Most characters of a text that is shown."""
-PARSED_CHARS = 50_000
-"""Longest answer whose program is measured."""
 EXAMPLE_CHARS = 160
 SEED = "seed"
 """Name of the group of seeds where rows are grouped by heuristic."""
@@ -90,10 +92,15 @@ _DROPPED_IDS = """
 """
 
 
-def report_of(store: RunStore, config: Config) -> ReportContent:
-    """Collect the report of a run that may still be going on."""
+def report_of(store: RunStore, config: Config, *, data_dir: Path | None = None) -> ReportContent:
+    """Collect the report of a run that may still be going on.
+
+    `data_dir` is a folder of benchmark files, for the problems next to leaks.
+    """
+    if data_dir is None and config.clean.data_dir:
+        data_dir = Path(config.clean.data_dir)
     lines = funnel(store)
-    measured = list(_measured_rows(store))
+    measured = measured_rows(store.rows(), store.n_kept())
     sections = [
         _funnel_section(lines),
         _drops_section(store),
@@ -102,7 +109,8 @@ def report_of(store: RunStore, config: Config) -> ReportContent:
         _heuristics_section(store, measured),
         *_rounds_sections(measured, store),
         *_verdicts_section(store),
-        *_cleaning_sections(store),
+        *_cleaning_sections(store, data_dir),
+        *_similarity_sections(store),
         _records_section(store),
     ]
     return ReportContent(
@@ -258,7 +266,7 @@ def round_to(value: float, digits: int) -> float:
     return round(value, digits)
 
 
-def _heuristics_section(store: RunStore, measured: Sequence["_Measured"]) -> ReportSection:
+def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> ReportSection:
     made, tried, answered, kept, passed = (
         {name or SEED: (n, tokens) for name, n, tokens in store.db.each(_BY_HEURISTIC.validate, q)}
         for q in (_TASKS, _EVOLUTIONS_DROPPED, _ANSWERED, _KEPT, _PASSED)
@@ -266,7 +274,7 @@ def _heuristics_section(store: RunStore, measured: Sequence["_Measured"]) -> Rep
     growth: defaultdict[str, list[float]] = defaultdict(list)
     for one in measured:
         if one.parent_tokens:
-            growth[one.group].append(one.task_tokens / one.parent_tokens)
+            growth[one.heuristic or SEED].append(one.task_tokens / one.parent_tokens)
     rows: list[tuple[Cell, ...]] = []
     for name in sorted({*made, *tried}):
         n_made, n_kept = made.get(name, (0, 0))[0], kept.get(name, (0, 0))[0]
@@ -295,33 +303,6 @@ def _heuristics_section(store: RunStore, measured: Sequence["_Measured"]) -> Rep
     )
 
 
-class _Measured:
-    """Measures of a kept row."""
-
-    __slots__ = ("answer_tokens", "complexity", "group", "parent_tokens", "pass_rate", "round",
-                 "task_tokens")  # fmt: skip
-
-    def __init__(self, row: Row) -> None:
-        self.group, self.round = row.task.heuristic or SEED, row.task.round
-        self.task_tokens = n_tokens(row.task.instruction)
-        self.answer_tokens = n_tokens(row.response.text)
-        parent = row.parent_instruction
-        self.parent_tokens = n_tokens(parent) if parent else 0
-        is_long = len(row.response.text) > PARSED_CHARS
-        program = None if is_long else python_program(row.response.text)
-        self.complexity = cyclomatic_complexity(program) if program else None
-        rates = [one.score for one in row.verdicts if one.check is Check.DIFFICULTY]
-        self.pass_rate = next((rate for rate in rates if rate is not None), None)
-
-
-def _measured_rows(store: RunStore) -> Iterator[_Measured]:
-    """Measure kept rows, spread evenly over the run."""
-    every = max(1, -(-store.n_kept() // MEASURED))
-    for at, row in enumerate(store.rows()):
-        if at % every == 0:
-            yield _Measured(row)
-
-
 MEASURES = (
     ("task_tokens", "Length of tasks", "tokens of the task"),
     ("answer_tokens", "Length of answers", "tokens of the answer"),
@@ -331,7 +312,7 @@ MEASURES = (
 """Attribute, heading and unit of the measures by round."""
 
 
-def _rounds_sections(measured: Sequence[_Measured], store: RunStore) -> Iterator[ReportSection]:
+def _rounds_sections(measured: Sequence[RowMeasures], store: RunStore) -> Iterator[ReportSection]:
     rounds = sorted({one.round for one in measured})
     for name, title, unit in MEASURES:
         by_round = {
@@ -387,7 +368,7 @@ def _verdicts_section(store: RunStore) -> Iterator[ReportSection]:
     )
 
 
-def _cleaning_sections(store: RunStore) -> Iterator[ReportSection]:
+def _cleaning_sections(store: RunStore, data_dir: Path | None) -> Iterator[ReportSection]:
     facts = store.meta(CLEAN_META, CleanFacts)
     command = f"evolcoder clean {store.folder} --against humaneval,mbpp"
     if facts is None:
@@ -404,15 +385,23 @@ def _cleaning_sections(store: RunStore) -> Iterator[ReportSection]:
         ReportTable(("reason", "rows"), tuple(facts["dropped"].items())),
         notes=() if against else (f"{command} looks for problems of these benchmarks",),
     )
+    certificate = store.folder / "certificate.json"
+    if certificate.is_file():
+        yield from certificate_sections(read_certificate(certificate))
     if leaks := list(_leaks(store)):
-        columns = ("row", "benchmark", "problem", "detector", "where", "score", "evidence")
-        yield ReportSection(
-            "leaks",
-            "Leaks",
-            "Rows that contain a problem of a benchmark, each finding with the words or the test "
-            "that it rests on; the row itself is under Records.",
-            ReportTable(columns, tuple(leaks)),
-        )
+        yield leaks_section(leaks, data_dir, more=f"evolcoder inspect {store.folder} ID shows more")
+
+
+def _similarity_sections(store: RunStore) -> Iterator[ReportSection]:
+    """Show the stored similarity, and whether the rows are still those that it was measured on."""
+    found = TaskSimilarity.read(store.folder)
+    is_old = found is not None and found.settings.get("rows") != rows_digest(store.rows())[0]
+
+    def task_of(id: str) -> str:
+        task = store.task(id)
+        return task.instruction if task else ""
+
+    yield from similarity_sections(store.folder, found, is_old=is_old, task_of=task_of)
 
 
 def _compared_with(facts: Mapping[str, Any]) -> tuple[str, ...]:
@@ -422,15 +411,17 @@ def _compared_with(facts: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(named or facts.get("config", {}).get("against") or ())
 
 
-def _leaks(store: RunStore) -> Iterator[tuple[Cell, ...]]:
-    """Yield the findings of every leak."""
+def _leaks(store: RunStore) -> Iterator[LeakedRow]:
+    """Yield every leak with its texts."""
     for drop in store.drops():
         if drop.reason is not Reason.LEAK:
             continue
-        for hit in _hits(drop):
-            where = f"{hit.get('part', '')} like {hit.get('side', '')}"
-            head = (_plain(hit.get(name)) for name in ("benchmark", "item", "detector"))
-            yield drop.subject, *head, where, _plain(hit.get("score")), _plain(hit.get("seen"))
+        step = next(
+            (one for one in lineage(store, drop.subject) if one.task.id == drop.subject), None
+        )
+        answer = step.response.text if step and step.response else ""
+        task = step.task.instruction if step else drop.seen
+        yield LeakedRow(drop.subject, tuple(_hits(drop)), task, answer)
 
 
 def _hits(drop: Drop) -> list[dict[str, Any]]:
@@ -441,12 +432,6 @@ def _hits(drop: Drop) -> list[dict[str, Any]]:
         return []
     listed = found if isinstance(found, list) else [found]
     return [hit for hit in listed if isinstance(hit, dict)]
-
-
-def _plain(value: object) -> Cell:
-    if isinstance(value, int | float):
-        return value
-    return one_line(value, EXAMPLE_CHARS) if isinstance(value, str) else None
 
 
 def _records_section(store: RunStore) -> ReportSection:

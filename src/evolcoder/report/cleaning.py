@@ -1,0 +1,201 @@
+"""Collects the report of a file that `evolcoder clean` wrote: certificate, drops, leaks.
+
+Takes the cleaned file or its certificate, which lie next to each other with the drops. Leaks are
+shown with the texts of their rows if the file that was cleaned is still there and unchanged.
+
+>>> report_of(Path("clean.jsonl"), data_dir=None).title   # doctest: +SKIP
+'Cleaning of data.jsonl'
+"""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evolcoder.config.schema import SeedsConfig
+from evolcoder.errors import ConfigError, SeedsError, UserError
+from evolcoder.input_files import iter_lines, open_input, parse_value, read_text
+from evolcoder.report.content import (
+    Cell,
+    Chart,
+    ReportContent,
+    ReportSection,
+    ReportTable,
+    Series,
+    share,
+)
+from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
+from evolcoder.seeds.rows import placed_rows
+from evolcoder.storage.workdir import FolderFacts, parse_fact
+from evolcoder.text import one_line
+
+CERTIFICATE = ".certificate.json"
+MAX_CERTIFICATE_MB = 16
+DUPLICATES = 500
+"""Most duplicates in the table."""
+SEEN_CHARS = 160
+
+
+class CertificateFacts(FolderFacts):
+    """The required fields of a certificate."""
+
+    input: dict[str, Any]
+    output: dict[str, Any] | None
+    rows: dict[str, Any]
+    beside: list[dict[str, Any]]
+    detectors: list[dict[str, Any]]
+    hits: list[dict[str, Any]]
+    drop: list[str]
+    duplicates: dict[str, Any]
+    not_looked_for: list[str]
+    evolcoder: str
+
+
+def stem_of(path: Path) -> str:
+    """Return the name that a cleaned file, its certificate and its drops begin with."""
+    return path.name.removesuffix(CERTIFICATE) if path.name.endswith(CERTIFICATE) else path.stem
+
+
+def read_certificate(path: Path) -> dict[str, Any]:
+    """Read a certificate; UserError if it is damaged."""
+    text = read_text(path, max_mb=MAX_CERTIFICATE_MB, error=UserError)
+    try:
+        found: dict[str, Any] = parse_fact(path.name, text, CertificateFacts)
+    except ValueError as error:
+        raise UserError(f"{path}: is no certificate of a cleaning ({error})") from error
+    return found
+
+
+def report_of(path: Path, data_dir: Path | None) -> ReportContent:
+    """Collect the report of a cleaned file, given by its path or its certificate's."""
+    stem = stem_of(path)
+    certificate = path.with_name(f"{stem}{CERTIFICATE}")
+    if not certificate.is_file():
+        raise ConfigError(
+            f"{path}: there is no {certificate.name} next to it; "
+            f"evolcoder clean DATA --out {path} writes both"
+        )
+    record = read_certificate(certificate)
+    drops = list(_drops(path.with_name(f"{stem}.drops.jsonl")))
+    rows = record["rows"]
+    source = str(record["input"].get("name", ""))
+    dropped = sum(rows["dropped"].values())
+    why = ", ".join(f"{n:,} {reason}" for reason, n in rows["dropped"].items())
+    return ReportContent(
+        title=f"Cleaning of {source}",
+        summary=f"{rows['kept']:,} of {rows['read'] or 0:,} rows were kept, {dropped:,} dropped"
+        f"{f' ({why})' if why else ''}.",
+        facts=tuple((name, str(value)) for name, value in record["duplicates"].items() if value),
+        sections=(
+            _rows_section(rows),
+            *certificate_sections(record),
+            *_leaks(path, record, drops, data_dir),
+            *_duplicates(drops),
+        ),
+    )
+
+
+def _rows_section(rows: Mapping[str, Any]) -> ReportSection:
+    parts = {"kept": rows["kept"], **rows["dropped"]}
+    lines = tuple((name, n, share(n, rows["read"] or 0)) for name, n in parts.items())
+    series = tuple(Series(name, (float(n),)) for name, n in parts.items())
+    return ReportSection(
+        "rows",
+        "Rows",
+        "What became of the rows that were read; in = kept + dropped.",
+        ReportTable(("rows", "number", "share"), (("read", rows["read"], 1.0), *lines)),
+        Chart("stacked", ("rows",), series, "rows"),
+        is_open=True,
+    )
+
+
+def _drops(path: Path) -> Iterator[Mapping[str, Any]]:
+    """Read the drops next to a cleaned file; none if they are gone."""
+    if not path.is_file():
+        return
+    with open_input(path, error=UserError) as file:
+        try:
+            for number, line in iter_lines(file):
+                drop = parse_value(line, number)
+                if isinstance(drop, dict):
+                    yield drop
+        except ValueError as error:
+            raise UserError(f"{path}: cannot be read: {error}") from error
+
+
+def _leaks(
+    path: Path, record: Mapping[str, Any], drops: Sequence[Mapping[str, Any]], data_dir: Path | None
+) -> Iterator[ReportSection]:
+    source = str(record["input"].get("name", ""))
+    if not record["detectors"]:
+        yield ReportSection(
+            "leaks",
+            "Leaks",
+            "Problems of benchmarks were not looked for.",
+            notes=(f"evolcoder clean {source} --against humaneval,mbpp --out {path} does",),
+        )
+        return
+    leaks = [drop for drop in drops if drop.get("reason") == "leak"]
+    texts, more = _texts(source, record["input"].get("sha256"), path, leaks)
+    rows = [
+        LeakedRow(f"row {number}", tuple(_hits(drop)), *texts.get(number, ("", "")))
+        for drop in leaks
+        if isinstance(number := drop.get("number"), int)
+    ]
+    if rows:
+        yield leaks_section(rows, data_dir, more=more)
+
+
+def _hits(drop: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    hits = drop.get("hits")
+    return [hit for hit in hits if isinstance(hit, dict)] if isinstance(hits, list) else []
+
+
+def _texts(
+    source: str, digest: object, path: Path, leaks: Sequence[Mapping[str, Any]]
+) -> tuple[dict[int, tuple[str, str]], str]:
+    """Return tasks and answers of leaked rows by number, and how rows are numbered or missing."""
+    wanted = {drop.get("number") for drop in leaks}
+    at = next((one for one in (Path(source), path.parent / source) if one.is_file()), None)
+    if at is None:
+        return {}, f"{source} is not there, so the rows' texts are not shown"
+    with at.open("rb") as file:
+        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
+            return {}, f"{source} changed since, so the rows' texts are not shown"
+    found = {}
+    try:
+        for number, placed in enumerate(placed_rows(SeedsConfig(path=str(at)))):
+            if number in wanted:
+                found[number] = placed.row.task.instruction, placed.row.response.text
+            if len(found) == len(wanted):
+                break
+    except SeedsError as error:
+        return found, f"some rows of {source} cannot be read without their columns: {error}"
+    return found, f"row 0 is the first of {source}"
+
+
+def _duplicates(drops: Sequence[Mapping[str, Any]]) -> Iterator[ReportSection]:
+    found = [one for one in drops if str(one.get("reason")).startswith("duplicate_")]
+    kinds = Counter(str(one["reason"]).removeprefix("duplicate_") for one in found)
+    if not found:
+        return
+    rows = tuple(tuple(_duplicate(one)) for one in found[:DUPLICATES])
+    by_kind = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common())
+    yield ReportSection(
+        "duplicates",
+        "Duplicates",
+        f"{len(rows):,} of {len(found):,} rows that repeat another one ({by_kind}), with the row "
+        "that was kept.",
+        ReportTable(("row", "kind", "similarity", "kept row", "text", "kept text"), rows),
+    )
+
+
+def _duplicate(one: Mapping[str, Any]) -> Iterator[Cell]:
+    yield one.get("number")
+    yield str(one["reason"]).removeprefix("duplicate_")
+    similarity = one.get("similarity")
+    yield round(similarity, 4) if isinstance(similarity, float) else None
+    yield one.get("match_number")
+    for name in ("seen", "match_seen"):
+        yield one_line(str(one.get(name, "")), SEEN_CHARS)
