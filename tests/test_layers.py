@@ -40,7 +40,8 @@ ALLOWED = {
     "results": "errors records storage bench deduplication decontamination evaluation",
     "api": "ids errors records results config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app",
     "report": "errors text records config storage engine bench evaluation verification",
-    "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report",
+    "view": "errors ids text records sample_errors storage bench evaluation report",
+    "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report view",
 }
 """Package -> the packages and modules of the root that it may import."""
 CHOSEN = (
@@ -63,7 +64,9 @@ HEAVY = {
     "pyarrow",
     "sentence_transformers",
     "matplotlib",
+    "starlette",
     "tokenizers",
+    "uvicorn",
 }
 
 

@@ -162,13 +162,13 @@ def _text_html(text: Text) -> object:
 
     body = visible(text.body)
     if text.is_answer:
-        return Markup("".join(_highlighted(body)))  # noqa: S704 - escaped below
+        return Markup("".join(answer_html(body)))  # noqa: S704 - escaped below
     if text.before is not None:
-        return Markup("".join(_changes(visible(text.before), body)))  # noqa: S704
+        return Markup("".join(changes_html(visible(text.before), body)))  # noqa: S704
     return Markup(escape(body))  # noqa: S704
 
 
-def _changes(before: str, after: str) -> Iterator[str]:
+def changes_html(before: str, after: str) -> Iterator[str]:
     """Mark the words that `after` adds, and those of `before` that it lacks."""
     old, new = _PIECES.findall(before), _PIECES.findall(after)
     if max(len(old), len(new)) > MARKED_WORDS:
@@ -184,7 +184,7 @@ def _changes(before: str, after: str) -> Iterator[str]:
             yield f"<ins>{come}</ins>" if come else ""
 
 
-def _highlighted(text: str) -> Iterator[str]:
+def answer_html(text: str) -> Iterator[str]:
     """Escape a text and highlight the code in its fences."""
     at = 0
     for block in code_blocks(text):
@@ -192,12 +192,13 @@ def _highlighted(text: str) -> Iterator[str]:
         if start < 0:
             continue
         yield escape(text[at:start])
-        yield f"<code>{_code_html(block)}</code>"
+        yield f"<code>{code_html(block)}</code>"
         at = start + len(block.code)
     yield escape(text[at:])
 
 
-def _code_html(block: CodeBlock) -> str:
+def code_html(block: CodeBlock) -> str:
+    """Return code as escaped HTML, highlighted if its language is known."""
     from pygments import highlight  # noqa: PLC0415 - slow import
     from pygments.formatters import HtmlFormatter  # noqa: PLC0415
     from pygments.lexers import get_lexer_by_name  # noqa: PLC0415

@@ -474,17 +474,19 @@ def _record(store: RunStore, id: str) -> Record:
         ("language", task.language or "none named"),
         ("outcome", outcome),
     )
-    notes = [*map(_verdict_text, step.verdicts), *map(_drop_text, step.drops)]
+    notes = [*map(verdict_text, step.verdicts), *map(drop_text, step.drops)]
     return Record(task.id, facts, tuple(texts), tuple(notes))
 
 
-def _verdict_text(verdict: CheckResult) -> str:
+def verdict_text(verdict: CheckResult) -> str:
+    """Say what a check found, in a line."""
     score = "" if verdict.score is None else f" {verdict.score:.2f}"
     detail = ", ".join(f"{name}: {value}" for name, value in verdict.detail.items() if value)
     more = f" ({one_line(detail, EXAMPLE_CHARS)})" if detail else ""
     return f"{verdict.check.value}: {verdict.kind}{score}{more}"
 
 
-def _drop_text(drop: Drop) -> str:
+def drop_text(drop: Drop) -> str:
+    """Say where and why a record was dropped, in a line."""
     said = one_line(drop.detail, EXAMPLE_CHARS)
     return f"dropped in round {drop.round}, {drop.stage.value}: {drop.reason.value}: {said}"

@@ -1,0 +1,264 @@
+"""The viewer: who may see it, what it shows of runs and evaluations, and texts that attack it."""
+
+import asyncio
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import pytest
+
+import evolcoder
+import small_run
+from evolcoder.config.load import validate
+from evolcoder.records import Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.storage.run_store import RunStore
+from evolcoder.view.app import Viewer, make_app
+from evolcoder.view.guard import Guard
+from evolcoder.view.samples import Benchmarks
+from evolcoder.view.sources import find_sources
+
+TEMPLATES = Path(evolcoder.__file__).parent / "data" / "view"
+PORT, TOKEN = 8123, "t" * 43
+BASE = f"http://127.0.0.1:{PORT}"
+SAME = {"origin": BASE, "sec-fetch-site": "same-origin"}
+MADE = Usage("scripted#toy", 1, 1, 1)
+HOSTILE = (
+    "<script>alert(1)</script>",
+    "</pre></section><img src=x onerror=alert(1)>",
+    "\u202edrow\u202c and \x1b[31mred\x00",
+    '"><svg/onload=alert(1)>',
+    "{{ 7*7 }} {% raw %}",
+    "javascript:alert(1)",
+    "</title><meta http-equiv=refresh content='0;url=//evil'>",
+    "```python\nprint('<b>')\n```\n~~~\nx",
+)
+
+
+class Client:
+    """A browser without scripts, in this process."""
+
+    def __init__(self, app, cookies=None):
+        self.app, self.cookies = app, dict(cookies or {})
+
+    def get(self, address, **more):
+        return self.request("GET", address, **more)
+
+    def post(self, address, **more):
+        return self.request("POST", address, **more)
+
+    def request(self, method, address, **more):
+        async def ask():
+            transport = httpx.ASGITransport(self.app)
+            async with httpx.AsyncClient(
+                transport=transport, base_url=BASE, cookies=self.cookies
+            ) as one:
+                answer = await one.request(method, f"{BASE}{address}", **more)
+                self.cookies |= dict(one.cookies)
+                return answer
+
+        return asyncio.run(ask())
+
+
+class Shown:
+    """A viewer of a folder, with a client that has its cookie."""
+
+    def __init__(self, folder, cache, *, data=()):
+        self.viewer = Viewer(find_sources([folder]), cache, Benchmarks(data))
+        self.app = Guard(make_app(self.viewer), token=TOKEN, port=PORT)
+        self.client = Client(self.app, {f"evolcoder_view_{PORT}": TOKEN})
+        for run in self.viewer.runs.values():
+            assert run.index.update()
+
+    @property
+    def run(self):
+        return next(f"/run/{key}" for key in self.viewer.runs)
+
+    def page(self, address, status=200):
+        answer = self.client.get(address)
+        assert answer.status_code == status, answer.text
+        return answer.text
+
+    def ids(self, query=""):
+        """Return the beginnings of the ids that a list shows."""
+        return re.findall(
+            r"data-item><p class=\"facts\"><a [^>]*>(\w+)", self.page(f"{self.run}/rows{query}")
+        )
+
+
+def make_run(folder, records=(), *, rounds=2):
+    with RunStore.create(folder, validate({}, where="test")) as store:
+        if records:
+            for record in records:
+                store.add(record)
+            for round in range(rounds):
+                store.open_round(round, 1)
+        else:
+            small_run.fill(store)
+    return folder
+
+
+@pytest.fixture
+def shown(tmp_path):
+    return Shown(make_run(tmp_path / "run"), tmp_path / "index")
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page, and attributes that ask for something or run something."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.names, self.addresses = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        asking = {"src", "href", "action", "srcset", "data", "http-equiv", "style"}
+        self.addresses += [
+            value for name, value in attrs if name in asking or name.startswith("on")
+        ]
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"cookies": {}}, "printed"),
+        ({"cookies": {f"evolcoder_view_{PORT}": "t" * 42}}, "printed"),
+        ({"headers": {"host": "evil.example"}}, "127.0.0.1"),
+        ({"headers": {"host": f"127.0.0.1.evil.example:{PORT}"}}, "127.0.0.1"),
+        ({"headers": {"host": "127.0.0.1"}}, "127.0.0.1"),
+        ({"headers": {"origin": "http://evil.example"}}, "another site"),
+        ({"headers": {"origin": "null"}}, "another site"),
+        ({"headers": {"sec-fetch-site": "cross-site"}}, "another site"),
+        ({"headers": {"sec-fetch-site": "same-site"}}, "another site"),
+        ({"method": "POST"}, "does not say"),
+    ],
+)
+def test_others_get_nothing(shown, change, why):
+    """Without the cookie, by another host's name, or from another site, no page is shown."""
+    client = Client(shown.app, change.get("cookies", shown.client.cookies))
+    answer = client.request(change.get("method", "GET"), "/", headers=change.get("headers", {}))
+    assert answer.status_code == 403
+    assert why in answer.text
+    assert "run" not in answer.text.replace("printed", "")
+
+
+def test_the_printed_address_opens_any_page(shown):
+    """The token sets the cookie and leaves the address; only a right one does."""
+    client = Client(shown.app)
+    first = client.get(
+        f"{shown.run}/rows?round=1&token={TOKEN}", headers={"sec-fetch-site": "cross-site"}
+    )
+    assert f'url={BASE}{shown.run}/rows?round=1"' in first.text
+    assert {"HttpOnly", "SameSite=strict"} <= set(first.headers["set-cookie"].split("; "))
+    assert client.get(f"{shown.run}/rows").status_code == 200
+    assert client.get("/?token=x").status_code == 200  # the cookie suffices
+    client.cookies.clear()
+    assert client.get("/?token=x").status_code == 403
+    assert f"url={BASE}/evil.example/" in client.get(f"//evil.example/?token={TOKEN}").text
+
+
+def test_every_answer_forbids_what_is_not_ours(shown):
+    """Pages, files and refusals have the policy; no page asks for anything outside."""
+    for address in ("/", shown.run, "/static/view.js", "/nothing"):
+        headers = shown.client.get(address).headers
+        assert headers["content-security-policy"].startswith(
+            "default-src 'none'; style-src 'self'; "
+        )
+        assert "unsafe" not in headers["content-security-policy"]
+        assert headers["cache-control"] == "no-store"
+    assert "default-src 'none'" in Client(shown.app).get("/").headers["content-security-policy"]
+
+
+def test_a_run_is_listed_and_its_rows_are_paged(tmp_path):
+    """Pages follow each other forwards and backwards without a gap, whatever the place."""
+    seeds = [Task.seed(f"Task {n}.", ordinal=n, language=None) for n in range(120)]
+    shown = Shown(make_run(tmp_path / "run", seeds), tmp_path / "index")
+    assert ">run</a>" in shown.page("/")
+    wanted = [seed.id[:12] for seed in seeds]
+    for filters in ("", "outcome=waiting"):
+        pages, address = [], f"{shown.run}/rows?{filters}"
+        while address:
+            page = shown.page(address)
+            pages.append(re.findall(r"facts\"><a [^>]*>(\w+)", page))
+            links = dict(re.findall(r'rel="(next|prev)" href="([^"]*)"', page))
+            back = links.get("prev")
+            address = links.get("next") and f"{shown.run}/rows{links['next'].replace('&amp;', '&')}"
+        assert [id for page in pages for id in page] == wanted
+        before = shown.page(f"{shown.run}/rows{back.replace('&amp;', '&')}")
+        assert re.findall(r"facts\"><a [^>]*>(\w+)", before) == pages[-2]
+
+
+def test_a_row_shows_its_life(shown):
+    """Seed, child with changed words, verdict, dropped evolution and links are on one page."""
+    page = shown.page(f"{shown.run}/row/{small_run.CHILD.id}")
+    assert "Sort <del>a list</del><ins>dates</ins>." in page
+    assert "runs: passed" in page
+    assert "evolve: empty" in page
+    assert f'href="{shown.run}/row/{small_run.SEED.id}"' in page
+    assert "no record" in shown.page(f"{shown.run}/row/{'0' * 32}", status=404)
+
+
+def test_texts_of_models_are_data(tmp_path):
+    """Whatever texts hold, pages have the tags of the templates alone and ask for nothing."""
+    records, children = [], []
+    for n, text in enumerate(HOSTILE):
+        seed = Task.seed(text, ordinal=n, language=text)
+        child = seed.child(f"{text} more", round=1, heuristic=text, language=text, made=MADE)
+        drop = Drop(Stage.EVOLVE, Reason.EMPTY, child.id, 2, n, text, text, text, MADE)
+        records += [seed, child, Response.to(child, text, reasoning=text, made=MADE), drop]
+        children.append(child)
+    hostile = Shown(make_run(tmp_path / "run", records), tmp_path / "index")
+    note = {"note": "".join(HOSTILE)}
+    hostile.client.post(f"{hostile.run}/row/{children[0].id}/annotate", data=note, headers=SAME)
+    rows = [f"/row/{child.id}" for child in children]
+    known = set()
+    for address in ("", "/rows", "/rows?query=alert", "/drops?what=evolve:+empty", *rows):
+        page = hostile.page(f"{hostile.run}{address}")
+        found = Tags(page)
+        assert found.names.count("script") == 1
+        assert all(re.match(r"/|\?|#", one) for one in found.addresses), found.addresses
+        assert not re.search(r"[\x00-\x08\x0b\x0c\x0e-\x1f\u202a-\u202e]", page)
+        known |= set(found.names)
+    ours = re.findall(r"<(\w+)", " ".join(
+        path.read_text() for path in TEMPLATES.glob("*.html")))  # fmt: skip
+    assert known <= {*ours, "del", "ins", "span", "code", "mark"}
+
+
+def test_a_megabyte_of_text_is_cut_and_linked(tmp_path):
+    """The page of a huge row stays small; the whole text is plain text of its own."""
+    seed = Task.seed("say <b> & " * 100_000, ordinal=0, language=None)
+    answer = Response.to(seed, "```python\n" + "x = '<'\n" * 120_000 + "```", made=MADE)
+    shown = Shown(make_run(tmp_path / "run", [seed, answer]), tmp_path / "index")
+    page = shown.page(f"{shown.run}/row/{seed.id}")
+    assert len(page) < 1_000_000
+    assert "980,000 more characters" in page
+    whole = shown.client.get(f"{shown.run}/row/{seed.id}/text/task")
+    assert whole.text == seed.instruction
+    assert whole.headers["content-type"].startswith("text/plain")
+    assert len(shown.page(f"{shown.run}/rows")) < 20_000
+
+
+def test_flags_and_notes_are_stored_next_to_the_run(shown):
+    """A second viewer sees them; the run's own files are unchanged; they filter and are exported."""
+    folder = next(iter(shown.viewer.runs.values())).source.folder
+    before = small_run.contents(folder)
+    address = f"{shown.run}/row/{small_run.CHILD.id}/annotate"
+    assert (
+        shown.client.post(address, data={"flag": "on", "note": "wrong <unit>"}).status_code == 403
+    )
+    answer = shown.client.post(address, data={"flag": "on", "note": "wrong <unit>"}, headers=SAME)
+    assert answer.status_code == 303
+    after = small_run.contents(folder)
+    assert after.keys() - before.keys() == {"annotations.jsonl"}
+    assert {name: after[name] for name in before} == before
+    other = Shown(folder, folder.parent / "other")
+    assert "wrong &lt;unit&gt;" in other.page(f"{other.run}/row/{small_run.CHILD.id}")
+    child, seed = small_run.CHILD.id[:12], small_run.SEED.id[:12]
+    assert other.ids("?marked=flagged") == other.ids("?marked=noted") == [child]
+    assert other.ids("?marked=not+flagged") == [seed]
+    lines = other.page(f"{other.run}/rows.jsonl?marked=flagged").splitlines()
+    assert [json.loads(line)["note"] for line in lines] == ["wrong <unit>"]
+    shown.client.post(address, data={"note": ""}, headers=SAME)
+    assert other.ids("?marked=flagged") == []
