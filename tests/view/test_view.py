@@ -11,8 +11,10 @@ import pytest
 
 import evolcoder
 import small_run
+from evolcoder.cli.main import main
 from evolcoder.config.load import validate
 from evolcoder.records import Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.storage.annotations import Annotation, annotate
 from evolcoder.storage.run_store import RunStore
 from evolcoder.view.app import Viewer, make_app
 from evolcoder.view.guard import Guard
@@ -262,3 +264,23 @@ def test_flags_and_notes_are_stored_next_to_the_run(shown):
     assert [json.loads(line)["note"] for line in lines] == ["wrong <unit>"]
     shown.client.post(address, data={"note": ""}, headers=SAME)
     assert other.ids("?marked=flagged") == []
+
+
+def test_export_takes_flags(shown, capsys):
+    """Flagged rows alone, or the others; the card says so; without flags, one line says how to."""
+    folder = next(iter(shown.viewer.runs.values())).source.folder
+
+    def exported(*flags):
+        code = main(["export", str(folder), "--format", "alpaca", *flags])
+        path = folder / "export" / "alpaca"
+        rows = json.loads((path / "data.json").read_text())
+        return code, [row["instruction"] for row in rows], (path / "README.md").read_text()
+
+    assert exported("--flagged")[:2] == (1, [])
+    assert "evolcoder view" in capsys.readouterr().err
+    annotate(folder, small_run.CHILD.id, Annotation(is_flagged=True))
+    code, rows, card = exported("--flagged")
+    assert (code, rows) == (0, ["Sort dates."])
+    assert "flagged rows only" in card
+    assert exported("--not-flagged")[1] == ["Sort a list."]
+    assert len(exported()[1]) == 2
