@@ -1,8 +1,13 @@
 """The viewer: who may see it, what it shows of runs and evaluations, and texts that attack it."""
 
 import asyncio
+import fcntl
+import itertools
 import json
 import re
+import signal
+import subprocess
+import sys
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,11 +16,14 @@ import pytest
 
 import evolcoder
 import small_run
+from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.cli.main import main
 from evolcoder.config.load import validate
-from evolcoder.records import Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.annotations import Annotation, annotate
 from evolcoder.storage.run_store import RunStore
+from evolcoder.view import latest
 from evolcoder.view.app import Viewer, make_app
 from evolcoder.view.guard import Guard
 from evolcoder.view.samples import Benchmarks
@@ -36,6 +44,12 @@ HOSTILE = (
     "</title><meta http-equiv=refresh content='0;url=//evil'>",
     "```python\nprint('<b>')\n```\n~~~\nx",
 )
+
+
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch):
+    """Pages wait for what is counted in a thread."""
+    monkeypatch.setattr(latest, "WAIT_S", 60.0)
 
 
 class Client:
@@ -284,3 +298,204 @@ def test_export_takes_flags(shown, capsys):
     assert "flagged rows only" in card
     assert exported("--not-flagged")[1] == ["Sort a list."]
     assert len(exported()[1]) == 2
+
+
+def test_an_index_follows_a_run_that_goes_on(tmp_path):
+    """Rows, answers, verdicts, drops and a second cleaning that come later are found later."""
+    seeds = [
+        Task.seed(f"Sort item {n} with heap_sort.", ordinal=n, language="python") for n in range(3)
+    ]
+    with RunStore.create(tmp_path / "run", validate({}, where="test")) as store:
+        store.add_seeds(seeds)
+        store.db.flush()
+        shown = Shown(tmp_path / "run", tmp_path / "index")
+        index = next(iter(shown.viewer.runs.values())).index
+        ids = [seed.id[:12] for seed in seeds]
+        assert shown.ids("?outcome=waiting") == ids
+        assert shown.ids("?query=heap") == []  # words come with the outcome
+        answer = Response.to(seeds[0], "```python\nprint('排序算法')\n```", made=MADE)
+        store.add(answer)
+        store.add(CheckResult.of(answer, Check.RUNS, "passed"))
+        store.add(_drop(Stage.RESPOND, Reason.REFUSAL, seeds[1]))
+        store.db.flush()
+        assert index.update()
+        assert shown.ids("?outcome=kept") == shown.ids("?verdict=runs:+passed") == [ids[0]]
+        assert shown.ids("?outcome=dropped") == shown.ids("?outcome=respond:+refusal") == [ids[1]]
+        assert shown.ids("?query=heap_sort") == ids[:2]
+        assert shown.ids("?query=%E6%8E%92%E5%BA%8F+heap&heuristic=seed&language=python") == [
+            ids[0]
+        ]
+        assert shown.ids('?query="item+0"+"sort+heap"') == shown.ids("?query=%2B%2B") == []
+        for cleaned in ([_drop(Stage.CLEAN, Reason.DUPLICATE_NEAR, seeds[0])], []):
+            store.replace_cleaned(cleaned, "clean", {"n_rows": 1, "dropped": {}, "embedder": None})
+            assert index.update()
+            wanted = [ids[0]] if cleaned else []
+            assert shown.ids("?outcome=clean:+duplicate_near") == wanted
+            assert ("duplicate_near" in shown.page(f"{shown.run}/drops")) is bool(cleaned)
+
+
+def _drop(stage, reason, task):
+    return Drop(stage, reason, task.id, task.round, task.ordinal, None, "seen", "why", None)
+
+
+def test_an_index_goes_on_where_it_stopped_and_is_made_anew_if_damaged(shown):
+    """A second viewer uses what is there; a file that is none of ours is replaced."""
+    index = next(iter(shown.viewer.runs.values())).index
+    with index.reader() as found:
+        assert found.progress() == (2, 2, True)
+    index.path.write_bytes(b"not a database" * 1000)
+    assert index.update()
+    assert shown.ids("?query=dates") == [small_run.CHILD.id[:12]]
+    with open(f"{index.path}.lock", "wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert index.update() is False
+
+
+def test_a_folder_without_write_access_is_shown_and_left_alone(tmp_path):
+    """Pages and search work, and no file of the folder changes."""
+    folder = make_run(tmp_path / "run")
+    before = small_run.contents(folder)
+    folder.chmod(0o555)
+    try:
+        shown = Shown(folder, tmp_path / "index")
+        assert len(shown.ids("?query=sort")) == 2
+    finally:
+        folder.chmod(0o755)
+    assert small_run.contents(folder) == before
+
+
+@pytest.fixture
+def evaluations(tmp_path):
+    """Two evaluations of three problems with two samples each; of the small benchmark's kind."""
+    for name, passing in (("before", {0, 1}), ("after", {1, 2})):
+        with EvalStore.create(tmp_path / "evals" / name, {"model": f"hf:{name}"}) as store:
+            for problem, number in itertools.product(range(3), range(2)):
+                id = f"HumanEval/{problem}"
+                text = f"Here:\n```python\ndef f():\n    return {problem}  # {name} <b>\n```"
+                store.add_sample(
+                    "humaneval", Sample(id, number, text, PromptForm.ANSWER, None), "stop"
+                )
+                passed = problem in passing and not (problem == 1 and number)
+                facts = {"kind": "passed" if passed else "wrong", "check": "f() == 7", "got": "<i>"}
+                store.add_verdict(
+                    "humaneval", StoredVerdict(id, number, passed, None, "fence", facts)
+                )
+            store.add_failure("humaneval", "HumanEval/9", 0, "the sandbox ended")
+    return Shown(tmp_path / "evals", tmp_path / "index")
+
+
+def test_an_evaluation_is_shown_by_problem(evaluations):
+    """Scores, filters, answer, verdict and failing check; without the data, the page says so."""
+    after, before = (f"/evaluation/{key}" for key in evaluations.viewer.evaluations)
+    page = evaluations.page(before)
+    assert "pass@1 <strong>50.0 %" in page
+    listed = re.compile(r"id=HumanEval%2F(\d)")
+    for outcome, wanted in (("all+passed", ["0"]), ("some+passed", ["1"]), ("none+passed", ["2"])):
+        assert (
+            listed.findall(evaluations.page(f"{before}/problems?bench=humaneval&outcome={outcome}"))
+            == wanted
+        )
+    assert listed.findall(
+        evaluations.page(f"{before}/problems?bench=humaneval&kind=passed&query=eval/1")
+    ) == ["1"]
+    page = evaluations.page(f"{after}/problem?bench=humaneval&id=HumanEval/0")
+    for text in ("f() == 7", "&lt;i&gt;", "# after &lt;b&gt;", "--data-dir"):
+        assert text in page
+    assert "no samples" in evaluations.page(
+        f"{after}/problem?bench=humaneval&id=nothing", status=404
+    )
+
+
+def test_two_evaluations_show_the_problems_that_changed(evaluations):
+    """Problems with equal shares are left out; each link shows both answers."""
+    after, before = evaluations.viewer.evaluations
+    page = evaluations.page(f"/compare?a={before}&b={after}")
+    assert re.findall(
+        r"HumanEval/(\d)</a></td><td[^>]*>([\d.]+) %</td><td[^>]*>([\d.]+) %", page
+    ) == [
+        ("0", "100.0", "0.0"),
+        ("2", "0.0", "100.0"),
+    ]
+    assert "2 of 3 problems" in page
+    both = evaluations.page(f"/compare/problem?a={before}&b={after}&bench=humaneval&id=HumanEval/2")
+    assert both.index("# before") < both.index("# after")
+
+
+def test_prompts_and_programs_come_from_data_that_is_here(evaluations, shared):
+    """With the benchmark's file, a problem shows its prompt, its calls and the extracted program."""
+    folder = next(iter(evaluations.viewer.evaluations.values())).source.folder.parent
+    known = Shown(folder, folder.parent / "index", data=[shared])
+    key = next(iter(known.viewer.evaluations))
+    page = known.page(f"/evaluation/{key}/problem?bench=humaneval&id=HumanEval/0")
+    assert "has_close_elements" in page
+    assert "Extracted program" in page
+
+
+def test_a_damaged_folder_hides_no_other(tmp_path):
+    """What is wrong with one folder is one line in the list, and its own page is an error."""
+    make_run(tmp_path / "runs" / "good")
+    bad = make_run(tmp_path / "runs" / "bad")
+    shown = Shown(tmp_path / "runs", tmp_path / "index")
+    (bad / "run.db").write_bytes(b"x" * 5000)
+    page = shown.page("/")
+    assert "damaged" in page
+    assert "rows kept <strong>2</strong>" in page
+    key = next(key for key, run in shown.viewer.runs.items() if run.source.name == "bad")
+    assert "damaged" in shown.page(f"/run/{key}", status=503)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "no such folder"),
+        (["."], "holds no run and no evaluation"),
+        (["run", "--port", "70000"], "--port 70000"),
+        (["run", "--data-dir", "nowhere"], "--data-dir nowhere"),
+    ],
+)
+def test_wrong_input_is_one_line(tmp_path, monkeypatch, capsys, arguments, said):
+    """A path without a run, or a port that is none, ends with exit code 2."""
+    monkeypatch.chdir(tmp_path)
+    if "run" in arguments:
+        make_run(tmp_path / "run")
+    assert main(["view", *arguments]) == 2
+    err = capsys.readouterr().err
+    assert said in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", ["jinja2", "starlette", "uvicorn"])
+def test_a_missing_library_is_one_line(tmp_path, monkeypatch, capsys, module):
+    """Without the extra, the message says how to install it."""
+    for name in [name for name in sys.modules if name.split(".")[0] == module]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, module, None)
+    assert main(["view", str(make_run(tmp_path / "run"))]) == 2
+    assert "evolcoder[view]" in capsys.readouterr().err
+
+
+def test_a_server_answers_on_loopback_until_interrupted(tmp_path):
+    """The printed address works while a run writes; Ctrl-C ends it in one line."""
+    with RunStore.create(tmp_path / "run", validate({}, where="test")) as store:
+        small_run.fill(store)
+        store.db.flush()
+        command = [sys.executable, "-m", "evolcoder.cli.main", "view", str(tmp_path / "run")]
+        with subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as server:
+            address = server.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{43}", address)
+            base = address.partition("?")[0]
+            with httpx.Client(timeout=60) as client:
+                assert client.get(base).status_code == 403
+                client.get(address)
+                assert "tasks <strong>2</strong>" in client.get(base).text
+                store.add(Task.seed("One more.", ordinal=7, language=None))
+                store.db.flush()
+                while "tasks <strong>3</strong>" not in client.get(base).text:
+                    pass
+            server.send_signal(signal.SIGINT)
+            _, err = server.communicate(timeout=60)
+    assert server.returncode == 130
+    assert err.count("\n") == 2
+    assert "Traceback" not in err

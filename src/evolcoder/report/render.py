@@ -209,4 +209,4 @@ def code_html(block: CodeBlock) -> str:
     except ClassNotFound:
         return escape(block.code)
     found: str = highlight(block.code, lexer, HtmlFormatter(nowrap=True))
-    return found
+    return found if block.code.endswith("\n") else found.removesuffix("\n")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 MAX_FORM = 64_000
 """Most bytes of a form."""
-STATIC = {"view.css": "text/css", "view.js": "text/javascript"}
+STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FILTERS = ("query", "round", "heuristic", "language", "outcome", "verdict", "marked")
 """Names of the filters of rows, in the order of the form."""
 MARKS = ("flagged", "not flagged", "noted")
@@ -181,8 +181,8 @@ class Viewer:
 
     def _run_counts(self, run: Run) -> dict[str, Any]:
         live = run.live()
-        with run.source.open() as store, run.index.reader() as index:
-            lines = run.funnel(store)
+        lines = run.funnel()
+        with run.index.reader() as index:
             counts = index.counts() if index else {}
             progress = index.progress() if index else (0, 0, False)
         return {
@@ -315,7 +315,8 @@ class Viewer:
         found = eval_samples.read_problems(
             one, filters, after=given.get("after", ""), limit=limit + 1
         )
-        counts = next((each for each in one.benches() if each.bench == filters.bench), None)
+        benches = one.benches() or ()
+        counts = next((each for each in benches if each.bench == filters.bench), None)
         return self._page(
             "problems.html",
             source=one.source,
@@ -345,8 +346,7 @@ class Viewer:
     def compare(self, request: "Request") -> "Response":
         """Show the problems on which two evaluations differ."""
         first, second = self._both(request)
-        benches = [one.bench for one in first.benches()]
-        shared = [name for name in benches if name in {one.bench for one in second.benches()}]
+        shared = [name for name in first.bench_names() if name in second.bench_names()]
         bench = request.query_params.get("bench") or (shared[0] if shared else "")
         changes, n_both = eval_samples.read_changes(first, second, bench)
         return self._page(

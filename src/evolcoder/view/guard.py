@@ -97,6 +97,7 @@ class Guard:
         address = f"http://{request.all('host')[0]}{request.path}{'?' if rest else ''}{rest}"
         answer = HTMLResponse(
             '<!DOCTYPE html><html lang="en"><title>evolcoder</title>'
+            '<link rel="icon" href="/static/icon.svg">'
             f'<meta http-equiv="refresh" content="0;url={_quoted(address)}">'
             f'<p><a href="{_quoted(address)}">Continue</a></p></html>'
         )

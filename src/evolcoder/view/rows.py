@@ -38,6 +38,7 @@ from evolcoder.view.index import (
     key_of,
     place_of,
 )
+from evolcoder.view.latest import Latest
 from evolcoder.view.sources import Source
 
 EXCERPT = 200
@@ -141,7 +142,7 @@ class Run:
         self._lock = threading.Lock()
         self._history: deque[tuple[float, dict[str, int]]] = deque(maxlen=60)
         self._counted: tuple[object, float, LiveCounts] | None = None
-        self._funnel: tuple[object, float, list[FunnelLine]] | None = None
+        self._funnel = Latest(self._count_funnel)
         self._annotations: tuple[tuple[int, int], Annotations] | None = None
 
     def annotations(self) -> Annotations:
@@ -188,18 +189,13 @@ class Run:
         }
         return LiveCounts(counts, rates, changed)
 
-    def funnel(self, store: RunStore) -> list[FunnelLine]:
-        """Return the funnel; at most a twentieth of the time is spent on it."""
-        with self._lock:
-            started, signature = time.monotonic(), self.source.signature()
-            if self._funnel is not None:
-                before, until, lines = self._funnel
-                if before == signature or started < until:
-                    return lines
-            lines = funnel(store)
-            now = time.monotonic()
-            self._funnel = signature, now + 20 * (now - started), lines
-            return lines
+    def funnel(self) -> list[FunnelLine] | None:
+        """Return the funnel; None if it is being counted for the first time."""
+        return self._funnel.get(self.source.signature())
+
+    def _count_funnel(self) -> list[FunnelLine]:
+        with self.source.open() as store:
+            return funnel(store)
 
 
 def read_page(run: Run, filters: Filters, part: Slice) -> RowsPage:
@@ -294,7 +290,7 @@ def _excerpt(task: str, answer: str, query: str) -> str:
             return f"…{one_line(text[at - EXCERPT // 4 : at + EXCERPT], EXCERPT)}"
         if at >= 0:
             break
-    return one_line(task, EXCERPT)
+    return one_line(task[: 4 * EXCERPT], EXCERPT)
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from evolcoder.evaluation.store import EvalStore, StoredVerdict, VerdictFacts
 from evolcoder.sample_errors import judging
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.workdir import parse_fact
+from evolcoder.view.latest import Latest
 from evolcoder.view.sources import Source
 
 PAGE = 50
@@ -207,23 +208,37 @@ class Evaluation:
 
     def __init__(self, source: Source[EvalStore]) -> None:
         self.source = source
-        self._lock = threading.Lock()
-        self._counted: tuple[object, list[BenchCounts]] | None = None
+        self._benches = Latest(self._count_benches)
+        self._rates: dict[str, tuple[object, dict[str, float]]] = {}
 
     def live(self) -> dict[str, int]:
         """Count samples, verdicts and failures."""
         with self.source.open() as store:
             return {name: store.db.number(query) for name, query in _COUNTS}
 
-    def benches(self) -> list[BenchCounts]:
-        """Return scores and findings by benchmark; computed again when the database has changed."""
-        with self._lock:
-            signature = self.source.signature()
-            if self._counted is None or self._counted[0] != signature:
-                with self.source.open() as store:
-                    found = [_counts_of(store, bench) for bench in _bench_names(store)]
-                self._counted = signature, found
-            return self._counted[1]
+    def benches(self) -> list[BenchCounts] | None:
+        """Return scores and findings by benchmark; None if they are being counted."""
+        return self._benches.get(self.source.signature())
+
+    def _count_benches(self) -> list[BenchCounts]:
+        with self.source.open() as store:
+            return [_counts_of(store, bench) for bench in _bench_names(store)]
+
+    def bench_names(self) -> list[str]:
+        """Return the names of the benchmarks."""
+        with self.source.open() as store:
+            return _bench_names(store)
+
+    def rates(self, bench: str) -> dict[str, float]:
+        """Return the share of passed samples by problem; counted again when it has changed."""
+        signature = self.source.signature()
+        known = self._rates.get(bench)
+        if known is None or known[0] != signature:
+            with self.source.open() as store:
+                rows = store.db.each(_PROBLEM.validate, _RATES, (bench,))
+                found = {str(problem): passed / n for problem, n, _, passed in rows}
+            known = self._rates[bench] = signature, found
+        return known[1]
 
 
 def _bench_names(store: EvalStore) -> list[str]:
@@ -325,7 +340,7 @@ def _checks_text(problem: Problem) -> str:
 
 def read_changes(one: Evaluation, other: Evaluation, bench: str) -> tuple[list[Change], int]:
     """Return problems whose share of passed samples differs, and how many both evaluations have."""
-    first, second = (_rates(each, bench) for each in (one, other))
+    first, second = one.rates(bench), other.rates(bench)
     both = [problem for problem in first if problem in second]
     changes = [
         Change(problem, first[problem], second[problem])
@@ -333,9 +348,3 @@ def read_changes(one: Evaluation, other: Evaluation, bench: str) -> tuple[list[C
         if first[problem] != second[problem]
     ]
     return sorted(changes, key=lambda one: (one.after - one.before, one.problem)), len(both)
-
-
-def _rates(evaluation: Evaluation, bench: str) -> dict[str, float]:
-    with evaluation.source.open() as store:
-        rows = store.db.each(_PROBLEM.validate, _RATES, (bench,))
-        return {str(problem): passed / n for problem, n, _, passed in rows}
