@@ -346,9 +346,8 @@ def exported(run: Run, filters: Filters) -> Iterator[bytes]:
         with run.source.open() as store, run.index.reader() as index:
             keys = _keys(run, store, index, filters, Slice(after=after, limit=PAGE))
             found = run.annotations().by_id
-            for key in keys:
-                if (line := _exported(store, key, found)) is not None:
-                    yield line
+            lines = [_exported(store, key, found) for key in keys]
+        yield b"".join(filter(None, lines))  # with the folder closed: a reader may be slow
         if len(keys) < PAGE:
             return
         after = keys[-1]
