@@ -6,8 +6,10 @@ import itertools
 import json
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -22,7 +24,8 @@ from evolcoder.config.load import validate
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.annotations import Annotation, annotate
-from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.run_store import MIGRATIONS, RunStore
+from evolcoder.storage.sqlite_files import migrate
 from evolcoder.view import latest
 from evolcoder.view.app import Viewer, make_app
 from evolcoder.view.guard import Guard
@@ -362,6 +365,32 @@ def test_a_folder_without_write_access_is_shown_and_left_alone(tmp_path):
     finally:
         folder.chmod(0o755)
     assert small_run.contents(folder) == before
+
+
+def test_a_run_of_an_earlier_version_is_read_from_a_copy(tmp_path):
+    """The copy is used until the file changes, and the file is not migrated."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    with closing(sqlite3.connect(folder / "run.db", isolation_level=None)) as old:
+        migrate(old, MIGRATIONS[:-1], 0)
+        old.execute(
+            "INSERT INTO tasks (id, instruction, round, ordinal, root) VALUES ('a', 'x', 0, 0, 'a')"
+        )
+    before = small_run.contents(folder)
+    shown = Shown(folder, tmp_path / "index")
+    source = next(iter(shown.viewer.runs.values())).source
+    copies = []
+    for _ in range(2):
+        assert shown.ids() == ["a"]
+        with source.open() as store:
+            copies.append(store)
+    assert copies[0] is copies[1]
+    assert small_run.contents(folder) == before
+    with closing(sqlite3.connect(folder / "run.db", isolation_level=None)) as old:
+        old.execute(
+            "INSERT INTO tasks (id, instruction, round, ordinal, root) VALUES ('b', 'x', 0, 1, 'b')"
+        )
+    assert shown.ids() == ["a", "b"]
 
 
 @pytest.fixture
