@@ -65,6 +65,7 @@ _WORD = late_pattern(
     rf"[{_UNSPACED}]+|[{_LATIN}]+(?:['’+#][{_LATIN}]*)*|{_OTHER}+(?:['’]{_OTHER}+)*"
 )
 _RUN = late_pattern(f"[{_UNSPACED}]+")
+_UNSPACED_CHAR = late_pattern(f"[{_UNSPACED}]")
 _ASCII_WORD = re.compile(r"[a-z0-9][a-z0-9'+#]*")
 _FENCE = re.compile(
     r"^[ \t]*(`{3,}|~{3,})[ \t]*"
@@ -223,6 +224,15 @@ def visible(text: str, *, lines: bool = True) -> str:
     """
     text = (_ASCII_CONTROLS if text.isascii() else _INVISIBLE).sub(_escape, text)
     return text if lines else text.replace("\n", "\\n").replace("\t", "\\t")
+
+
+def spaced(text: str) -> str:
+    """Put blanks around the characters of scripts without blanks between words, for a word index.
+
+    >>> spaced("sort 排序 it")
+    'sort  排  序  it'
+    """
+    return text if text.isascii() else _UNSPACED_CHAR.sub(r" \g<0> ", text)
 
 
 def without_logins(text: str) -> str:

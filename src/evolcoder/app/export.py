@@ -6,7 +6,7 @@ Rows whose program ended in an error are left out, unless `export.failing` is se
 PosixPath('runs/a/export/alpaca/data.json')
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from evolcoder.errors import UserError
 from evolcoder.exports.formats import DERIVED, ended_in_error
 from evolcoder.exports.write import CardFacts, Exported, ModelUsed, export
 from evolcoder.records import Row
+from evolcoder.storage.annotations import read_annotations
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SEEDS_META, SeedsFacts, checks_of, funnel, protections
 from evolcoder.text import without_logins
@@ -39,29 +40,55 @@ def write(store: RunStore, config: Config) -> list[Exported]:
 
 
 def write_to(
-    store: RunStore, out: Path, config: Config, formats: Sequence[ExportFormat]
+    store: RunStore,
+    out: Path,
+    config: Config,
+    formats: Sequence[ExportFormat],
+    *,
+    flagged: bool | None = None,
 ) -> list[Exported]:
-    """Export a run into the folder `out`."""
+    """Export a run into the folder `out`; `flagged`: its flagged rows alone, or the others."""
+    choose = _choice(store, flagged=flagged)
 
     def rows(format: ExportFormat) -> Iterator[Row]:
-        kept = _exportable(store, config)
+        kept = filter(choose, _exportable(store, config))
         if format not in DERIVED:
             return kept
         from evolcoder.exports import derived_rows  # noqa: PLC0415 - slow import, rarely needed
 
         if format == "preference":
             first = 0 if config.export.include_seeds else 1
-            return derived_rows.pairs(store.rows(min_round=first, dropped=True))
+            return derived_rows.pairs(filter(choose, store.rows(min_round=first, dropped=True)))
         if format == "infill":
             return derived_rows.infillings(kept, config.seed, config.export.fim)
         return derived_rows.repairs(kept)
 
-    return export(rows, formats, out, _facts(store, config), config.export)
+    return export(rows, formats, out, _facts(store, config, flagged=flagged), config.export)
 
 
-def notes(store: RunStore, config: Config, written: Sequence[Exported]) -> list[str]:
+def _choice(store: RunStore, *, flagged: bool | None) -> Callable[[Row], bool]:
+    """Return whether a row is wanted, by the flags that people put on the rows of a run."""
+    if flagged is None:
+        return lambda _: True
+    ids = read_annotations(store.folder).flagged
+    return lambda row: (row.task.id in ids) is flagged
+
+
+def notes(
+    store: RunStore,
+    config: Config,
+    written: Sequence[Exported],
+    *,
+    flagged: bool | None = None,
+) -> list[str]:
     """Say which rows were not exported, and what formats without rows need."""
-    found = [note] if (note := _left_out(store, config)) else []
+    found = [
+        note
+        for note in (_left_out(store, config, flagged=flagged), _by_flags(store, flagged=flagged))
+        if note
+    ]
+    if flagged and not read_annotations(store.folder).flagged:
+        return [f"no row is flagged; evolcoder view {store.folder} shows rows and flags them"]
     checks = checks_of(store)
     for one in written:
         if one.n_rows or one.format not in NEEDS:
@@ -98,19 +125,27 @@ def _exportable(store: RunStore, config: Config) -> Iterator[Row]:
             yield row
 
 
-def _left_out(store: RunStore, config: Config) -> str:
+def _by_flags(store: RunStore, *, flagged: bool | None) -> str:
+    """Say which rows flags leave out; empty if none."""
+    if flagged is None:
+        return ""
+    n = len(read_annotations(store.folder).flagged)
+    return "exported: flagged rows only" if flagged else f"not exported: flagged rows ({n:,})"
+
+
+def _left_out(store: RunStore, config: Config, *, flagged: bool | None) -> str:
     if config.export.failing or not store.db.number(_ANY_ERROR):
         return ""
     first = 0 if config.export.include_seeds else 1
     rows = store.rows(min_round=first, limit=config.budget.target)
-    n_failing = sum(map(ended_in_error, rows))
+    n_failing = sum(map(ended_in_error, filter(_choice(store, flagged=flagged), rows)))
     if not n_failing:
         return ""
     are = "row whose program ends" if n_failing == 1 else "rows whose programs end"
     return f"not exported: {n_failing} {are} in an error; export.failing=true exports them too"
 
 
-def _facts(store: RunStore, config: Config) -> CardFacts:
+def _facts(store: RunStore, config: Config, *, flagged: bool | None) -> CardFacts:
     origin = store.meta(provenance.META, provenance.RunFacts) or _UNKNOWN
     seeds = store.meta(SEEDS_META, SeedsFacts) or {"source": "", "format": ""}
     return CardFacts(
@@ -125,6 +160,10 @@ def _facts(store: RunStore, config: Config) -> CardFacts:
         funnel=tuple(funnel(store)),
         versions=tuple(sorted(origin["versions"].items())),
         sandbox=tuple(protections(store).items()),
-        left_out=_left_out(store, config),
+        left_out=". ".join(
+            filter(
+                None, (_left_out(store, config, flagged=flagged), _by_flags(store, flagged=flagged))
+            )
+        ),
         answered=tuple(one for one in store.answers_by_model() if one[0] != one[1]),
     )

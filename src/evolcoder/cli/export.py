@@ -35,6 +35,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--no-seeds", action="store_true", help="export evolved rows only")
     add("--keep-failing", action="store_true",
         help="export rows whose program ended in an error too")  # fmt: skip
+    flags = parser.add_mutually_exclusive_group()
+    flags.add_argument("--flagged", action="store_true", default=None,
+        help="export only the rows that were flagged in evolcoder view")  # fmt: skip
+    flags.add_argument("--not-flagged", dest="flagged", action="store_false", default=None,
+        help="leave out the rows that were flagged in evolcoder view")  # fmt: skip
     add("--validation", type=float, metavar="SHARE",
         help="share of lineages, such as 0.02, whose rows go to a validation file")  # fmt: skip
     add("--name", metavar="NAME", help="name of the data set for trainers (default: evolcoder)")
@@ -59,8 +64,9 @@ def main(args: argparse.Namespace) -> int:
             )
         if args.public and args.push is None:
             raise ConfigError("--public: says how --push makes a data set; give --push too")
-        written = export.write_to(store, args.out or args.run / "export", config, formats)
-        for note in export.notes(store, config, written):
+        out = args.out or args.run / "export"
+        written = export.write_to(store, out, config, formats, flagged=args.flagged)
+        for note in export.notes(store, config, written, flagged=args.flagged):
             print(f"evolcoder: {note}", file=sys.stderr)
     paths = [str(one.path) for one in written]
     pushed = [] if args.push is None else [export.push(written[0], args.push, public=args.public)]

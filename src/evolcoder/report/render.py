@@ -196,15 +196,15 @@ def _text_html(text: Text) -> object:
 
     body = visible(text.body)
     if text.is_answer:
-        return Markup("".join(_highlighted(body)))  # noqa: S704 - escaped below
+        return Markup("".join(answer_html(body)))  # noqa: S704 - escaped below
     if text.shared_with is not None:
         return Markup("".join(_shared(body, visible(text.shared_with))))  # noqa: S704
     if text.before is not None:
-        return Markup("".join(_changes(visible(text.before), body)))  # noqa: S704
+        return Markup("".join(changes_html(visible(text.before), body)))  # noqa: S704
     return Markup(escape(body))  # noqa: S704
 
 
-def _changes(before: str, after: str) -> Iterator[str]:
+def changes_html(before: str, after: str) -> Iterator[str]:
     """Mark the words that `after` adds, and those of `before` that it lacks."""
     old, new = _PIECES.findall(before), _PIECES.findall(after)
     if max(len(old), len(new)) > MARKED_WORDS:
@@ -238,7 +238,7 @@ def _shared(text: str, other: str) -> Iterator[str]:
     yield escape(text[at:])
 
 
-def _highlighted(text: str) -> Iterator[str]:
+def answer_html(text: str) -> Iterator[str]:
     """Escape a text and highlight the code in its fences."""
     at = 0
     for block in code_blocks(text):
@@ -246,12 +246,13 @@ def _highlighted(text: str) -> Iterator[str]:
         if start < 0:
             continue
         yield escape(text[at:start])
-        yield f"<code>{_code_html(block)}</code>"
+        yield f"<code>{code_html(block)}</code>"
         at = start + len(block.code)
     yield escape(text[at:])
 
 
-def _code_html(block: CodeBlock) -> str:
+def code_html(block: CodeBlock) -> str:
+    """Return code as escaped HTML, highlighted if its language is known."""
     from pygments import highlight  # noqa: PLC0415 - slow import
     from pygments.formatters import HtmlFormatter  # noqa: PLC0415
     from pygments.lexers import get_lexer_by_name  # noqa: PLC0415
@@ -262,4 +263,4 @@ def _code_html(block: CodeBlock) -> str:
     except ClassNotFound:
         return escape(block.code)
     found: str = highlight(block.code, lexer, HtmlFormatter(nowrap=True))
-    return found
+    return found if block.code.endswith("\n") else found.removesuffix("\n")

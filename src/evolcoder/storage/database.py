@@ -10,6 +10,7 @@ module does not know the schema.
 """
 
 import json
+import os
 import queue
 import re
 import sqlite3
@@ -89,7 +90,7 @@ _TYPE_NAMES = {bytes: "a blob", NoneType: "null", str: "text", int: "a number", 
 class Database:
     """A SQLite file with a writer thread, and a connection for reads in the opening thread."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - how a file is opened
         self,
         path: Path,
         migrations: Sequence[str],
@@ -97,11 +98,13 @@ class Database:
         inside: Path | None = None,
         remedy: str = sqlite_files.RESTORE,
         read_only: bool = False,
+        is_checked: bool = False,
         before_commit: Callable[[], None] | None = None,
     ) -> None:
         """Open a file, creating it if missing unless `read_only`.
 
-        Links must not lead out of `inside`. `remedy` is the advice in errors about damage.
+        Links must not lead out of `inside`. `remedy` is the advice in errors about damage. A reader
+        that opens a file often passes `is_checked` once its contents were checked.
         `before_commit` is called in the writer's thread before each group that is committed.
         """
         self._before_commit = before_commit
@@ -114,7 +117,7 @@ class Database:
         self._thread: threading.Thread | None = None
         exists = sqlite_files.check_place(path, inside=inside, writes=not read_only)
         if read_only:
-            self._opened = self._open_to_read(migrations)
+            self._opened = self._open_to_read(migrations, is_checked=is_checked)
             self.reader = self._opened.connection
             return
         if exists and path.stat().st_size:
@@ -213,9 +216,23 @@ class Database:
                 raise
             return opened, version
 
-    def _open_to_read(self, migrations: Sequence[str]) -> sqlite_files.OpenedFile:
+    @property
+    def is_copy(self) -> bool:
+        """Whether a copy is read, which later writes to the file do not reach."""
+        (file,) = (path for _, name, path in self.reader.execute("PRAGMA database_list")
+                   if name == "main")  # fmt: skip
+        return bool(file != os.path.realpath(self.path))
+
+    def _open_to_read(
+        self, migrations: Sequence[str], *, is_checked: bool
+    ) -> sqlite_files.OpenedFile:
         """Open for reading; an older schema version is migrated in a copy."""
-        opened, version = self._open_verified(migrations)
+        if is_checked:
+            with sqlite_files.translate_errors(self.path, self._remedy, doing="opened"):
+                opened = sqlite_files.open_to_read(self.path)
+                (version,) = opened.connection.execute("PRAGMA user_version").fetchone()
+        else:
+            opened, version = self._open_verified(migrations)
         if version == len(migrations):
             return opened
         if version == 0:

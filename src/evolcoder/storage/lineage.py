@@ -11,6 +11,16 @@ from evolcoder.records import CheckResult, Drop, Response, ResponseCandidate, Ta
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.run_tables import drop_from, response_from, task_from
 
+_OF_LINEAGE = """
+    WITH RECURSIVE filled (round) AS (
+        SELECT MIN(round) FROM tasks UNION ALL
+        SELECT (SELECT MIN(t.round) FROM tasks t WHERE t.round > f.round) FROM filled f
+        WHERE f.round IS NOT NULL
+    )
+    SELECT t.* FROM filled f JOIN tasks t ON t.round = f.round AND t.ordinal = ? ORDER BY t.round
+"""
+"""The tasks of a lineage; each round is one search in the index of places."""
+
 
 @dataclass(frozen=True, slots=True)
 class LineageStep:
@@ -30,17 +40,15 @@ class LineageStep:
 
 def lineage(store: RunStore, id: str) -> list[LineageStep]:
     """Return the lineage of the task or response whose id starts with `id`; empty if none."""
-    pattern = id.replace("%", "").replace("_", "") + "%"
+    ends = (id, f"{id}{chr(0x10FFFF)}")  # a range of the index, which LIKE would not use
     found = store.db.read(
-        "SELECT ordinal FROM tasks WHERE id LIKE ? "
-        "UNION ALL SELECT ordinal FROM responses WHERE id LIKE ? LIMIT 1",
-        (pattern, pattern),
+        "SELECT ordinal FROM tasks WHERE id >= ? AND id < ? "
+        "UNION ALL SELECT ordinal FROM responses WHERE id >= ? AND id < ? LIMIT 1",
+        (*ends, *ends),
     )
     if not found:
         return []
-    query = "SELECT * FROM tasks WHERE ordinal=? ORDER BY round"
-    tasks = list(store.db.each(task_from, query, found[0]))
-    return [_step(store, task) for task in tasks]
+    return [_step(store, task) for task in store.db.each(task_from, _OF_LINEAGE, found[0])]
 
 
 def steps(store: RunStore) -> Iterator[LineageStep]:
@@ -48,6 +56,13 @@ def steps(store: RunStore) -> Iterator[LineageStep]:
     query = "SELECT * FROM tasks ORDER BY round, ordinal"
     for task in store.db.each(task_from, query):
         yield _step(store, task)
+
+
+def step_at(store: RunStore, round: int, ordinal: int) -> LineageStep | None:
+    """Return the task of a place with its outcomes; None if there is none."""
+    query = "SELECT * FROM tasks WHERE round=? AND ordinal=?"
+    task = next(store.db.each(task_from, query, (round, ordinal)), None)
+    return None if task is None else _step(store, task)
 
 
 def _step(store: RunStore, task: Task) -> LineageStep:

@@ -95,16 +95,21 @@ class Workdir:
         return store
 
     @classmethod
-    def read(cls, folder: Path) -> Self:
-        """Open a folder for reading, even while another process writes to it."""
+    def read(cls, folder: Path, *, is_checked: bool = False) -> Self:
+        """Open a folder for reading, even while another process writes to it.
+
+        `is_checked`: this process has checked the contents of the same file before.
+        """
         if not os.path.lexists(folder / cls.DB_NAME):
             raise RunFolderError(f"{folder}: {_why_none(folder, cls.KIND, cls.DB_NAME)}")
-        return cls(folder, cls._database(folder, read_only=True), None)
+        return cls(folder, cls._database(folder, read_only=True, is_checked=is_checked), None)
 
     @classmethod
-    def _database(cls, folder: Path, *, read_only: bool) -> Database:
-        path = folder / cls.DB_NAME
-        return Database(path, cls.MIGRATIONS, inside=folder, remedy=cls.REMEDY, read_only=read_only)
+    def _database(cls, folder: Path, *, read_only: bool, is_checked: bool = False) -> Database:
+        return Database(
+            folder / cls.DB_NAME, cls.MIGRATIONS, inside=folder, remedy=cls.REMEDY,
+            read_only=read_only, is_checked=is_checked,
+        )  # fmt: skip
 
     def __enter__(self) -> Self:
         return self

@@ -1,0 +1,51 @@
+"use strict";
+const items = () => [...document.querySelectorAll("[data-item]")].filter((one) => one.offsetParent);
+const follow = (selector) => { const link = document.querySelector(selector); if (link) location.href = link.href; return Boolean(link); };
+let here = -1;
+function move(step) {
+  const all = items();
+  const next = here + step;
+  if (!all.length || next < 0 || next >= all.length) { follow(step > 0 ? "a[rel=next]" : "a[rel=prev]"); return; }
+  all.forEach((one) => one.classList.remove("here"));
+  here = next;
+  all[here].classList.add("here");
+  all[here].scrollIntoView({ block: "nearest" });
+  const link = all[here].querySelector("a");
+  if (link) link.focus({ preventScroll: true });
+}
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
+  const typing = event.target.closest("input, textarea, select");
+  if (event.key === "Escape" && typing) { typing.blur(); return; }
+  if (typing || event.target.closest("pre, .wide") && event.key.startsWith("Arrow")) return;
+  const act = {
+    j: () => move(1), ArrowDown: () => move(1), k: () => move(-1), ArrowUp: () => move(-1),
+    ArrowRight: () => follow("a[rel=next]"), ArrowLeft: () => follow("a[rel=prev]"),
+    u: () => follow("[data-up]") || follow("header a"),
+    "/": () => { const box = document.querySelector("[data-search]"); if (box) { box.focus(); box.select(); } else follow("[data-up]"); },
+  }[event.key];
+  if (!act || event.key.startsWith("Arrow") && (event.key === "ArrowDown" || event.key === "ArrowUp") && !items().length) return;
+  event.preventDefault();
+  act();
+});
+for (const part of document.querySelectorAll("[data-poll]")) {
+  let pause = 2000;
+  const poll = async () => {
+    try {
+      if (!document.hidden && !part.contains(document.activeElement)) {
+        const started = performance.now();
+        const answer = await fetch(part.dataset.poll);
+        if (answer.ok) {
+          const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+          if (made.body.innerHTML !== part.dataset.shown) {
+            part.dataset.shown = made.body.innerHTML;
+            part.replaceChildren(...made.body.childNodes);
+          }
+        }
+        pause = Math.max(2000, 10 * (performance.now() - started));
+      }
+    } catch { pause = 10000; }
+    setTimeout(poll, pause);
+  };
+  setTimeout(poll, pause);
+}

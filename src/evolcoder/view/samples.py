@@ -1,0 +1,350 @@
+"""Reads an evaluation by problem, its samples with their verdicts, and two evaluations together.
+
+Counts come from SQL over the stored verdicts, and are kept until the database changes. Prompts and
+programs come from the benchmark's data where this machine has it; nothing is downloaded or run.
+
+>>> for one in read_problems(evaluation, ProblemFilters("humaneval"), after="", limit=50):
+...     print(one.problem, one.n_passed, one.n_samples)   # doctest: +SKIP
+"""
+
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from evolcoder.bench.base import Bench, Problem, PromptForm, Sample
+from evolcoder.bench.fetch import DataFolder
+from evolcoder.bench.registry import BENCHES, bench_named
+from evolcoder.bench.scores import Score, score
+from evolcoder.errors import BenchError, UnjudgedError
+from evolcoder.evaluation.store import EvalStore, StoredVerdict, VerdictFacts
+from evolcoder.sample_errors import judging
+from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns
+from evolcoder.storage.workdir import parse_fact
+from evolcoder.view.latest import Latest
+from evolcoder.view.sources import Source
+
+PAGE = 50
+"""Problems on a page."""
+SAMPLES = 10
+"""Samples on a page."""
+_BENCHES = "SELECT DISTINCT bench FROM {table} ORDER BY bench"
+_NAME = Columns(name=TEXT)
+_PASSED = "SELECT problem, passed FROM verdicts WHERE bench = ?"
+_OUTCOME = Columns(problem=TEXT, passed=MAYBE_COUNT)
+_KINDS = """
+    SELECT CASE WHEN passed THEN 'passed' ELSE COALESCE(json_extract(facts, '$.kind'), '') END,
+        COUNT(*) AS n FROM verdicts WHERE bench = ? GROUP BY 1 ORDER BY n DESC, 1
+"""
+_KIND = Columns(kind=TEXT, n=COUNT)
+_SAMPLED = """
+    SELECT s.problem, COUNT(*), COUNT(v.number), COALESCE(SUM(v.passed), 0)
+    FROM samples s LEFT JOIN verdicts v USING (bench, problem, number)
+    WHERE s.bench = ? AND s.problem > ? {where} GROUP BY s.problem {having}
+    ORDER BY s.problem LIMIT ?
+"""
+_PROBLEM = Columns(problem=TEXT, n=COUNT, judged=COUNT, passed=COUNT)
+_HAVING = {
+    "": "",
+    "all passed": "HAVING SUM(v.passed) = COUNT(*)",
+    "some passed": "HAVING SUM(v.passed) BETWEEN 1 AND COUNT(*) - 1",
+    "none passed": "HAVING COALESCE(SUM(v.passed), 0) = 0",
+}
+OUTCOMES = tuple(name for name in _HAVING if name)
+"""Values of the filter by outcome."""
+_SAMPLE = Columns(
+    number=COUNT, text=TEXT, form=TEXT, fault=MAYBE_TEXT, finish=TEXT, passed=MAYBE_COUNT,
+    base=MAYBE_COUNT, found=MAYBE_TEXT, facts=MAYBE_TEXT, failure=MAYBE_TEXT,
+)  # fmt: skip
+_SAMPLES = """
+    SELECT s.number, s.text, s.form, s.fault, s.finish, v.passed, v.base_passed, v.found, v.facts,
+        f.what FROM samples s
+    LEFT JOIN verdicts v USING (bench, problem, number)
+    LEFT JOIN failures f USING (bench, problem, number)
+    WHERE s.bench = ? AND s.problem = ? AND s.number >= ? ORDER BY s.number LIMIT ?
+"""
+_RATES = """
+    SELECT problem, COUNT(*), COUNT(*), COALESCE(SUM(passed), 0) FROM verdicts WHERE bench = ?
+    GROUP BY problem ORDER BY problem
+"""
+_COUNTS = (
+    ("samples", "SELECT COUNT(*) FROM samples"),
+    ("verdicts", "SELECT COUNT(*) FROM verdicts"),
+    ("failures", "SELECT COUNT(*) FROM failures"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BenchCounts:
+    """What an evaluation found on a benchmark."""
+
+    bench: str
+    """Name of the benchmark."""
+    score: Score | None
+    """pass@1 over the problems that have verdicts; None without any."""
+    kinds: Sequence[tuple[str, int]]
+    """Numbers of verdicts by finding, the most frequent first."""
+
+
+@dataclass(frozen=True, slots=True)
+class ListedProblem:
+    """A problem with its samples' verdicts, counted."""
+
+    problem: str
+    """Id of the problem."""
+    n_samples: int
+    """Samples."""
+    n_judged: int
+    """Samples with a verdict."""
+    n_passed: int
+    """Samples that passed."""
+
+    @property
+    def outcome(self) -> str:
+        """Say what became of the samples."""
+        if not self.n_judged:
+            return "not judged"
+        if self.n_passed in (0, self.n_samples):
+            return "passed" if self.n_passed else "failed"
+        return "partly"
+
+
+@dataclass(frozen=True, slots=True)
+class ProblemFilters:
+    """Which problems are wanted; an empty value wants all."""
+
+    bench: str
+    """Name of the benchmark."""
+    outcome: str = ""
+    """One of OUTCOMES."""
+    query: str = ""
+    """Part of a problem's id."""
+    kind: str = ""
+    """A finding that at least one sample has."""
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSample:
+    """A sample with its program and verdict."""
+
+    number: int
+    """Its number among the samples of the problem."""
+    text: str
+    """The answer."""
+    program: str | None
+    """The program taken out of it; None if the benchmark's data is not here."""
+    finish: str
+    """Why the model stopped; empty if it is not known."""
+    verdict: StoredVerdict | None
+    """The verdict; None if there is none yet."""
+    failure: str
+    """Why it could not be judged; empty if it could."""
+
+    @property
+    def outcome(self) -> str:
+        """Say what became of it."""
+        if self.verdict is None:
+            return "could not be judged" if self.failure else "not judged yet"
+        return "passed" if self.verdict.passed else str(self.verdict.facts["kind"])
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A problem whose samples pass more or less often in another evaluation."""
+
+    problem: str
+    """Id of the problem."""
+    before: float
+    """Share that passed in the first evaluation."""
+    after: float
+    """Share that passed in the second one."""
+
+    @property
+    def is_better(self) -> bool:
+        """Whether the second evaluation's samples pass more often."""
+        return self.after > self.before
+
+
+class Benchmarks:
+    """Benchmarks whose data this machine has; nothing is downloaded."""
+
+    def __init__(self, folders: Iterable[Path]) -> None:
+        """`folders` are those of the user and of the cache, in the order in which they are read."""
+        self._folders = tuple(folders)
+        self._found: dict[str, tuple[Bench, dict[str, Problem]] | str] = {}
+        self._lock = threading.Lock()
+
+    def problem(self, bench: str, id: str) -> tuple[Bench, Problem] | str:
+        """Return a problem with its benchmark, or say why it is not here."""
+        with self._lock:
+            if bench not in self._found:
+                self._found[bench] = self._read(bench)
+            found = self._found[bench]
+        if isinstance(found, str):
+            return found
+        if id not in found[1]:
+            return f"{bench} has no problem {id}"
+        return found[0], found[1][id]
+
+    def _read(self, name: str) -> tuple[Bench, dict[str, Problem]] | str:
+        if name not in BENCHES:
+            return f"{name} is no benchmark that this version knows"
+        why = "its data is not on this machine"
+        for folder in self._folders:
+            if not folder.is_dir():
+                continue
+            try:
+                bench = bench_named(name, DataFolder(folder, folder))
+            except BenchError as error:
+                why = str(error)
+            else:
+                return bench, {problem.id: problem for problem in bench.problems()}
+        return f"{why}; evolcoder eval downloads it, or name its folder with --data-dir"
+
+
+class Evaluation:
+    """An evaluation with its counts."""
+
+    def __init__(self, source: Source[EvalStore]) -> None:
+        self.source = source
+        self._benches = Latest(self._count_benches)
+        self._rates: dict[str, tuple[object, dict[str, float]]] = {}
+
+    def live(self) -> dict[str, int]:
+        """Count samples, verdicts and failures."""
+        with self.source.open() as store:
+            return {name: store.db.number(query) for name, query in _COUNTS}
+
+    def benches(self) -> list[BenchCounts] | None:
+        """Return scores and findings by benchmark; None if they are being counted."""
+        return self._benches.get(self.source.signature())
+
+    def _count_benches(self) -> list[BenchCounts]:
+        with self.source.open() as store:
+            return [_counts_of(store, bench) for bench in _bench_names(store)]
+
+    def bench_names(self) -> list[str]:
+        """Return the names of the benchmarks."""
+        with self.source.open() as store:
+            return _bench_names(store)
+
+    def rates(self, bench: str) -> dict[str, float]:
+        """Return the share of passed samples by problem; counted again when it has changed."""
+        signature = self.source.signature()
+        known = self._rates.get(bench)
+        if known is None or known[0] != signature:
+            with self.source.open() as store:
+                rows = store.db.each(_PROBLEM.validate, _RATES, (bench,))
+                found = {str(problem): passed / n for problem, n, _, passed in rows}
+            known = self._rates[bench] = signature, found
+        return known[1]
+
+
+def _bench_names(store: EvalStore) -> list[str]:
+    names: dict[str, None] = {}
+    for table in ("verdicts", "samples"):
+        query = _BENCHES.format(table=table)
+        names |= dict.fromkeys(str(name) for (name,) in store.db.each(_NAME.validate, query))
+    return sorted(names)
+
+
+def _counts_of(store: EvalStore, bench: str) -> BenchCounts:
+    outcomes: dict[str, list[bool]] = {}
+    left_out = store.excluded(bench)
+    for problem, passed in store.db.each(_OUTCOME.validate, _PASSED, (bench,)):
+        if problem not in left_out:
+            outcomes.setdefault(problem, []).append(bool(passed))
+    found = score(outcomes, bench=bench, k=1) if outcomes else None
+    kinds = [(str(kind), int(n)) for kind, n in store.db.each(_KIND.validate, _KINDS, (bench,))]
+    return BenchCounts(bench, found, kinds)
+
+
+def read_problems(
+    evaluation: Evaluation, filters: ProblemFilters, *, after: str, limit: int
+) -> list[ListedProblem]:
+    """Return problems by id, of those after one."""
+    where, values = "", [filters.bench, after]
+    if filters.query:
+        where += " AND instr(lower(s.problem), lower(?)) > 0"
+        values.append(filters.query)
+    if filters.kind:
+        where += """ AND s.problem IN (SELECT problem FROM verdicts WHERE bench = ? AND
+            CASE WHEN passed THEN 'passed' ELSE json_extract(facts, '$.kind') END = ?)"""
+        values += [filters.bench, filters.kind]
+    query = _SAMPLED.format(where=where, having=_HAVING.get(filters.outcome, ""))
+    with evaluation.source.open() as store:
+        rows = store.db.each(_PROBLEM.validate, query, (*values, limit))
+        return [ListedProblem(*row) for row in rows]
+
+
+def read_samples(
+    evaluation: Evaluation, benchmarks: Benchmarks, bench: str, problem: str, *, first: int = 0
+) -> list[ShownSample]:
+    """Return at most SAMPLES samples of a problem, from a number on."""
+    known = benchmarks.problem(bench, problem)
+    with evaluation.source.open() as store:
+        values = (bench, problem, first, SAMPLES)
+        rows = list(store.db.each(_SAMPLE.validate, _SAMPLES, values))
+    return [_shown(problem, row, known) for row in rows]
+
+
+def _shown(problem: str, row: Sequence[Any], known: tuple[Bench, Problem] | str) -> ShownSample:
+    number, text, form, fault, finish, passed, base, found, facts, failure = row
+    verdict = None
+    if found is not None:
+        details: Mapping[str, Any] = parse_fact("a verdict", facts, VerdictFacts)
+        base_passed = None if base is None else bool(base)
+        verdict = StoredVerdict(problem, number, bool(passed), base_passed, found, dict(details))
+    program = None
+    if not isinstance(known, str):
+        bench, one = known
+        sample = Sample(problem, number, text, PromptForm(form), fault)
+        program = _program(bench, one, sample)
+    return ShownSample(number, text, program, finish, verdict, failure or "")
+
+
+def _program(bench: Bench, problem: Problem, sample: Sample) -> str:
+    """Take the program out of an answer; empty if there is none."""
+    try:
+        with judging():
+            return bench.candidate(problem, sample).program
+    except UnjudgedError:
+        return ""
+
+
+def prompt_of(benchmarks: Benchmarks, bench: str, problem: str) -> tuple[str, str, str]:
+    """Return a problem's instruction and checks, or why they are not shown as the last text."""
+    known = benchmarks.problem(bench, problem)
+    if isinstance(known, str):
+        return "", "", known
+    found, one = known
+    try:
+        with judging():
+            prompt = found.prompt(one)
+    except UnjudgedError as error:
+        return one.prompt, _checks_text(one), str(error)
+    return prompt.instruction or prompt.code or one.prompt, _checks_text(one), ""
+
+
+def _checks_text(problem: Problem) -> str:
+    checks = problem.checks
+    for name in ("test_source", "tests", "test", "harness"):
+        if found := getattr(checks, name, ""):
+            return str(found)
+    inputs = getattr(checks, "inputs", ())
+    lines = [f"{getattr(checks, 'entry_point', 'f')}{given!r:.300}" for given in inputs[:20]]
+    more = [f"and {len(inputs) - 20} more calls"] if len(inputs) > 20 else []
+    return "\n".join([*lines, *more])
+
+
+def read_changes(one: Evaluation, other: Evaluation, bench: str) -> tuple[list[Change], int]:
+    """Return problems whose share of passed samples differs, and how many both evaluations have."""
+    first, second = one.rates(bench), other.rates(bench)
+    both = [problem for problem in first if problem in second]
+    changes = [
+        Change(problem, first[problem], second[problem])
+        for problem in both
+        if first[problem] != second[problem]
+    ]
+    return sorted(changes, key=lambda one: (one.after - one.before, one.problem)), len(both)

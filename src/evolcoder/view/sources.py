@@ -1,0 +1,140 @@
+"""The runs and evaluations that a viewer shows, opened for each request and never written to.
+
+A folder is opened anew for each request, so that what a run writes meanwhile is seen, a folder
+that was replaced is noticed, and no connection of ours delays a writer's checkpoint. Contents are
+checked at the first opening of a file. Where only a copy can be read (a folder of an earlier
+version, or a log in a folder without write access), the copy is kept until the file changes.
+
+>>> with source.open_run() as store:   # doctest: +SKIP
+...     store.n_kept()
+"""
+
+import os
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Generic, Literal, TypeVar
+
+from evolcoder.errors import RunFolderError
+from evolcoder.evaluation.store import DB_NAME as EVAL_DB
+from evolcoder.evaluation.store import EvalStore
+from evolcoder.ids import content_id
+from evolcoder.storage.run_store import DB_NAME as RUN_DB
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.workdir import Workdir
+
+MAX_DEPTH = 3
+"""Folders below a given one in which runs and evaluations are looked for."""
+KEY_CHARS = 10
+Store = TypeVar("Store", bound=Workdir)
+Signature = tuple[int, ...]
+"""Inode, size and time of the last change of a database and its log."""
+
+
+class Source(Generic[Store]):
+    """A run or an evaluation."""
+
+    def __init__(self, folder: Path, kind: type[Store]) -> None:
+        self.folder = folder
+        self.key = content_id("view", os.path.realpath(folder))[:KEY_CHARS]
+        """Its name in addresses: the same whenever the folder is shown."""
+        self.name = folder.resolve().name or str(folder)
+        self.path = folder / kind.DB_NAME
+        self._kind = kind
+        self._lock = threading.Lock()
+        self._checked: int | None = None
+        self._copy: tuple[Signature, Store] | None = None
+
+    @property
+    def kind(self) -> Literal["run", "evaluation"]:
+        """What it is."""
+        return "run" if self._kind is RunStore else "evaluation"
+
+    def signature(self) -> Signature:
+        """Return what changes with every write; RunFolderError if the folder is gone."""
+        found: list[int] = []
+        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
+            try:
+                facts = path.stat()
+            except OSError as error:
+                if path == self.path:
+                    raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
+                found += [0, 0, 0]
+            else:
+                found += [facts.st_ino, facts.st_size, facts.st_mtime_ns]
+        return tuple(found)
+
+    @contextmanager
+    def open(self) -> Iterator[Store]:
+        """Open the folder for reading, for the length of one request."""
+        signature = self.signature()
+        if self._copy is not None:
+            with self._lock:
+                if self._copy is not None and self._copy[0] == signature:
+                    yield self._copy[1]
+                    return
+                self._forget_copy()
+        store = self._kind.read(self.folder, is_checked=self._checked == signature[0])
+        self._checked = signature[0]
+        if not store.db.is_copy:
+            with store:
+                yield store
+            return
+        with self._lock:
+            self._forget_copy()
+            self._copy = signature, store
+            yield store
+
+    def close(self) -> None:
+        """Delete a copy that was kept."""
+        with self._lock:
+            self._forget_copy()
+
+    def _forget_copy(self) -> None:
+        if self._copy is not None:
+            self._copy[1].close()
+            self._copy = None
+
+
+AnySource = Source[RunStore] | Source[EvalStore]
+
+
+def find_sources(paths: Sequence[Path]) -> list[AnySource]:
+    """Return the runs and evaluations in folders, in the order given.
+
+    Raises RunFolderError for a path that has none.
+    """
+    found: dict[str, AnySource] = {}
+    for path in paths:
+        before = len(found)
+        is_new = False
+        for one in _under(path, MAX_DEPTH):
+            is_new = True
+            found.setdefault(one.key, one)
+        if not is_new and len(found) == before:
+            raise RunFolderError(f"{path}: {_why_none(path)}")
+    return list(found.values())
+
+
+def _under(folder: Path, depth: int) -> Iterator[AnySource]:
+    if (folder / RUN_DB).is_file():
+        yield Source(folder, RunStore)
+    elif (folder / EVAL_DB).is_file():
+        yield Source(folder, EvalStore)
+    elif depth and folder.is_dir():
+        try:
+            inner = sorted(one for one in folder.iterdir() if not one.is_symlink())
+        except OSError:
+            return
+        for one in inner:
+            if one.is_dir():
+                yield from _under(one, depth - 1)
+
+
+def _why_none(path: Path) -> str:
+    if not path.exists():
+        return "there is no such folder"
+    if not path.is_dir():
+        return "is a file; name the folder of a run or an evaluation"
+    return "holds no run and no evaluation; evolcoder run and evolcoder eval make them"
