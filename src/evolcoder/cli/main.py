@@ -31,6 +31,7 @@ VERBS = {
     "inspect": "show the funnel of a run, or the full lineage of one record",
     "report": "write one HTML page, Markdown or JSON about a run or an evaluation",
     "export": "write the rows of a run in a training format",
+    "cluster": "check what the nodes of a Ray cluster can do: processors, GPUs, sandbox, vLLM",
     "doctor": "check this machine: sandbox, languages, models, memory and disk space",
 }
 """Verb -> summary. Each verb is a module of this package with `add_arguments` and `main`."""
