@@ -3,7 +3,9 @@
 import asyncio
 import os
 import sys
+from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
 from loopback import Loopback
 
 

@@ -6,17 +6,19 @@ import json
 import os
 import signal
 from contextlib import AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 import driver
 from evolcoder.app import cluster as app_cluster
-from evolcoder.app import verify
+from evolcoder.app import models, verify
 from evolcoder.cli.main import main
 from evolcoder.cluster.check import check_nodes
 from evolcoder.cluster.node import SandboxOptions
 from evolcoder.cluster.sandbox import ClusterSandbox
 from evolcoder.config.load import Config
+from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.grading.calls import CallTest, grade_calls
 from evolcoder.sandbox.base import STRICT_LAYERS, Kind
 
@@ -164,6 +166,37 @@ async def test_an_actor_that_dies_is_replaced_on_its_node(whole_cluster, capsys)
         assert [one.stdout for one in found] == [b"42\n"] * 4
         assert len(sandbox.reports) == 4
     assert "its sandbox was started again" in capsys.readouterr().err
+
+
+async def test_a_model_is_served_by_actors_and_one_that_dies_is_replaced(whole_cluster, capsys):
+    """`vllm:ID`, with a small server in the place of vLLM; at the end no server is left."""
+    server = str(Path(__file__).with_name("model_server.py"))
+    keys = {
+        "address": "local:4", "gpus_per_replica": 0, "replicas": 2, "stop_s": 5,
+        "serve_command": ["{python}", server, "{host}", "{port}"],
+    }  # fmt: skip
+    config = Config.model_validate({"evolver": {"model": "vllm:toy"}, "cluster": keys})
+    opened = await models.open_model("vllm:toy", config)
+    engine = opened.engine
+    assert (engine.identity, opened.model, engine.n_servers) == ("vllm", "toy", 2)
+
+    async def ask(n):
+        asked = [Request("toy", (Message("user", f"{i}"),), Sampling(0, 1, 9), 7) for i in range(n)]
+        return [one.text.split() for one in await asyncio.gather(*map(engine.complete, asked))]
+
+    pid = int((await ask(1))[0][0])
+    actor = engine._replicas[0]._actor
+    os.kill(await actor.__ray_call__.remote(lambda _: os.getpid()), signal.SIGKILL)
+    assert [prompt for _, prompt in await ask(20)] == [f"{i}" for i in range(20)]
+    async with asyncio.timeout(120):
+        while (
+            "starting it again" not in capsys.readouterr().err or len(engine.pool.outstanding) < 2
+        ):
+            await asyncio.sleep(0.2)
+    pids = {int(one) for one, _ in await ask(20)} | {pid}
+    await engine.aclose()
+    await asyncio.sleep(1)
+    assert not any(Path(f"/proc/{one}").exists() for one in pids)
 
 
 def test_the_command_reports_the_cluster(whole_cluster, capsys):

@@ -48,11 +48,6 @@ class HereReplica:
             await asyncio.to_thread(self.runs.stop)
 
 
-@pytest.fixture(autouse=True)
-def _find_loopback(monkeypatch):
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
-
-
 def asked(prompt):
     return Request("toy", (Message("user", prompt),), Sampling(0.0, 1.0, 50), 7)
 

@@ -74,6 +74,10 @@ class RayCluster:
         alive = [_facts(node) for node in self.ray.nodes() if node["Alive"]]
         return sorted(alive, key=lambda node: (node.name, node.id))
 
+    def add_simulated(self) -> None:
+        """Add a simulated node with one processor to a cluster of `local:N`."""
+        self.simulated.add_node(**_simulated(1))
+
     def sandbox_nodes(self) -> list["RayNode"]:
         """Return the nodes that may run programs: those that offer a processor."""
         return [RayNode(self.ray, node) for node in self.nodes() if node.cpus >= 1]
@@ -229,15 +233,11 @@ def _start_local(n_nodes: int, stack: ExitStack) -> Any:  # noqa: ANN401 - Ray's
     """Start simulated nodes on loopback."""
     from ray.cluster_utils import Cluster  # noqa: PLC0415 - heavy
 
-    shared: Mapping[str, Any] = {
-        "node_ip_address": "127.0.0.1",
-        "object_store_memory": _OBJECT_STORE_BYTES,
-        "num_cpus": max(1, len(os.sched_getaffinity(0)) // n_nodes),
-    }
+    n_cpus = max(1, len(os.sched_getaffinity(0)) // n_nodes)
     cluster = Cluster(
         initialize_head=True,
         head_node_args={
-            **shared,
+            **_simulated(n_cpus),
             "include_dashboard": False,
             "no_monitor": True,
             "_system_config": {
@@ -250,9 +250,31 @@ def _start_local(n_nodes: int, stack: ExitStack) -> Any:  # noqa: ANN401 - Ray's
     stack.callback(cluster.shutdown)
     stack.callback(shutdown)
     for _ in range(n_nodes - 1):
-        cluster.add_node(wait=False, **shared)
+        cluster.add_node(wait=False, **_simulated(n_cpus))
     cluster.wait_for_nodes(timeout=START_S)
     return cluster
+
+
+def _simulated(n_cpus: int) -> dict[str, Any]:
+    """Return the arguments of a simulated node on loopback.
+
+    They include the ports of its agents, for which Ray would otherwise wait, 30 s at most.
+    """
+    names = (
+        "dashboard_agent_listen_port", "runtime_env_agent_port", "metrics_agent_port",
+        "metrics_export_port",
+    )  # fmt: skip
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in names]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        ports = {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
+    return {
+        "node_ip_address": "127.0.0.1",
+        "object_store_memory": _OBJECT_STORE_BYTES,
+        "num_cpus": n_cpus,
+        **ports,
+    }
 
 
 def shutdown() -> None:
@@ -269,6 +291,9 @@ def _set_local_environment(stack: ExitStack) -> None:
     os.mkdir(f"{folder}/ray")  # noqa: PTH102 - a plain path
     local = {
         "RAY_TMPDIR": folder,
+        "RAY_agent_register_timeout_ms": "120000",  # a busy machine takes longer than 15 s
+        "RAY_raylet_start_wait_time_s": "120",
+        "RAY_worker_register_timeout_seconds": "600",
         # Ray's switch for machines whose firewall asks about every other address.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
