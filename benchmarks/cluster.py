@@ -2,7 +2,7 @@
 
 Two measurements. `scripted`: nodes in this process whose programs take a fixed time and no
 processor, so that throughput shows the driver's dispatch alone, whatever this machine's load.
-`ray`: simulated Ray nodes with real sandboxes, each program sleeping for the same time, beside the
+`ray`: simulated Ray nodes with real sandboxes, each program sleeping for the same time, and the
 same programs in the sandbox of this process; nodes share this machine's processors, so only the
 overhead per program can be read from it, not how real nodes scale.
 

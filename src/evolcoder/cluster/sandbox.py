@@ -143,6 +143,9 @@ class ClusterSandbox:
         self, places: Sequence[_Place], options: SandboxOptions, note: Callable[[str], None]
     ) -> None:
         self._places = list(places)
+        shared = set.intersection(*(set(place.report.languages) for place in places))
+        self.languages = tuple(one for one in places[0].report.languages if one in shared)
+        """Languages besides Python that every node runs."""
         self._options = options
         self._note = note
         self._numbers = itertools.count()
@@ -183,12 +186,6 @@ class ClusterSandbox:
         """Protections that are active on every node."""
         shared = set.intersection(*(set(place.report.layers) for place in self._places))
         return tuple(layer for layer in Layer if layer in shared)
-
-    @property
-    def languages(self) -> tuple[str, ...]:
-        """Languages besides Python that every node runs."""
-        shared = set.intersection(*(set(place.report.languages) for place in self._places))
-        return tuple(name for name in self._places[0].report.languages if name in shared)
 
     @property
     def workers(self) -> int:
