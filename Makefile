@@ -9,9 +9,9 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-com
 # Two processes more than processors, since much of a suite about limits waits for them.
 PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 9 --dist loadfile --no-loadscope-reorder --durations=20
 # What takes long, by the marks of pyproject.toml, which say why each is left out of `make test`.
-GROUPS := attacks or e2e or gpu or levels or published or toolchains or train
+GROUPS := attacks or cluster or e2e or gpu or levels or published or toolchains or train
 
-.PHONY: run test test-all check docs fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries clean help
+.PHONY: run test test-all check docs fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries ray clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,7 +37,7 @@ test: $(READY) ## run the tests that take no longer than minutes all together
 	@$(BIN)/python -m compileall -qq src # once, where PYTHONDONTWRITEBYTECODE would have every process do it
 	$(PYTEST) -m 'not ($(GROUPS))'
 
-test-all: test ## run all tests: those of `make test`, then the long ones
+test-all: test $(VENV)/.ray ## run all tests: those of `make test`, then the long ones
 	$(PYTEST) -m '$(GROUPS)'
 
 check: $(READY) ## lint, format, types, layers, documentation
@@ -94,6 +94,12 @@ libraries: .libraries/.ready ## install the libraries that programs of BigCodeBe
 	rm -rf .libraries
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-compile --target .libraries -r $<
 	$(PYTHON) -m compileall -qq .libraries || true
+	@touch $@
+
+ray: $(VENV)/.ray ## install Ray, for the tests and the use of a cluster (80 MB)
+
+$(VENV)/.ray: $(READY)
+	$(PIP) -e '.[ray]'
 	@touch $@
 
 clean: ## remove what the other targets made here

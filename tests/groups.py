@@ -8,7 +8,7 @@ Python: Bash, which is everywhere, and C.
 
 import pytest
 
-GROUPS = ("attacks", "e2e", "gpu", "levels", "published", "toolchains", "train")
+GROUPS = ("attacks", "cluster", "e2e", "gpu", "levels", "published", "toolchains", "train")
 """The marks of what is left out; pyproject.toml says why each is."""
 FEW = frozenset({"bash", "sh", "c"})
 """Languages apart from Python whose tests are always run, by our name and by MultiPL-E's."""

@@ -35,10 +35,11 @@ def test_every_group_has_its_reason():
 
 
 def test_make_test_all_runs_everything():
-    """Neither the target nor pytest's own options choose among the tests."""
+    """It runs what `make test` runs and what that leaves out; no other option chooses tests."""
     options = PYPROJECT["tool"]["pytest"]["ini_options"]["addopts"]
     shared = re.search(r"^PYTEST := (.*)$", MAKEFILE, re.MULTILINE)[1]
-    assert recipe("test-all").endswith("\n\t$(PYTEST)\n")
+    assert re.search(r"^test-all: test ", MAKEFILE, re.MULTILINE)
+    assert recipe("test-all") == "\t$(PYTEST) -m '$(GROUPS)'\n"
     for text in (shared.partition("pytest")[2], options):
         assert not re.search(r"(?:^| )(?:-m|-k|--deselect|--ignore)", text), text
 

@@ -36,8 +36,9 @@ ALLOWED = {
     "training": "ids errors text input_files config storage engine seeds bench",
     "pipeline": "errors records sample_errors config storage engine evolution verification",
     "evaluation": "ids errors text programming_language sample_errors storage engine sandbox bench grading",
+    "cluster": "errors text config engine serving sandbox",
     "experiment": "ids errors text input_files records config storage bench evolution",
-    "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation experiment",
+    "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation cluster experiment",
     "results": "errors records storage bench deduplication decontamination evaluation",
     "api": "ids errors records results config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app",
     "report": "errors text programming_language input_files records config storage engine seeds bench decontamination verification evaluation experiment",
@@ -51,6 +52,7 @@ CHOSEN = (
     "engine.transformers_engine",
     "engine.scripted",
     "sandbox.pool",
+    "cluster.sandbox",
 )
 HEAVY = {
     "accelerate",

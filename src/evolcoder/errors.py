@@ -13,6 +13,8 @@
     |-- StepFailed            a step of a loop, or a server that it needs, failed: resumable
     |-- EngineError           one request failed; its `fault` says whose fault that is
     |-- SandboxError          the sandbox itself failed; says nothing about the program
+    |-- ClusterError          a cluster lost all its nodes: resumable
+    |-- NodeLostError         one node of a cluster died; its work goes to others
     |-- UnjudgedError         judging one answer failed; other answers are unaffected
     `-- StoreError            a database could not be read or written
 
@@ -79,6 +81,14 @@ class StoreError(EvolcoderError):
 
 class SandboxError(EvolcoderError):
     """The sandbox failed twice. It allows no verdict on the program."""
+
+
+class ClusterError(EvolcoderError):
+    """No node of a cluster is left; the same command resumes."""
+
+
+class NodeLostError(EvolcoderError):
+    """A node of a cluster died. Never leaves the package `cluster`."""
 
 
 class UnjudgedError(EvolcoderError):

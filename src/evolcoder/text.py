@@ -170,6 +170,7 @@ _VIRAMA = 9
 
 _CREDENTIALS = re.compile(r"""(?<=://)[^/?#\s"'<>]*@""")
 _KEY_LIKE = r"[\w-]*(?:key|token|secret|passw|signature|\bsig\b)[\w-]*"
+_BETWEEN_URLS = re.compile(r"\s*,\s*(?=https?://)")
 _SECRET_QUERY = re.compile(rf"""([?&]{_KEY_LIKE}=)[^&#\s"'<>]*""", re.IGNORECASE)
 _SECRET_NAME = re.compile(_KEY_LIKE, re.IGNORECASE)
 _NAME_WORDS = re.compile("[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
@@ -294,8 +295,17 @@ def without_address(spec: str) -> str:
     url, _, name = spec.partition("#")
     if not name or not url.startswith(("http://", "https://")):
         return spec
-    query = public_query(url)
+    query = public_query(server_urls(url)[0])
     return f"openai:{name}?{query}" if query else f"openai:{name}"
+
+
+def server_urls(urls: str) -> list[str]:
+    """Split the addresses of several servers of one model, which commas separate.
+
+    >>> server_urls("http://a/v1,http://b/v1")
+    ['http://a/v1', 'http://b/v1']
+    """
+    return _BETWEEN_URLS.split(urls)
 
 
 def public_query(url: str) -> str:

@@ -136,12 +136,20 @@ def test_prompts_contain_the_whole_problem(bench):
         assert COMPLETION.fill(asked) == problem.prompt
 
 
-def test_a_future_import_stays_first(bench):
-    """Such an answer replaces the prompt, since nothing may precede the import."""
+@pytest.mark.parametrize("names", ["annotations", "(\n    annotations,\n)", "annotations  # new"])
+def test_a_future_import_comes_first(bench, names):
+    """Nothing may precede the import; the prompt's own imports follow it, then the answer."""
     problem = bench.problems()[0]
-    code = "from __future__ import annotations\ndef has_close_elements(numbers, threshold): ..."
-    sample = Sample.of(problem.id, 0, f"```python\n{code}\n```", PromptForm.ANSWER)
-    assert bench.candidate(problem, sample).program == code
+    head, code = (
+        f"from __future__ import {names}",
+        "def has_close_elements(numbers, threshold): ...",
+    )
+    sample = Sample.of(problem.id, 0, f"```python\n{head}\n{code}\n```", PromptForm.ANSWER)
+    program = bench.candidate(problem, sample).program
+    compile(program, "program", "exec")
+    assert program.startswith(head)
+    assert "\nfrom typing import List\n" in program
+    assert program.endswith(code)
 
 
 def test_an_answer_overrides_the_stub_of_the_prompt(bench):

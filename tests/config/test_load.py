@@ -103,6 +103,7 @@ def test_the_fingerprint_covers_every_deciding_key():
 
 
 CHANGES = {
+    "cluster": "cluster.address=auto",
     "preset": "preset=wizardcoder",
     "seed": "seed=1",
     "seeds": "seeds.limit=3",

@@ -27,6 +27,7 @@ from evolcoder.engine.llamacpp import LlamaCppEngine
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.registry import KNOWN
 from evolcoder.engine.scripted import ScriptedEngine
+from evolcoder.engine.server_pool import ServerPool
 from evolcoder.engine.transformers_engine import TransformersEngine
 from evolcoder.errors import EngineError
 from loopback import Loopback, status
@@ -95,6 +96,19 @@ async def openai(place):
         yield Subject(engine, "fail")
 
 
+@contextlib.asynccontextmanager
+async def server_pool(place):
+    def answer(prompt):
+        return status(400, "no") if prompt == "fail" else obey(prompt)
+
+    async with Loopback(answer=answer) as first, Loopback(answer=answer) as second:
+        servers = [
+            OpenAIEngine(one.base_url, api_key="sk-test", traffic=TrafficConfig())
+            for one in (first, second)
+        ]
+        yield Subject(ServerPool(servers, TrafficConfig(), lambda _: None), "fail")
+
+
 def batched(is_anthropic):
     """Make the factory of one batch API."""
 
@@ -134,6 +148,7 @@ FACTORIES: dict[str, Callable[["Place"], contextlib.AbstractAsyncContextManager[
     "scripted": scripted,
     "cached": cached,
     "openai": openai,
+    "server pool": server_pool,
     "openai batches": batched(is_anthropic=False),
     "anthropic batches": batched(is_anthropic=True),
     "llamacpp": llamacpp,

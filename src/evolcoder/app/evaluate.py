@@ -34,7 +34,7 @@ from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
 from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.config import load as configs
-from evolcoder.config.load import Config
+from evolcoder.config.load import ClusterConfig, Config
 from evolcoder.engine.base import Sampling, broke_off
 from evolcoder.engine.registry import cache_file, cache_folder, digest_of
 from evolcoder.errors import BenchError, BudgetReached, ConfigError, UnjudgedError
@@ -122,6 +122,7 @@ FLAGS = {
     "max_tokens_paid": "budget.max_tokens",
     "cache": "cache",
     "batch": "traffic.batch",
+    "cluster": "cluster.address",
 }
 """Option -> config key that it sets."""
 
@@ -180,6 +181,8 @@ class EvaluationOptions:
     """Path of the shared completion cache."""
     batch: bool | None = None
     """Generate samples through the provider's batch endpoint; None: as the config says."""
+    cluster: str | None = None
+    """Address of a Ray cluster whose nodes run the programs."""
     set: Sequence[str] = ()
     """Config overrides, each `key=value`."""
 
@@ -273,15 +276,20 @@ def check_options(args: EvaluationOptions) -> None:
         raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
 
 
-def make_plan(args: EvaluationOptions) -> EvaluationPlan:
-    """Validate the options and read the benchmarks; raises ConfigError or BenchError."""
-    check_options(args)
+def config_of(args: EvaluationOptions) -> Config:
+    """Return the config that the options stand for."""
     overrides = [
         f"{key}={json.dumps(getattr(args, flag))}"
         for flag, key in FLAGS.items()
         if getattr(args, flag)
     ]
-    config = configs.load(None, [*overrides, *args.set])
+    return configs.load(None, [*overrides, *args.set])
+
+
+def make_plan(args: EvaluationOptions) -> EvaluationPlan:
+    """Validate the options and read the benchmarks; raises ConfigError or BenchError."""
+    check_options(args)
+    config = config_of(args)
     benches = open_benches(args)
     template = template_named(args.template, EVALUATION_TEMPLATES)
     template = replace(template, ending=ENDINGS[args.ending])
@@ -376,18 +384,40 @@ def _read_samples(args: EvaluationOptions, bench: Bench) -> SampleFile:
 async def start_sandbox(
     benches: Sequence[Bench], args: EvaluationOptions, stack: AsyncExitStack
 ) -> CheckedSandbox:
-    """Start a sandbox with the languages of the benchmarks and the packages of the options."""
+    """Start a sandbox with the languages of the benchmarks and the packages of the options.
+
+    It is on this machine, or on the cluster that the options name.
+    """
     checks = [problem.checks for bench in benches for problem in bench.problems()]
     languages = dict.fromkeys(c.language for c in checks if isinstance(c, ProgramChecks))
+    packages, warm = [path.resolve() for path in args.packages], warm_modules(args.packages)
+    cluster = config_of(args).cluster
+    if cluster.address is not None:
+        return await _start_on_cluster(cluster, args, (*languages,), stack)
     sandbox = await PoolSandbox.start(
         workers=args.workers,
         level=args.sandbox,
         languages=list(languages),
-        packages=[path.resolve() for path in args.packages],
-        warm=warm_modules(args.packages),
+        packages=packages,
+        warm=warm,
     )
     stack.push_async_callback(sandbox.aclose)
-    return CheckedSandbox(sandbox)
+    return CheckedSandbox(sandbox, workers=sandbox.workers)
+
+
+async def _start_on_cluster(
+    config: ClusterConfig,
+    args: EvaluationOptions,
+    languages: tuple[str, ...],
+    stack: AsyncExitStack,
+) -> CheckedSandbox:
+    from evolcoder.app import cluster  # noqa: PLC0415 - rarely needed
+
+    packages = tuple(path.resolve() for path in args.packages)
+    workers, warm = args.workers or config.sandboxes_per_node, tuple(warm_modules(args.packages))
+    options = cluster.SandboxOptions(args.sandbox, workers, languages, packages, warm)
+    sandbox = await cluster.start_sandbox(config, options, stack)
+    return CheckedSandbox(sandbox, workers=sandbox.workers)
 
 
 @contextmanager
@@ -408,10 +438,9 @@ def select_problems(bench: Bench, args: EvaluationOptions) -> list[Problem]:
     return [p for p in bench.problems()[: args.limit] if p.id not in known_failures]
 
 
-def max_in_flight(args: EvaluationOptions) -> int:
+def max_in_flight(sandbox: CheckedSandbox | None) -> int:
     """Return the limit of programs in flight: two per sandbox worker."""
-    workers: int = args.workers or len(os.sched_getaffinity(0)) + 1
-    return 2 * workers
+    return 2 * sandbox.workers if sandbox is not None else 1
 
 
 def show_evaluation(
@@ -485,7 +514,7 @@ async def run_plan(
             problems = [p for p in _problems_to_run(bench, args, store) if p.id not in unmet]
             evaluation = Evaluation(
                 store, bench, generator=generator, n=args.n, problems=problems,
-                in_flight=_in_flight(plan, args, opened),
+                in_flight=_in_flight(plan, sandbox, opened),
             )  # fmt: skip
             faults: dict[str, str] = {}
             try:
@@ -631,14 +660,14 @@ def _sample_generator(
 
 
 def _in_flight(
-    plan: EvaluationPlan, args: EvaluationOptions, opened: models.OpenedModels | None
+    plan: EvaluationPlan, sandbox: CheckedSandbox | None, opened: models.OpenedModels | None
 ) -> int:
     """Return the limit of samples in flight, for the sandbox and the model together."""
     if opened is None:
-        return max_in_flight(args)
+        return max_in_flight(sandbox)
     traffic = plan.config.traffic
     n_requests = slots_of([opened.engine]) or traffic.concurrency
-    return max_in_flight(args) + (batches.MAX_IN_FLIGHT if traffic.batch else n_requests)
+    return max_in_flight(sandbox) + (batches.MAX_IN_FLIGHT if traffic.batch else n_requests)
 
 
 def _self_check_error(bench: str, faults: dict[str, str]) -> str:

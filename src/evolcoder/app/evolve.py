@@ -80,7 +80,7 @@ async def _evolve_run(
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     batches.check_cache(config)
     async with AsyncExitStack() as stack:
-        sandbox = await verify.start_sandbox(config.verify, stack)
+        sandbox = await verify.start_sandbox(config, stack)
         opened = await models.open_models(config, stack, engines)
         prices = models.find_prices(config, opened.all())
         store = stack.enter_context(RunStore.create(folder, config))

@@ -31,20 +31,22 @@ from evolcoder.engine.endpoint import ANTHROPIC, ANTHROPIC_KEY, OPENAI, OPENAI_K
 from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of, worst_cost
+from evolcoder.engine.server_pool import ServerPool
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
-from evolcoder.text import is_secret_header, without_logins
+from evolcoder.text import is_secret_header, public_query, server_urls, without_logins
 
 if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
     from evolcoder.storage.run_store import RunStore
 
 SPEC_FORMS = (
-    "a known name, FILE.gguf, hf:FOLDER, openai:NAME, anthropic:NAME, http://HOST/v1#NAME, "
-    "or scripted:FILE"
+    "a known name, FILE.gguf, hf:FOLDER, openai:NAME, anthropic:NAME, http://HOST/v1#NAME "
+    "(several servers: http://A/v1,http://B/v1#NAME), vllm:ID on a cluster, or scripted:FILE"
 )
 """Forms of a model spec, for help texts and errors."""
-_UNSUPPORTED = ("vllm:",)
+VLLM = "vllm:"
+"""Prefix of models that a cluster serves."""
 OTHER_DESCRIPTORS = 512
 """Descriptors needed besides connections: databases, pipes of sandbox workers."""
 
@@ -326,7 +328,9 @@ def max_in_flight(config: Config, opened: Models) -> int:
     if any(isinstance(one.engine, BatchEngine) for one in opened.all()):
         target = config.budget.target
         return batches.MAX_IN_FLIGHT if target is None else min(batches.MAX_IN_FLIGHT, 2 * target)
-    n_requests = slots_of([opened.evolver.engine]) or config.traffic.concurrency
+    engine = opened.evolver.engine
+    n_servers: int = getattr(engine, "n_servers", 1)
+    n_requests = slots_of([engine]) or config.traffic.concurrency * n_servers
     return n_requests + n_requests // 4 + 1
 
 
@@ -350,22 +354,36 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
         return _open_folder(spec)
     if spec.startswith("scripted:"):
         return OpenedModels(scripted.from_file(Path(spec.removeprefix("scripted:"))), "scripted")
+    opens = _open_replicas if spec.startswith(VLLM) else _open_servers
+    return await opens(spec, config, section)
+
+
+async def _open_servers(spec: str, config: Config, section: ModelConfig) -> OpenedModels:
     ring = KeyRing(config.servers, specs=[*model_specs(config), spec])
     hidden = secret_headers(config)
     redact.register_secrets([*ring.secrets(), *hidden])
-    url, model = _server(spec, ring)
+    urls, model = _servers(spec, ring)
     is_anthropic = spec.startswith(("anthropic:", f"{ANTHROPIC}/"))
-    key = ring.key_for(url, is_anthropic=is_anthropic)
-    key = replace(key, secrets=(*key.secrets, *hidden))
     headers = {name: _filled(name, value) for name, value in section.extra_headers.items()}
-    _need_key(spec, url, key, headers)
+    keys = []
+    for url in urls:
+        key = ring.key_for(url, is_anthropic=is_anthropic)
+        keys.append(replace(key, secrets=(*key.secrets, *hidden)))
+        _need_key(spec, url, key, headers)
+    url, key = urls[0], keys[0]
     if config.traffic.batch:
+        if len(urls) > 1:
+            raise ConfigError("traffic.batch: a batch is sent to one server; name one address")
         batched = await batches.open_engine(
             url, key, model, config, is_anthropic=is_anthropic, headers=headers
         )
         return OpenedModels(batched, model)
-    allow_connections(config.traffic.concurrency)
-    server = OpenAIEngine(url, api_key=key, traffic=config.traffic, extra_headers=headers)
+    servers = [
+        OpenAIEngine(url, api_key=key, traffic=config.traffic, extra_headers=headers)
+        for url, key in zip(urls, keys, strict=True)
+    ]
+    allow_connections(config.traffic.concurrency * len(servers))
+    server = servers[0] if len(servers) == 1 else ServerPool(servers, config.traffic, print_note)
     try:
         if not is_anthropic:  # its list of models is no part of its OpenAI-compatible endpoint
             await server.probe(model)
@@ -374,6 +392,29 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
         raise
     batches.note_open(config, server.identity, model)
     return OpenedModels(server, model)
+
+
+async def _open_replicas(spec: str, config: Config, section: ModelConfig) -> OpenedModels:
+    """Start the servers of a model on the config's cluster."""
+    model = spec.removeprefix(VLLM)
+    if config.cluster.address is None or not model:
+        raise ModelError(
+            f"model {spec!r}: write it as vllm:ID, and name the cluster that serves it with "
+            f"--cluster; for a server that runs already, write its URL as http://HOST/v1#NAME"
+        )
+    if config.traffic.batch:
+        raise ConfigError("traffic.batch: a cluster's servers take no batches; leave out --batch")
+    from evolcoder.app import cluster  # noqa: PLC0415 - rarely needed
+
+    headers = {name: _filled(name, value) for name, value in section.extra_headers.items()}
+    n_models = len({one for one in (*model_specs(config), spec) if one.startswith(VLLM)})
+
+    def connect(url: str) -> OpenAIEngine:
+        return OpenAIEngine(url, api_key=None, traffic=config.traffic, extra_headers=headers)
+
+    engine = await cluster.open_replicas(model, config, connect, n_models)
+    allow_connections(config.traffic.concurrency * engine.n_servers)
+    return OpenedModels(engine, model)
 
 
 def model_specs(config: Config) -> list[str]:
@@ -423,8 +464,8 @@ def check_spec(spec: str) -> None:
             raise ModelError(f"{spec}: no such folder")
     elif spec.startswith("scripted:"):
         scripted.from_file(Path(spec.removeprefix("scripted:")))
-    else:
-        _server(spec, KeyRing({}, specs=[spec]))
+    elif not spec.startswith(VLLM):
+        _servers(spec, KeyRing({}, specs=[spec]))
 
 
 def _need_key(spec: str, url: str, key: Key, headers: Mapping[str, str]) -> None:
@@ -439,8 +480,8 @@ def _need_key(spec: str, url: str, key: Key, headers: Mapping[str, str]) -> None
     )
 
 
-def _server(spec: str, ring: KeyRing) -> tuple[str, str]:
-    """Return the base URL and the model name of a server's spec."""
+def _servers(spec: str, ring: KeyRing) -> tuple[list[str], str]:
+    """Return the base URLs and the model name of a spec of servers."""
     if spec.startswith("openai:"):
         url, model = ring.openai_url, spec.removeprefix("openai:")
     elif spec.startswith("anthropic:"):
@@ -452,13 +493,16 @@ def _server(spec: str, ring: KeyRing) -> tuple[str, str]:
     if not model:
         shown, server = without_logins(spec), without_logins(url)
         raise ModelError(f"model {shown!r} names a server but no model; write {server}#NAME")
-    return ring.with_login(url), model
+    urls = list(dict.fromkeys(server_urls(url)))
+    if len({public_query(one) for one in urls}) > 1:
+        raise ModelError(
+            f"model {without_logins(spec)!r}: its servers have different parameters after `?`, so "
+            f"their answers may differ; name servers of one kind"
+        )
+    return [ring.with_login(one) for one in urls], model
 
 
 def _hint(spec: str) -> str:
-    if spec.startswith(_UNSUPPORTED):
-        prefix = spec.partition(":")[0]
-        return f": {prefix} models are not supported yet; serve the model and use its URL"
     close = difflib.get_close_matches(spec, registry.KNOWN, n=1)
     if close:
         return f"; did you mean {close[0]}?"

@@ -9,7 +9,6 @@ way, and is refused on a machine whose sandbox or toolchains cannot.
 ...     checks = make_checks(config, handle, languages, None)
 """
 
-import os
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
@@ -20,7 +19,7 @@ import orjson
 
 from evolcoder.app import batches, models, provenance
 from evolcoder.app.progress import Work, print_note, show_text
-from evolcoder.config.load import Config, VerifyConfig, load
+from evolcoder.config.load import ClusterConfig, Config, VerifyConfig, load
 from evolcoder.engine.base import Role
 from evolcoder.errors import (
     BudgetReached,
@@ -53,6 +52,8 @@ from evolcoder.verification.pipeline import (
 )
 
 if TYPE_CHECKING:
+    from evolcoder.cluster.sandbox import ClusterSandbox
+    from evolcoder.sandbox.pool import PoolSandbox
     from evolcoder.verification.agreement.choose import AnswerChooser
 
 VERDICTS = "verdicts.jsonl"
@@ -85,20 +86,26 @@ class SandboxHandle:
     """Active isolation layers."""
     why_not: str
     """Why there is no sandbox; otherwise empty."""
+    workers: int = 0
+    """Programs that it runs concurrently."""
 
 
 async def start_sandbox(
-    config: VerifyConfig, stack: AsyncExitStack, *, workers: int | None = None
+    run: Config, stack: AsyncExitStack, *, workers: int | None = None
 ) -> SandboxHandle:
-    """Start the sandbox for verification, or return why there is none.
+    """Start the sandbox for verification, here or on a cluster, or return why there is none.
 
-    Raises SandboxRefusedError if the isolation level is unavailable and `verify.when` is `always`.
+    `workers` are those of this machine, or of each node. Raises SandboxRefusedError if the
+    isolation level is unavailable and `verify.when` is `always`, or if a cluster was asked for.
     """
+    cluster, config = run.cluster, run.verify
     if config.when == "never" or not config.checks:
         return SandboxHandle(
             None, (), (), "verify.when is never" if config.checks else "verify.checks is empty"
         )
-    from evolcoder.sandbox.pool import PoolSandbox  # noqa: PLC0415 - slow import
+    if cluster.address is not None:
+        return await _start_on_cluster(cluster, config.sandbox, stack, workers)
+    from evolcoder.sandbox.pool import PoolSandbox, usable_languages  # noqa: PLC0415 - slow import
 
     languages = tuple(usable_languages(config.sandbox))
     try:
@@ -110,22 +117,22 @@ async def start_sandbox(
             raise
         return SandboxHandle(None, (), (), str(error))
     stack.push_async_callback(sandbox.aclose)
-    return SandboxHandle(sandbox, ("python", *languages), tuple(map(str, sandbox.layers)), "")
+    return _handle(sandbox, languages)
 
 
-def usable_languages(level: str) -> Sequence[str]:
-    """Return the languages besides Python with a toolchain that runs at an isolation level."""
-    from evolcoder.sandbox.pool import LEVELS  # noqa: PLC0415 - as above
-    from evolcoder.sandbox.toolchains import LANGUAGES, find  # noqa: PLC0415
+async def _start_on_cluster(
+    config: ClusterConfig, level: str, stack: AsyncExitStack, workers: int | None
+) -> SandboxHandle:
+    from evolcoder.app import cluster  # noqa: PLC0415 - rarely needed
 
-    found = []
-    for name in LANGUAGES:
-        try:
-            list(LEVELS[level].launchers(find(name).folders, (), ()))
-        except SandboxRefusedError:
-            continue
-        found.append(name)
-    return found
+    options = cluster.SandboxOptions(level, workers or config.sandboxes_per_node, languages=None)
+    sandbox = await cluster.start_sandbox(config, options, stack)
+    return _handle(sandbox, sandbox.languages)
+
+
+def _handle(sandbox: "PoolSandbox | ClusterSandbox", languages: Sequence[str]) -> SandboxHandle:
+    layers = tuple(map(str, sandbox.layers))
+    return SandboxHandle(sandbox, ("python", *languages), layers, "", sandbox.workers)
 
 
 def resolve_languages(store: RunStore, config: Config, handle: SandboxHandle) -> Sequence[str]:
@@ -311,7 +318,7 @@ async def verify_rows(
     if _asked_specs(config, has_named=has_named_model):
         batches.check_cache(config)
     async with AsyncExitStack() as stack:
-        handle = await start_sandbox(config.verify, stack, workers=workers)
+        handle = await start_sandbox(config, stack, workers=workers)
         opened = await _open_models(config, stack, engines, has_named=has_named_model)
         store = stack.enter_context(RunStore.create(folder, config))
         models.note_replaced(store)
@@ -332,7 +339,7 @@ async def verify_rows(
         _measure_with_tester(store, config, verifier_models)
         checks = make_checks(config, handle, languages, verifier_models)
         _need_all(store, config, checks)
-        rows = _row_verifier(store, config, checks, workers, has_models=verifier_models is not None)
+        rows = _row_verifier(store, config, checks, handle, has_models=verifier_models is not None)
         return await _show_verifying(store, rows, opened, rows.run, _added(rows, seeds=True))
 
 
@@ -357,9 +364,9 @@ async def verify_run(
             recorded = known.meta(VERIFY_META, VerifyFacts) or {"checks": []}
         level = recorded.get("level") if recorded["checks"] else config.verify.sandbox
         always = {"when": "always", "sandbox": level or config.verify.sandbox}
-        handle = await start_sandbox(
-            config.verify.model_copy(update=always), stack, workers=workers
-        )
+        always_verify = config.verify.model_copy(update=always)
+        started = config.model_copy(update={"verify": always_verify})
+        handle = await start_sandbox(started, stack, workers=workers)
         opened = await _open_models(config, stack, engines, has_named=has_named_model)
         checks = config.verify.checks
         own = own.model_copy(update={"verify": own.verify.model_copy(update={"checks": checks})})
@@ -372,7 +379,7 @@ async def verify_run(
         verifier_models = _verifier_models(config, store, opened, stack)
         _measure_with_tester(store, config, verifier_models)
         made = make_checks(config, handle, languages, verifier_models)
-        rows = _row_verifier(store, config, made, workers, has_models=verifier_models is not None)
+        rows = _row_verifier(store, config, made, handle, has_models=verifier_models is not None)
         store.add_event("verify", ", ".join(check.value for check in config.verify.checks))
         return await _show_verifying(store, rows, opened, _added(rows, seeds=True))
 
@@ -433,12 +440,12 @@ def _row_verifier(
     store: RunStore,
     config: Config,
     checks: Sequence[RowCheck],
-    workers: int | None,
+    handle: SandboxHandle,
     *,
     has_models: bool,
 ) -> RowVerifier:
     verifier = Verifier(store, checks, config.verify.drop)
-    in_flight = 2 * (workers or len(os.sched_getaffinity(0)) + 1)
+    in_flight = 2 * max(handle.workers, 1)
     if config.traffic.batch and has_models:
         in_flight = batches.MAX_IN_FLIGHT
     return RowVerifier(store, verifier, in_flight=in_flight)

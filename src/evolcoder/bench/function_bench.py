@@ -30,7 +30,9 @@ from evolcoder.bench.extract import (
     python_program,
 )
 
-_FUTURE = re.compile(r"^from[ \t]+__future__[ \t]+import[ \t]+\w[\w, \t]*$", re.MULTILINE)
+_FUTURE = re.compile(
+    r"^from[ \t]+__future__[ \t]+import[ \t]+(?:\([^()]*\)|\w[\w, \t]*)(?:#.*)?$", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)

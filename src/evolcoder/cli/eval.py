@@ -17,7 +17,7 @@ from evolcoder.bench.base import ChosenBy
 from evolcoder.bench.prompts import EVALUATION_TEMPLATES
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.bench.scores import Score
-from evolcoder.cli import output, prompt_variants, self_check, show
+from evolcoder.cli import output, prompt_variants, self_check, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.comparison import print_comparisons, print_plan
 from evolcoder.cli.usage import RaisingParser
@@ -68,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="minimum sandbox isolation; fail if unavailable: "
         f"{', '.join(LEVELS)} (default: strict)")  # fmt: skip
     add("--workers", type=int, metavar="N", help="programs to run in parallel (default: cores + 1)")
+    usage.add_cluster(add)
     add("--limit", type=int, metavar="N", help="only the first N problems; gives a partial score")
     add("--partial", action="store_true",
         help="score an incomplete evaluation, and report what is missing")  # fmt: skip

@@ -32,6 +32,7 @@ VERBS = {
     "report": "write one HTML page, Markdown or JSON about a run or an evaluation",
     "view": "show runs and evaluations as local web pages, also while they go on",
     "export": "write the rows of a run in a training format",
+    "cluster": "check what the nodes of a Ray cluster can do: processors, GPUs, sandbox, vLLM",
     "doctor": "check this machine: sandbox, languages, models, memory and disk space",
 }
 """Verb -> summary. Each verb is a module of this package with `add_arguments` and `main`."""

@@ -44,6 +44,7 @@ FLAGS = {
     "batch": "traffic.batch",
     "cache": "cache",
     "sandbox": "verify.sandbox",
+    "cluster": "cluster.address",
     "candidates": "respond.candidates",
 }
 """Flag -> the config key that it sets."""
@@ -80,6 +81,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--max-hours", type=float, metavar="H", help="time limit of this invocation in hours")
     add("--seed", type=int, metavar="N", help="random seed")
     add("--sandbox", choices=LEVELS, help="minimum sandbox isolation; fail if unavailable")
+    usage.add_cluster(add)
     add("--set", action="append", default=[], metavar="KEY=VALUE",
         help="set a config key (repeatable)")  # fmt: skip
     add("--retry-rejected", action="store_true",

@@ -56,7 +56,7 @@ async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str,
                 faults = await self_check(
                     [problem for problem in problems if problem.id not in known_failures],
                     controls,
-                    in_flight=evaluate.max_in_flight(args),
+                    in_flight=evaluate.max_in_flight(sandbox),
                     progress=progress,
                 )
             found[bench.name] = {**known_failures, **faults}

@@ -46,6 +46,12 @@ class RaisingParser(argparse.ArgumentParser):
         raise ConfigError(f"{self._where}: {message}")
 
 
+def add_cluster(add: Callable[..., argparse.Action]) -> None:
+    """Declare the address of a cluster."""
+    add("--cluster", metavar="ADDRESS",
+        help="Ray cluster that runs programs: auto, HOST:PORT, or local:N to try it")  # fmt: skip
+
+
 def add_paid_tokens(add: Callable[..., argparse.Action]) -> None:
     """Declare the budget in tokens, and its earlier name."""
     add("--max-tokens-paid", type=int, metavar="N", help="budget in paid tokens")

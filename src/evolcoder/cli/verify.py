@@ -28,6 +28,7 @@ from evolcoder.verification import pipeline
 
 FLAGS = {
     "sandbox": "verify.sandbox",
+    "cluster": "cluster.address",
     "model": "evolver.model",
     "tester": "verify.tester",
     "seed": "seed",
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sandbox", choices=LEVELS,
         help="minimum sandbox isolation; fail if unavailable (default: strict)")  # fmt: skip
     add("--workers", type=int, metavar="N", help="programs to run in parallel (default: cores + 1)")
+    usage.add_cluster(add)
     add("--max-usd", type=float, metavar="X", help="budget in USD, by the price table")
     usage.add_paid_tokens(add)
     add("--seed", type=int, metavar="N", help="random seed")

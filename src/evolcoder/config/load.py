@@ -23,13 +23,22 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import yaml
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BeforeValidator,
+    Field,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 from evolcoder.config.prices import complete_prices
 from evolcoder.config.schema import (
     TASK_PLACEHOLDER,
     BudgetConfig,
     CleanConfig,
+    ClusterConfig,
     EliminateConfig,
     EvolveConfig,
     EvolverConfig,
@@ -61,6 +70,7 @@ __all__ = [
     "TASK_PLACEHOLDER",
     "BudgetConfig",
     "CleanConfig",
+    "ClusterConfig",
     "Config",
     "EliminateConfig",
     "EvolveConfig",
@@ -90,7 +100,8 @@ __all__ = [
 ]
 
 FREE_TO_CHANGE = (
-    "budget", "clean", "traffic", "servers", "export", "prices", "prices_as_of", "cache", "preset"
+    "budget", "clean", "traffic", "servers", "cluster", "export", "prices", "prices_as_of", "cache",
+    "preset",
 )  # fmt: skip
 """Sections that may differ on resume: they do not determine the rows. If `clean` differs, all rows
 are cleaned again. The values that a preset stands for are compared, not its name."""
@@ -196,6 +207,7 @@ class Config(Section):
     clean: Annotated[CleanConfig, BeforeValidator(_no_null_section)] = CleanConfig()
     budget: Annotated[BudgetConfig, BeforeValidator(_no_null_section)] = BudgetConfig()
     traffic: Annotated[TrafficConfig, BeforeValidator(_no_null_section)] = TrafficConfig()
+    cluster: Annotated[ClusterConfig, BeforeValidator(_no_null_section)] = ClusterConfig()
     export: Annotated[ExportConfig, BeforeValidator(_no_null_section)] = ExportConfig()
     servers: dict[Host, ServerConfig] = Field(default_factory=dict)
     """By HOST or HOST:PORT: API keys of servers other than OPENAI_BASE_URL."""
@@ -211,6 +223,14 @@ class Config(Section):
     cache: str | None = None
     """Path of the completion cache, which runs share; default: completions.db in the user's cache
     folder."""
+
+    @model_serializer(mode="wrap")
+    def _leave_out_cluster(self, plain: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Store no cluster where there is none, as earlier versions."""
+        data: dict[str, Any] = plain(self)
+        if self.cluster == ClusterConfig():
+            data.pop("cluster", None)
+        return data
 
     @model_validator(mode="before")
     @classmethod

@@ -502,6 +502,49 @@ class ServerConfig(Section):
     """Environment variable with the server's API key, which is sent to this host only."""
 
 
+_LOCAL_CLUSTER = re.compile(r"local:(?:[1-9]|1[0-6])")
+_HOST_AND_PORT = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/@:?#\[\]]+):\d{1,5}")
+
+
+def _is_cluster(address: str) -> str:
+    if address == "auto" or _LOCAL_CLUSTER.fullmatch(address):
+        return address
+    if address.startswith("local:"):
+        raise ValueError("write the number of simulated nodes as local:1 to local:16")
+    if not _HOST_AND_PORT.fullmatch(address) or not 0 < int(address.rpartition(":")[2]) < 1 << 16:
+        raise ValueError("write it as auto, HOST:PORT or local:N")
+    return address
+
+
+class ClusterConfig(Section):
+    """A Ray cluster that runs programs and model servers, for more than one machine."""
+
+    address: Annotated[str, AfterValidator(_is_cluster)] | None = None
+    """`auto` (the cluster that this machine is a node of), HOST:PORT, or `local:N` (N simulated
+    nodes on this machine); default: no cluster."""
+    sandboxes_per_node: int | None = Field(None, ge=1)
+    """Programs that each node runs concurrently; default: one more than its processors."""
+    replicas: int | None = Field(None, ge=1)
+    """Servers of each `vllm:` model; default: the cluster's GPUs shared out among the models."""
+    gpus_per_replica: int = Field(1, ge=0)
+    """GPUs of one server, on one node."""
+    serve_command: tuple[str, ...] = (
+        "{python}", "-m", "vllm.entrypoints.cli.main", "serve", "{model}",
+        "--served-model-name", "{model}", "--host", "{host}", "--port", "{port}",
+        "--tensor-parallel-size", "{gpus}", "--generation-config", "vllm", "--disable-log-stats",
+        "--disable-uvicorn-access-log", "--uvicorn-log-level", "warning",
+    )  # fmt: skip
+    """Command of a server, with the placeholders {python} {model} {host} {port} {gpus}."""
+    serve_options: tuple[str, ...] = ()
+    """Options appended to the command, such as --max-model-len 4096."""
+    ready_s: float = Field(900.0, gt=0.0)
+    """Maximum wait until a server answers; loading a large model takes minutes."""
+    stop_s: float = Field(30.0, gt=0.0)
+    """Time that a server has to end before it is killed."""
+    restarts: int = Field(3, ge=0)
+    """Times that a server is started again after it died, before its replica is left out."""
+
+
 class Price(Section):
     """Price of a model in US dollars per million tokens."""
 

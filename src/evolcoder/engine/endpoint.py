@@ -27,7 +27,13 @@ from yarl import URL
 from evolcoder.config.load import ServerConfig
 from evolcoder.engine.redact import VARIABLES, Secrets, redactor
 from evolcoder.errors import ConfigError, ModelError
-from evolcoder.text import is_secret_header, names_secret, public_query, without_logins
+from evolcoder.text import (
+    is_secret_header,
+    names_secret,
+    public_query,
+    server_urls,
+    without_logins,
+)
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_URL, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"
@@ -66,7 +72,7 @@ class KeyRing:
         specs: Iterable[str] = (),
     ) -> None:
         """Take the `servers` section and the specs of all models in use."""
-        self._specs = tuple(specs)
+        self._specs = tuple(url for spec in specs for url in server_urls(spec.partition("#")[0]))
         self._servers = {_host_of(f"//{name}"): (name, one) for name, one in servers.items()}
         self._environment = os.environ if environment is None else environment
 
@@ -140,7 +146,12 @@ class KeyRing:
 
 def logins_as_json(specs: Iterable[str]) -> str:
     """Serialise the URLs with credentials in these specs for `LOGINS`; empty if none."""
-    urls = [spec.partition("#")[0] for spec in specs if spec.startswith(("http://", "https://"))]
+    urls = [
+        url
+        for spec in specs
+        if spec.startswith(("http://", "https://"))
+        for url in server_urls(spec.partition("#")[0])
+    ]
     found = {bare: url for url in urls if (bare := without_logins(url)) != url}
     return json.dumps(found) if found else ""
 

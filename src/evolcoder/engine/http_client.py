@@ -246,9 +246,11 @@ def _connection_fault(error: Exception, message: str, proxy: Proxy | None) -> Re
         return RequestFault(_NO_TLS, message, RetryClass.FATAL)
     to = f" to {proxy.name}" if proxy else ""
     if isinstance(cause, TimeoutError):
-        return RequestFault(f"no connection{to} in time", message, RetryClass.UNAVAILABLE)
+        what = f"no connection{to} in time"
+        return RequestFault(what, message, RetryClass.UNAVAILABLE, cut=True)
     full = isinstance(cause, OSError) and cause.errno in _OUT_OF_FILES
-    return RequestFault(f"no connection{to}", message, RetryClass.UNAVAILABLE, overload=full)
+    what = f"no connection{to}"
+    return RequestFault(what, message, RetryClass.UNAVAILABLE, overload=full, cut=not full)
 
 
 def _proxy_rejection(proxy: Proxy, status: int) -> RequestFault:
@@ -284,7 +286,8 @@ def _request_fault(error: Exception, message: str, *, alone: bool, billable: boo
         case _:
             what = "a closed connection"
             retry_class = RetryClass.UNAVAILABLE if alone else RetryClass.SERVER_ERROR
-    return RequestFault(what, message, retry_class, possibly_billed=billable)
+    is_cut = not isinstance(error, TimeoutError | aiohttp.ClientResponseError)
+    return RequestFault(what, message, retry_class, possibly_billed=billable, cut=is_cut)
 
 
 def proxy_for(url: URL) -> Proxy | None:

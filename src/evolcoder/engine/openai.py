@@ -16,6 +16,7 @@ import asyncio
 import random
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine import openai_schema
@@ -34,8 +35,7 @@ from evolcoder.engine.retry import (
     BACKOFF_S,
     RequestFault,
     RetryClass,
-    RetryState,
-    renew_reservation,
+    retried,
     watched,
 )
 from evolcoder.engine.transport import HttpAnswer, Transport
@@ -107,19 +107,12 @@ class OpenAIEngine:
         return await self._complete(request)
 
     async def _complete(self, request: Request) -> Completion:
-        outcome = await self._attempt(request)
-        if isinstance(outcome, Completion):
-            return outcome
-        clock = asyncio.get_running_loop().time
-        retries = RetryState(self._traffic, now=clock(), backoff_s=self._backoff_s)
-        while isinstance(outcome, RequestFault):
-            wait_s = retries.wait_s(outcome, clock())
-            if wait_s is None:
-                raise self._error(outcome, request.model, retries.n_tries)
-            await asyncio.sleep(wait_s)
-            await renew_reservation()
-            outcome = await self._attempt(request, is_retry=True)
-        return outcome
+        return await retried(
+            partial(self.attempt, request),
+            self._traffic,
+            backoff_s=self._backoff_s,
+            error=lambda fault, n_tries: self.error(fault, request.model, n_tries),
+        )
 
     async def probe(self, model: str) -> None:
         """Check server and key with a request for the model list; raises ModelError.
@@ -130,13 +123,17 @@ class OpenAIEngine:
         while (fault := await self._request_models(model)) is not None:
             n_tries += 1
             if fault.retry_class is RetryClass.FATAL:
-                raise self._error(fault, model, n_tries)
+                raise self.error(fault, model, n_tries)
             if n_tries == PROBE_TRIES:
                 what = (
                     f"cannot be reached ({_describe(fault)}); start the server or correct the URL"
                 )
                 raise ModelError(self._endpoint.redact(f"{self.identity} {what}"))
             await asyncio.sleep(random.uniform(0.0, self._backoff_s * 2.0**n_tries))
+
+    async def answers(self, model: str) -> bool:
+        """Return whether the server answers a request for its model list."""
+        return await self._request_models(model) is None
 
     async def aclose(self) -> None:
         """Close all connections; idempotent."""
@@ -152,9 +149,7 @@ class OpenAIEngine:
             self._unlisted[model] = names
         return classify_model_list(answer, rejected=self._endpoint.rejected)
 
-    async def _attempt(
-        self, request: Request, *, is_retry: bool = False
-    ) -> Completion | RequestFault:
+    async def attempt(self, request: Request, *, is_retry: bool) -> Completion | RequestFault:
         """Send the request once the rate limiter admits it, and report the outcome to it."""
         prompt_tokens = openai_schema.estimate_tokens(
             openai_schema.count_prompt_characters(request)
@@ -221,7 +216,8 @@ class OpenAIEngine:
         text = self._endpoint.masked(answer.body.decode("utf-8", "replace"))
         return replace(answer, body=text.encode())
 
-    def _error(self, fault: RequestFault, model: str, n_tries: int) -> EvolcoderError:
+    def error(self, fault: RequestFault, model: str, n_tries: int) -> EvolcoderError:
+        """Return the error of a request that is given up."""
         advice = fault.advice
         if names := self._unlisted.get(model):
             has_none = f"does not list {model!r}; {suggestion(model, names)}"

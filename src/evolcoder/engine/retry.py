@@ -14,6 +14,7 @@ Whoever pays for the request (`MeteredEngine`) listens with `listening`; without
 happens. The listener is found through the context, so that engines need not know of budgets.
 """
 
+import asyncio
 import datetime as dt
 import email.utils
 import math
@@ -21,7 +22,7 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -87,6 +88,8 @@ class RequestFault:
     """What is wrong and what to do if the set-up is at fault; may be empty."""
     possibly_billed: bool = False
     """Whether the server may have billed it: it was sent, and then timed out or was cut."""
+    cut: bool = False
+    """Whether the server refused or closed the connection: it may have died."""
 
 
 class RetryState:
@@ -238,6 +241,33 @@ async def watched(attempt: Awaitable[T | RequestFault]) -> T | RequestFault:
         unanswered = isinstance(outcome, RequestFault) and outcome.possibly_billed
     finally:
         listener.try_ended(unanswered=unanswered)
+    return outcome
+
+
+async def retried(
+    attempt: Callable[..., Awaitable[T | RequestFault]],
+    traffic: TrafficConfig,
+    *,
+    backoff_s: float,
+    error: Callable[[RequestFault, int], Exception],
+) -> T:
+    """Attempt a request until it succeeds or is given up.
+
+    `attempt` is told by `is_retry` whether it is another try; `error` makes the exception to raise
+    of the last fault and the number of tries.
+    """
+    outcome = await attempt(is_retry=False)
+    if not isinstance(outcome, RequestFault):
+        return outcome
+    clock = asyncio.get_running_loop().time
+    retries = RetryState(traffic, now=clock(), backoff_s=backoff_s)
+    while isinstance(outcome, RequestFault):
+        wait_s = retries.wait_s(outcome, clock())
+        if wait_s is None:
+            raise error(outcome, retries.n_tries)
+        await asyncio.sleep(wait_s)
+        await renew_reservation()
+        outcome = await attempt(is_retry=True)
     return outcome
 
 

@@ -57,7 +57,7 @@ from evolcoder.sandbox.job import (
     outcome_of,
 )
 from evolcoder.sandbox.launchers import NO_PROC, Launcher, bubblewrap_launchers, landlock_launchers
-from evolcoder.sandbox.toolchains import Toolchain, find
+from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain, find
 from evolcoder.sandbox.worker import Worker, WorkerDiedError, WorkerKilledError
 
 
@@ -309,6 +309,11 @@ class PoolSandbox:
         """Active protections."""
         return self._layers
 
+    @property
+    def workers(self) -> int:
+        """Programs that run concurrently."""
+        return self._workers
+
     async def run(self, program: Program, limits: Limits) -> Execution:
         """Run one program to completion or to its limits; raise SandboxError on sandbox failure.
 
@@ -402,6 +407,18 @@ class PoolSandbox:
     async def _probe_layers(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
         return layers_of(execution.stdout, grouped=self._groups is not None)
+
+
+def usable_languages(level: str) -> list[str]:
+    """Return the languages besides Python with a toolchain that runs at an isolation level."""
+    found = []
+    for name in LANGUAGES:
+        try:
+            list(LEVELS[level].launchers(find(name).folders, (), ()))
+        except SandboxRefusedError:
+            continue
+        found.append(name)
+    return found
 
 
 def _check_machine(level: str, workers: int) -> None:

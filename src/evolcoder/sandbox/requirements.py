@@ -200,8 +200,10 @@ class CheckedSandbox:
     It raises a SandboxError that says what to install.
     """
 
-    def __init__(self, sandbox: Sandbox) -> None:
+    def __init__(self, sandbox: Sandbox, *, workers: int = 1) -> None:
         self.requirements = Requirements(sandbox)
+        self.workers = workers
+        """Programs that it runs concurrently."""
         self._sandbox = sandbox
 
     async def run(self, program: Program, limits: Limits) -> Execution:

@@ -67,10 +67,10 @@ def server(
     ready_s: float,
     stop_s: float,
     environment: Mapping[str, str] | None = None,
-) -> Iterator[None]:
+) -> "Iterator[subprocess.Popen[bytes]]":
     """Start a server and wait until `url`/models answers; stop it at the end.
 
-    Its environment is ours plus `environment`.
+    Its environment is ours plus `environment`. Yields its process.
     """
     _wait_for_port(url, stop_s)
     with open_to_append(log, inside=log.parent) as file:
@@ -84,7 +84,7 @@ def server(
         )
     try:
         _wait_until_ready(process, url, log, ready_s)
-        yield
+        yield process
     finally:
         _stop(process, stop_s)
 

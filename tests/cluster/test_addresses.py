@@ -1,0 +1,118 @@
+"""Wrong addresses of clusters and servers: one line, before Ray is imported."""
+
+import asyncio
+import socket
+import sys
+import threading
+
+import pytest
+
+from evolcoder.app import models
+from evolcoder.cli.main import main
+from evolcoder.cluster import ray_cluster
+from evolcoder.config.load import Config, load
+from evolcoder.engine.server_pool import ServerPool
+from evolcoder.errors import ConfigError, ModelError
+from loopback import Loopback, in_thread
+
+
+@pytest.fixture(autouse=True)
+def _without_ray(monkeypatch):
+    """As if Ray were installed, and not importable."""
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: name)
+    monkeypatch.setitem(sys.modules, "ray", None)
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["foo", "local:0", "local:17", "local:x", "http://h:1", "h:0", "h:70000", "ray://h:1"],
+)
+def test_an_address_of_another_form_is_refused_by_the_config(address, capsys):
+    """It names the key and the forms."""
+    assert main(["run", "--cluster", address]) == 2
+    line = capsys.readouterr().err
+    assert "cluster.address: write" in line
+    assert line.count("\n") == 1
+
+
+def test_an_address_where_no_ray_answers_is_one_line(tmp_path, capsys):
+    """A closed port, a server of HTTP, and a port that says nothing."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "Print 1.", "output": "```python\\nprint(1)\\n```"}\n')
+    command = ["verify", str(rows), "--out", str(tmp_path / "out"), "--cluster"]
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        closed = probe.getsockname()[1]
+    assert main([*command, f"127.0.0.1:{closed}"]) == 2
+    assert "no connection (Connection refused); start Ray there" in capsys.readouterr().err
+    with in_thread() as server:
+        assert main([*command, f"127.0.0.1:{server.port}"]) == 2
+    assert "this is no Ray cluster" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_server_of_grpc_is_told_from_others():
+    """By the first frame that it sends."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer():
+            client, _ = listener.accept()
+            with client:
+                client.recv(64)
+                client.sendall(bytes(3) + b"\x04" + bytes(5))
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        ray_cluster._check_server(f"127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+
+
+def test_without_ray_the_message_says_what_to_install(monkeypatch):
+    """Here and on every node."""
+    monkeypatch.setattr(ray_cluster, "find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"pip install 'evolcoder\[ray\]'"):
+        with ray_cluster.connected("auto"):
+            pass
+
+
+def test_a_config_without_a_cluster_is_stored_as_before():
+    """And one with a cluster determines the same rows."""
+    plain, clustered = Config(), load(None, ["cluster.address=local:2"])
+    assert "cluster" not in plain.model_dump(mode="json")
+    assert clustered.model_dump(mode="json")["cluster"]["address"] == "local:2"
+    assert clustered.fingerprint == plain.fingerprint
+
+
+def test_several_servers_are_one_model():
+    """With one identity, credentials apart; other addresses of it determine the same rows."""
+    spec = "http://me:hunter2@a:1/v1,http://b:2/v1#toy"
+    one, several = (load(None, [f"evolver.model={x}"]) for x in ("http://c/v1#toy", spec))
+    assert several.fingerprint == one.fingerprint
+    assert "hunter2" not in several.model_dump_json()
+
+    async def opened():
+        async with Loopback() as first, Loopback() as second:
+            urls = f"{first.base_url},{second.base_url}"
+            found = await models.open_model(f"{urls}#toy", Config())
+            await found.engine.aclose()
+            return found, urls
+
+    found, urls = asyncio.run(opened())
+    assert isinstance(found.engine, ServerPool)
+    assert (found.engine.identity, found.model) == (urls, "toy")
+
+
+@pytest.mark.parametrize(
+    ("spec", "sets", "why"),
+    [
+        ("http://a/v1?v=1,http://b/v1?v=2#m", [], "different parameters"),
+        ("http://a/v1,http://b/v1#m", ["traffic.batch=true"], "name one address"),
+        ("http://a/v1,http://b/v1", [], "names a server but no model"),
+        ("vllm:org/model", [], "name the cluster that serves it with --cluster"),
+    ],
+)
+def test_a_spec_that_no_engine_can_be_made_of_is_refused(spec, sets, why):
+    """Before anything is asked or started."""
+    config = load(None, sets)
+    with pytest.raises((ConfigError, ModelError), match=why):
+        asyncio.run(models.open_model(spec, config))
