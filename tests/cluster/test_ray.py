@@ -189,11 +189,11 @@ async def test_a_model_is_served_by_actors_and_one_that_dies_is_replaced(whole_c
     actor = engine._replicas[0]._actor
     os.kill(await actor.__ray_call__.remote(lambda _: os.getpid()), signal.SIGKILL)
     assert [prompt for _, prompt in await ask(20)] == [f"{i}" for i in range(20)]
+    said = ""
     async with asyncio.timeout(120):
-        while (
-            "starting it again" not in capsys.readouterr().err or len(engine.pool.outstanding) < 2
-        ):
+        while "starting it again" not in said or len(engine.pool.outstanding) < 2:
             await asyncio.sleep(0.2)
+            said += capsys.readouterr().err
     pids = {int(one) for one, _ in await ask(20)} | {pid}
     await engine.aclose()
     await asyncio.sleep(1)
