@@ -321,6 +321,53 @@ def test_a_layer_with_a_kernel_for_rows_is_one_graph(toy_base, monkeypatch):
     assert len(graphs) <= 2
 
 
+RECURRENT_MODELS = (
+    "MambaConfig",
+    "Mamba2Config",
+    "JambaConfig",
+    "BambaConfig",
+    "FalconH1Config",
+    "RecurrentGemmaConfig",
+    "Zamba2Config",
+    "Qwen3NextConfig",
+    "Lfm2Config",
+    "NemotronHConfig",
+    "GraniteMoeHybridConfig",
+    "RwkvConfig",
+    "MiniMaxConfig",
+    "FalconMambaConfig",
+    "OlmoHybridConfig",
+)
+ATTENTION_MODELS = (
+    "Qwen2Config",
+    "Qwen3Config",
+    "LlamaConfig",
+    "MistralConfig",
+    "Gemma2Config",
+    "Phi3Config",
+    "GPTBigCodeConfig",
+    "Qwen3MoeConfig",
+    "Olmo2Config",
+)
+
+
+@pytest.mark.parametrize("name", RECURRENT_MODELS)
+def test_rows_are_not_packed_where_a_layer_carries_a_state(name):
+    """A state would go from one row into the next."""
+    if not hasattr(transformers, name):
+        pytest.skip(f"this transformers has no {name}")
+    assert not attention.keeps_rows_apart(getattr(transformers, name)())
+
+
+@pytest.mark.parametrize("name", ATTENTION_MODELS)
+def test_rows_may_be_packed_where_all_layers_attend(name):
+    """Windows and soft caps keep their own attention; the others get ours."""
+    config = getattr(transformers, name)()
+    assert attention.keeps_rows_apart(config)
+    own = name in {"MistralConfig", "Gemma2Config"}
+    assert attention.allows_row_attention(config) is not own
+
+
 def test_a_model_with_a_sliding_window_keeps_its_attention(toy_base):
     """Attention by rows has no window, so a model that needs one is left as it is."""
     model = transformers.AutoModelForCausalLM.from_pretrained(toy_base)

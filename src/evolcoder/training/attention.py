@@ -28,24 +28,47 @@ UNSUPPORTED = ("attn_logit_softcapping", "attention_chunk_size")
 """Keys of a model's configuration that ask for another attention."""
 
 
-def use_row_attention(model: Any) -> bool:
-    """Set the function in a model; False, with the model unchanged, if it cannot take its place.
+RECURRENT = ("mamba", "ssm", "lru", "rwkv", "linear_", "conv_L", "hybrid_", "attn_layer_")
+"""Beginnings of the keys of models with layers that carry a state from token to token."""
+ATTENTION = frozenset({"full_attention", "sliding_attention", "chunked_attention"})
+"""Kinds of layers that keep packed rows apart."""
+
+
+def keeps_rows_apart(config: Any) -> bool:
+    """Whether all layers of a model attend, so that borders of packed rows hold in each of them.
+
+    A recurrent layer would carry its state from one row into the next.
+    """
+    text = config.get_text_config()
+    kinds = set(getattr(text, "layer_types", None) or ())
+    is_recurrent = any(key.startswith(RECURRENT) for key in text.to_dict())
+    return hasattr(text, "num_attention_heads") and kinds <= ATTENTION and not is_recurrent
+
+
+def allows_row_attention(config: Any) -> bool:
+    """Whether `row_attention` computes what a model's own attention does.
 
     It does not know sliding windows, soft caps and sinks.
     """
+    text = config.get_text_config()
+    if not keeps_rows_apart(config) or _has_window(text):
+        return False
+    heads = getattr(text, "head_dim", None) or text.hidden_size // text.num_attention_heads
+    return heads <= MAX_HEAD_DIM and not any(getattr(text, key, None) for key in UNSUPPORTED)
+
+
+def use_row_attention(model: Any) -> bool:
+    """Set the function in a model; False, with the model unchanged, if it cannot take its place."""
     import torch
     from transformers import AttentionInterface
 
-    config = model.config.get_text_config()
-    heads = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    on_gpu = torch.cuda.is_available()
-    if on_gpu and (_kernel() is None or heads > MAX_HEAD_DIM):
+    kernel = _kernel() if torch.cuda.is_available() else None
+    if kernel is None and torch.cuda.is_available():
         return False
-    if any(getattr(config, key, None) for key in UNSUPPORTED) or _has_window(config):
+    has_sinks = any("sinks" in name for name, _ in model.named_parameters())
+    if has_sinks or not allows_row_attention(model.config):
         return False
-    if any("sinks" in name for name, _ in model.named_parameters()):
-        return False
-    AttentionInterface.register(NAME, partial(row_attention, kernel=_kernel() if on_gpu else None))
+    AttentionInterface.register(NAME, partial(row_attention, kernel=kernel))
     model.set_attn_implementation(NAME)
     return bool(model.config._attn_implementation == NAME)  # noqa: SLF001 - has no public getter
 

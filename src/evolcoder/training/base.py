@@ -87,6 +87,17 @@ def load_tokenizer(spec: str, trust: TrustSettings = NO_TRUST) -> Any:
     return tokenizer
 
 
+def load_config(spec: str, trust: TrustSettings = NO_TRUST) -> Any:
+    """Load the base's configuration."""
+    from transformers import AutoConfig
+
+    place, named = _loader_arguments(spec)
+    with _loading(spec, "configuration"):
+        return AutoConfig.from_pretrained(
+            place, trust_remote_code=trust.remote_code, **named, **_hub_options(spec)
+        )
+
+
 def load(
     spec: str,
     recipe: Recipe,

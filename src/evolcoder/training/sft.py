@@ -23,7 +23,11 @@ from evolcoder.seeds.rows import PlacedRow
 from evolcoder.storage import atomic
 from evolcoder.training import base as bases
 from evolcoder.training import preflight
-from evolcoder.training.attention import use_row_attention
+from evolcoder.training.attention import (
+    allows_row_attention,
+    keeps_rows_apart,
+    use_row_attention,
+)
 from evolcoder.training.batches import (
     PART,
     BatchPlan,
@@ -111,11 +115,20 @@ def with_layout(job: TrainingJob) -> TrainingJob:
     """Choose the layout if the recipe leaves it open: that of the folder, else the faster one."""
     import torch
 
-    if job.recipe.layout != "auto":
-        return job
-    best = "packed" if torch.cuda.is_available() else "padded"
-    layout = stored_layout(job.out) or best
+    layout = job.recipe.layout
+    if layout == "auto":
+        fast = torch.cuda.is_available() and allows_row_attention(_config(job))
+        layout = stored_layout(job.out) or ("packed" if fast else "padded")
+    elif layout == "packed" and not keeps_rows_apart(_config(job)):
+        raise TrainError(
+            f"--base {job.base}: has layers that carry a state from token to token, so packed rows "
+            f"would see each other; use --set layout=padded"
+        )
     return replace(job, recipe=job.recipe.model_copy(update={"layout": layout}))
+
+
+def _config(job: TrainingJob) -> Any:
+    return bases.load_config(job.base, job.trust)
 
 
 @dataclass(frozen=True, slots=True)
