@@ -199,7 +199,7 @@ def test_the_key_shows_nowhere(capsys, tmp_path, seeds, monkeypatch):
         (["--model", "http://127.0.0.1:9/v1"], "names a server but no model"),
         (["--model", "scripted:absent.json"], "scripted:absent.json: cannot be read"),
         (["--model", "absent.gguf"], "absent.gguf: cannot be read"),
-        (["--model", "vllm:Qwen/X"], "serve the model and use its URL"),
+        (["--model", "vllm:Qwen/X"], "write its URL as http://HOST/v1#NAME"),
         (["--set", "evolve.candidats=1"], "did you mean candidates?"),
         (["--set", "evolve.heuristics.mine={template: harder}"], "{task}"),
         (["--set", "evolve.only_these=true"], "evolve"),

@@ -154,6 +154,8 @@ async def test_a_program_whose_nodes_die_twice_is_a_sandbox_failure():
     await settle()
     with pytest.raises(SandboxError, match="2 nodes died"):
         await task
+    lost = await asyncio.gather(*others[: DEPTH - 1], return_exceptions=True)
+    assert all(isinstance(one, SandboxError) for one in lost)
     node.holds = False
     node.release()
     late = await asyncio.gather(*others[DEPTH - 1 :])

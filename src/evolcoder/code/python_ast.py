@@ -15,14 +15,20 @@ from collections.abc import Iterator
 
 def tree_of(code: str) -> ast.Module | None:
     """Parse Python without syntax warnings; None if it does not parse."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return ast.parse(code)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
+    for _ in range(PARSE_TRIES):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError):
+            return None
+        except SystemError:
+            continue
+    return None
 
 
+PARSE_TRIES = 3
+"""CPython before 3.12 takes a parse that a finalizer begins within another for an internal error."""
 MAX_CHARS = 60_000
 """Longest source that `parse` accepts; responses have a few thousand characters."""
 MAX_NODES = 40_000

@@ -115,7 +115,7 @@ def with_layout(job: TrainingJob) -> TrainingJob:
     """Choose the layout if the recipe leaves it open: that of the folder, else the faster one."""
     import torch
 
-    layout = job.recipe.layout
+    layout: str = job.recipe.layout
     if layout == "auto":
         fast = torch.cuda.is_available() and allows_row_attention(_config(job))
         layout = stored_layout(job.out) or ("packed" if fast else "padded")
