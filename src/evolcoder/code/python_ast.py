@@ -28,7 +28,7 @@ def tree_of(code: str) -> ast.Module | None:
 
 
 PARSE_TRIES = 3
-"""CPython before 3.12 takes a parse that a finalizer begins within another for an internal error."""
+"""CPython 3.11 takes a parse that a finalizer begins within another for an internal error."""
 MAX_CHARS = 60_000
 """Longest source that `parse` accepts; responses have a few thousand characters."""
 MAX_NODES = 40_000
