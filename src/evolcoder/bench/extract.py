@@ -140,7 +140,7 @@ def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
     """Extract the Python code that defines `names` from an answer to `prompt`."""
     answer, cut = plain_answer(text)
     answer = as_fences(answer)
-    extract = _of_parts(_mended_parts(answer, names), names, prompt)
+    extract = _of_parts(_repaired_parts(answer, names), names, prompt)
     if extract is None or not parses(extract.code):
         extract = _before_fence(answer, names, prompt) or extract
     if extract is None or extract.found is ExtractedProgram.NO_ENTRY:
@@ -154,16 +154,16 @@ def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
     return _trimmed(replace(extract, cut=cut), names)
 
 
-def _mended_parts(
+def _repaired_parts(
     answer: str, names: Sequence[str], language: str | None = "python"
 ) -> list[_Part]:
-    return [_mended(part, names) for part in _parts(answer, language)]
+    return [_repaired(part, names) for part in _parts(answer, language)]
 
 
 def _otherwise(answer: str, names: Sequence[str], prompt: str) -> Extraction | None:
     """Find the function in a block with another language's tag, a patch or an indented block."""
     for text, language in ((answer, None), (indented_as_fences(answer), "python")):
-        parts = _mended_parts(text, names, language)
+        parts = _repaired_parts(text, names, language)
         if any(part.is_whole for part in parts):
             return _of_parts(parts, names, prompt)
     return None
@@ -396,7 +396,7 @@ def _last_paragraph(text: str) -> str:
     return "\n".join(lines[-2:])[-300:]
 
 
-def _mended(part: _Part, names: Sequence[str]) -> _Part:
+def _repaired(part: _Part, names: Sequence[str]) -> _Part:
     """Remove from a block what is no Python: a file name, commands of a notebook, a broken end."""
     code, rest = part.code, ""
     if len(_PROMPTED.findall(code)) > 1 and code.lstrip().startswith(">>>"):
@@ -408,8 +408,8 @@ def _mended(part: _Part, names: Sequence[str]) -> _Part:
         code = NOTEBOOK.sub("", code)
     code = _dedented(code)
     if not parses(code) and defines(code, names):
-        mended, after = broken_source.parsing_part(code, names)
-        code, rest = (mended, after) if mended else (code, "")
+        repaired, after = broken_source.parsing_part(code, names)
+        code, rest = (repaired, after) if repaired else (code, "")
     return replace(part, code=code, rest=rest, is_whole=statements.is_whole(code, names))
 
 
@@ -561,7 +561,7 @@ def _unfenced(answer: str, names: Sequence[str], prompt: str) -> Extraction:
     if not starts:
         return Extraction("", ExtractedProgram.NOTHING, ())
     code = "\n".join(lines[starts[0] :])
-    part = _mended(_Part(code, 0, closed=True, before="", after=""), names)
+    part = _repaired(_Part(code, 0, closed=True, before="", after=""), names)
     if not defines(code, names):
         return Extraction(_longest_code(lines[starts[0] :]), ExtractedProgram.NO_ENTRY, ())
     code, _ = _completed(part, [part], names, prompt) if part.is_whole else (part.code, False)

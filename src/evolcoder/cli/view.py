@@ -1,7 +1,7 @@
 """`evolcoder view`: shows runs and evaluations as local web pages, also while they go on.
 
-The pages answer on the loopback address only, to whoever has the printed address with its token.
-Folders are only read, but for flags and notes in a file of the run's folder.
+The pages answer on the loopback address only, to a browser that has the printed address with its
+token. Folders are only read, but for flags and notes in a file of the run's folder.
 """
 
 import argparse

@@ -253,7 +253,7 @@ async def retried(
 ) -> T:
     """Attempt a request until it succeeds or is given up.
 
-    `attempt` is told by `is_retry` whether it is another try; `error` makes the exception to raise
+    `attempt` gets `is_retry`, whether it is another try; `error` makes the exception to raise
     of the last fault and the number of tries.
     """
     outcome = await attempt(is_retry=False)

@@ -122,14 +122,17 @@ def _under(folder: Path, depth: int) -> Iterator[AnySource]:
         yield Source(folder, RunStore)
     elif (folder / EVAL_DB).is_file():
         yield Source(folder, EvalStore)
-    elif depth and folder.is_dir():
-        try:
-            inner = sorted(one for one in folder.iterdir() if not one.is_symlink())
-        except OSError:
-            return
-        for one in inner:
-            if one.is_dir():
-                yield from _under(one, depth - 1)
+    elif depth:
+        for inner in _folders_in(folder):
+            yield from _under(inner, depth - 1)
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    """Return the folders in a folder, without links; none if it cannot be read."""
+    try:
+        return sorted(one for one in folder.iterdir() if one.is_dir() and not one.is_symlink())
+    except OSError:
+        return []
 
 
 def _why_none(path: Path) -> str:
