@@ -431,6 +431,10 @@ NOTATIONS: dict[str, Style] = {
     "JSON in a fence": lambda s: fence(json.dumps({"code": s.code}, indent=2), "json"),
     "JSON in a plain fence": lambda s: fence(json.dumps({"why": "It is", "solution": s.code}), ""),
     "JSON in prose": lambda s: f"Here:\n{json.dumps([{'answer': {'code': s.code}}])}\nDone.",
+    "JSON of lines": lambda s: json.dumps({"code": s.code.splitlines()}),
+    "a notebook": lambda s: json.dumps(
+        {"cells": [{"cell_type": "code", "source": s.code.splitlines(keepends=True)}]}
+    ),
     "JSON of a fence": lambda s: json.dumps({"code": fence(s.code)}),
     "JSON with line feeds": lambda s: f'{{"code": {json.dumps(s.code)}}}'.replace("\\n", "\n"),
     "JSON with three quotes": lambda s: f'{{"code": """\n{s.code}\n"""}}',

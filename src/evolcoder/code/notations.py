@@ -184,12 +184,20 @@ def _codes_in(value: object, depth: int = 0) -> Iterator[str]:
             yield from _codes_in(one, depth + 1)
     if isinstance(value, dict):
         for name, one in value.items():
-            if isinstance(one, str) and _is_code_field(name, one):
-                yield one.strip("\n")
-            elif isinstance(one, str) and name == "arguments":  # of a tool call
-                yield from _codes_of(one)
+            text = _text_of(one)
+            if text and _is_code_field(name, text):
+                yield text.strip("\n")
+            elif text and name == "arguments":  # of a tool call
+                yield from _codes_of(text)
             else:
                 yield from _codes_in(one, depth + 1)
+
+
+def _text_of(value: object) -> str:
+    """Return a text, which a notebook writes as a list of its lines; empty for other values."""
+    if isinstance(value, list) and all(isinstance(line, str) for line in value):
+        return ("" if any(line.endswith("\n") for line in value) else "\n").join(value)
+    return value if isinstance(value, str) else ""
 
 
 def _is_code_field(name: str, value: str) -> bool:
