@@ -529,15 +529,18 @@ def train(
     preset: str = "small",
     columns: Mapping[str, str] | None = None,
     validation: "Rows | None" = None,
+    n_samples: int = 0,
+    log_to: Literal["tensorboard", "wandb"] | None = None,
     **recipe: Any,  # noqa: ANN401 - the fields of Recipe
 ) -> "TrainingOutcome":
     """Fine-tune a base model on rows into the folder `out`; needs the extra `train`.
 
     `base` is a folder, a Hub id, `FILE.gguf` or a known name. `columns` are those of the rows, as
     in `read`. The rows of `validation` are not trained on; their loss is measured after every tenth
-    of the steps. `recipe` overrides fields of the
-    preset, such as `epochs=1` or `method="lora"`. Progress is printed on stderr; an interrupted
-    training resumes from its last checkpoint. Raises TrainError.
+    of the steps, and the first `n_samples` of their tasks are answered into `samples.jsonl`.
+    `log_to` names a tracker that is told of each step. `recipe` overrides fields of the preset,
+    such as `epochs=1` or `method="lora"`. Progress is printed on stderr; an interrupted training
+    resumes from its last checkpoint. Raises TrainError.
 
     >>> ec.train(rows, "qwen2.5-coder-0.5b", "models/a", epochs=1).last_loss   # doctest: +SKIP
     0.41
@@ -554,7 +557,7 @@ def train(
         data, *held = (_source(one, Path(temporary)) for one in given)
         return training.train_model(
             [data], base, Path(out), recipe=recipe_of(preset, recipe),
-            columns=check_columns(named), validation=held,
+            columns=check_columns(named), validation=held, n_samples=n_samples, log_to=log_to,
         )  # fmt: skip
 
 

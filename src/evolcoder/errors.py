@@ -63,6 +63,10 @@ class TrainError(UserError):
     """Rows, a base model or a recipe are unusable for training, or a training failed."""
 
 
+class SharedTrainError(TrainError):
+    """A TrainError that all processes of a training raise together, so one of them prints it."""
+
+
 class SandboxRefusedError(UserError):
     """Less protection is available than requested, so nothing was run."""
 

@@ -146,7 +146,8 @@ def test_several_gpus_get_the_launchers_config(tmp_path):
     """Full weights are sharded by FSDP2, adapters are copied; the command is the same verb."""
     import yaml
 
-    from evolcoder.training.recipe import launch_command, launcher_config, recipe_of
+    from evolcoder.training.launch import launch_command, launcher_config
+    from evolcoder.training.recipe import recipe_of
 
     full = yaml.safe_load(launcher_config(recipe_of("small", {}), 2))
     lora = yaml.safe_load(launcher_config(recipe_of("small-lora", {}), 2))

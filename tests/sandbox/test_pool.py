@@ -1,10 +1,11 @@
 """Waiters are scheduled by priority, and exclusive runs wait for all others."""
 
 import asyncio
+import os
 
 import pytest
 
-from evolcoder.sandbox.pool import ExclusiveAccess, PrioritySemaphore
+from evolcoder.sandbox.pool import ExclusiveAccess, PrioritySemaphore, n_cores
 
 
 async def settle():
@@ -111,3 +112,17 @@ def test_a_cancelled_exclusive_run_releases_its_slots():
         await asyncio.wait_for(seats.acquire(1), 10)
 
     asyncio.run(story())
+
+
+def test_the_threads_of_a_core_count_once(tmp_path, monkeypatch):
+    """Two CPUs that are threads of one core are one; where nothing is known, half are cores."""
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2, 3})
+    assert n_cores(tmp_path) == 2
+    for number, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
+        folder = tmp_path / f"cpu{number}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(f"{siblings}\n")
+    assert n_cores(tmp_path) == 2
+    for number in range(4):
+        (tmp_path / f"cpu{number}" / "topology" / "thread_siblings_list").write_text(f"{number}\n")
+    assert n_cores(tmp_path) == 4

@@ -5,15 +5,18 @@ Several GPUs: the launcher's configuration, and the same losses on two as on one
 
 import json
 import os
+import re
 import subprocess
 import sys
 
 import pytest
+import yaml
 
 import toy_model
 from evolcoder.errors import ConfigError, TrainError
 from evolcoder.training.folder import read_log
-from evolcoder.training.recipe import PRESETS, launcher_config, recipe_of
+from evolcoder.training.launch import launcher_config, nodes_of
+from evolcoder.training.recipe import PRESETS, recipe_of
 from late import torch
 
 
@@ -59,6 +62,36 @@ def test_the_launcher_understands_its_config(preset, kind, tmp_path):
     config = load_config_from_file(str(path))
     assert (config.distributed_type, config.num_processes) == (kind, 4)
     assert config.fsdp_config.get("fsdp_version", 2) == 2
+
+
+def test_several_machines_are_told_apart(tmp_path):
+    """Each has its number, and all know where the first one listens."""
+    nodes = nodes_of(4, 2, "10.0.0.7:4000")
+    config = yaml.safe_load(launcher_config(recipe_of("small", {}), 8, nodes))
+    assert (config["num_machines"], config["num_processes"], config["machine_rank"]) == (4, 32, 2)
+    assert (config["main_process_ip"], config["main_process_port"]) == ("10.0.0.7", 4000)
+    assert nodes.config_name != nodes_of(4, 1, "10.0.0.7").config_name
+    assert nodes_of(1, None, None).n_nodes == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ((2, None, "host"), "--node 0 to 1"),
+        ((2, 0, None), "--head HOST"),
+        ((2, 2, "host"), "--node 2: of 2 machines"),
+        ((2, -1, "host"), "--node -1"),
+        ((0, None, None), "--nodes 0: at least 1"),
+        ((1, 1, None), "need --nodes"),
+        ((2, 0, "host:no"), "HOST:PORT"),
+        ((2, 0, ":80"), "HOST:PORT"),
+        ((2, 0, "host:99999"), "HOST:PORT"),
+    ],
+)
+def test_machines_that_make_no_sense_are_refused(given, said):
+    """One line says how to start the command."""
+    with pytest.raises(TrainError, match=re.escape(said)):
+        nodes_of(*given)
 
 
 @pytest.mark.gpu

@@ -37,11 +37,14 @@ def train_model(  # noqa: PLR0913 - all of it decides
     trust: TrustSettings | None = None,
     columns: Mapping[ColumnName, str] | None = None,
     validation: Sequence[str] = (),
+    n_samples: int = 0,
+    log_to: str | None = None,
 ) -> TrainingOutcome:
     """Fine-tune a base model on the rows of data files into `out`, or resume a training there.
 
-    The rows of `validation` are not trained on; their loss is measured on the way. Raises
-    TrainError for invalid rows, base or recipe.
+    The rows of `validation` are not trained on; their loss is measured on the way, and the first
+    `n_samples` of their tasks are answered. `log_to` is a tracker of `TRACKERS`. Raises TrainError
+    for invalid rows, base or recipe.
     """
     progress = _TrainingProgress()
     job = replace(
@@ -49,6 +52,8 @@ def train_model(  # noqa: PLR0913 - all of it decides
         notes=notes or CardNotes(),
         trust=trust or TrustSettings(),
         validation=_rows(validation, columns),
+        n_samples=n_samples,
+        log_to=log_to,
         on_step=progress.take,
         on_note=print_note,
     )
@@ -66,18 +71,23 @@ def check_training(  # noqa: PLR0913 - all of it decides
     recipe: Recipe,
     trust: TrustSettings,
     n_gpus: int,
+    n_nodes: int = 1,
     columns: Mapping[ColumnName, str] | None = None,
     validation: Sequence[str] = (),
+    log_to: str | None = None,
 ) -> None:
-    """Raise TrainError for whatever can be found out before the processes of GPUs start."""
+    """Raise TrainError for whatever can be found out before the processes of GPUs start.
+
+    `n_gpus` is the number of GPUs of this machine, and of each of the others.
+    """
     need_packages()
     preflight.check_gpus(n_gpus)
     progress = _TrainingProgress()
     rows = progress.counted(read_placed_rows(data, columns))
     held = read_placed_rows(validation, columns) if validation else ()
-    job = replace(_job(data, base, out, recipe, rows), trust=trust, validation=held)
+    job = replace(_job(data, base, out, recipe, rows), trust=trust, validation=held, log_to=log_to)
     with shown(progress.text):
-        prepare(job, n_gpus)
+        prepare(job, n_gpus * n_nodes)
 
 
 def _job(

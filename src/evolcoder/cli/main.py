@@ -62,7 +62,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
                 arguments = sys.argv[1:] if argv is None else argv
                 return signals.finish(_run_and_report(arguments, signals))
             except KeyboardInterrupt:
-                return signals.finish(_print_error(signals.message, EXIT_INTERRUPTED))
+                return signals.finish(_report_interrupt(signals))
 
 
 def _run_and_report(argv: "Sequence[str]", signals: Signals) -> int:
@@ -79,7 +79,7 @@ def _run_and_report(argv: "Sequence[str]", signals: Signals) -> int:
         return 1
     except Exception as error:
         if was_interrupted():  # an interrupt can surface as another error
-            return _print_error(signals.message, EXIT_INTERRUPTED)
+            return _report_interrupt(signals)
         for kind, code in codes:
             if isinstance(error, kind):
                 return _print_error(str(error), code)
@@ -91,6 +91,20 @@ def _run_and_report(argv: "Sequence[str]", signals: Signals) -> int:
         return _print_error("this is a bug in evolcoder; please report the traceback above", 1)
     else:
         return code
+
+
+def _report_interrupt(signals: Signals) -> int:
+    """Print that the command was interrupted; a training's launcher says it for its processes."""
+    if _is_training_process():
+        return EXIT_INTERRUPTED
+    return _print_error(signals.message, EXIT_INTERRUPTED)
+
+
+def _is_training_process() -> bool:
+    """Whether this is one of the processes of a training on several GPUs."""
+    import os  # noqa: PLC0415 - as above
+
+    return "TORCHELASTIC_RUN_ID" in os.environ and "WORLD_SIZE" in os.environ
 
 
 def _dispatch(arguments: list[str], signals: Signals) -> int:
@@ -168,5 +182,19 @@ def _print_error(message: str, code: int) -> int:
     return code
 
 
+def _end(code: int) -> None:
+    """End this process; at once if it is part of a training that failed.
+
+    Others may wait for it in a collective operation, for which an orderly end would wait too.
+    """
+    import os  # noqa: PLC0415 - as above
+
+    if code and _is_training_process():
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _end(main())

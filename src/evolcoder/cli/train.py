@@ -21,23 +21,24 @@ from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
 from evolcoder.cli.usage import RaisingParser
 from evolcoder.config import load as configs
-from evolcoder.errors import TrainError
+from evolcoder.errors import SharedTrainError, TrainError
 from evolcoder.input_files import read_text
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from, read_placed_rows
 from evolcoder.serving.process import defer_signals, wait_interruptibly, with_subreaper
 from evolcoder.storage import atomic
 from evolcoder.training.base import TrustSettings
 from evolcoder.training.folder import CardNotes, TrainingOutcome
-from evolcoder.training.recipe import (
-    LAUNCHER_CONFIG_NAME,
-    PRESETS,
-    Recipe,
-    is_first_process,
+from evolcoder.training.launch import (
+    ONE_NODE,
+    Nodes,
     launch_command,
     launcher_config,
-    recipe_of,
+    nodes_of,
 )
+from evolcoder.training.recipe import PRESETS, Recipe, is_first_process, recipe_of
+from evolcoder.training.trainer import TRACKERS
 
+EXIT_WRONG_INPUT = 2
 MAX_NOTES_MB = 16
 NOTES_FORMAT = (
     "it must contain a JSON object with any of run, arms, license and scores "
@@ -62,7 +63,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="override a preset key, such as epochs=1 or method=lora (repeatable)")  # fmt: skip
     add("--template", choices=list(TEMPLATES), help="prompt template (default: wizardcoder)")
     add("--seed", type=int, help="random seed (default: 0)")
-    add("--gpus", type=int, default=1, metavar="N", help="number of GPUs (default: 1)")
+    add("--samples", type=int, default=0, metavar="N",
+        help="with --validation: answer its first N tasks on the way, into "
+        "samples.jsonl")  # fmt: skip
+    add("--log-to", choices=TRACKERS, help="show losses and speed there too, while it trains")
+    add("--gpus", type=int, default=1, metavar="N",
+        help="number of GPUs, of each machine (default: 1)")  # fmt: skip
+    add("--nodes", type=int, default=1, metavar="N",
+        help="number of machines; the command is started on each of them (default: 1)")  # fmt: skip
+    add("--node", type=int, metavar="I", help="number of this machine, from 0")
+    add("--head", metavar="HOST[:PORT]", help="address of machine 0")
     add("--allow-pickled-weights", action="store_true",
         help="load weights stored as pickles (.bin and .pt files), which can run code")  # fmt: skip
     add("--allow-remote-code", action="store_true",
@@ -86,6 +96,9 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
 def main(args: argparse.Namespace) -> int:
     """Train in this process, or start one process per GPU."""
     recipe, notes = recipe_from(args), _notes(args.notes)
+    nodes = nodes_of(args.nodes, args.node, args.head)
+    if args.samples < 0 or (args.samples and not args.validation):
+        raise TrainError(f"--samples {args.samples}: a number of rows of --validation")
     columns = columns_from(args.columns or ())
     for path in (
         *args.data,
@@ -95,17 +108,23 @@ def main(args: argparse.Namespace) -> int:
     trust = TrustSettings(
         pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
     )
-    if args.gpus != 1 and "WORLD_SIZE" not in os.environ:
+    if (args.gpus, nodes.n_nodes) != (1, 1) and "WORLD_SIZE" not in os.environ:
         check_training(
             args.data, args.base, args.out,
-            recipe=recipe, trust=trust, n_gpus=args.gpus, columns=columns,
-            validation=args.validation,
+            recipe=recipe, trust=trust, n_gpus=args.gpus, n_nodes=nodes.n_nodes, columns=columns,
+            validation=args.validation, log_to=args.log_to,
         )  # fmt: skip
-        return _launch(args, recipe)
-    outcome = train_model(
-        args.data, args.base, args.out,
-        recipe=recipe, notes=notes, trust=trust, columns=columns, validation=args.validation,
-    )  # fmt: skip
+        return _launch(args, recipe, nodes)
+    try:
+        outcome = train_model(
+            args.data, args.base, args.out,
+            recipe=recipe, notes=notes, trust=trust, columns=columns, validation=args.validation,
+            n_samples=args.samples, log_to=args.log_to,
+        )  # fmt: skip
+    except SharedTrainError:
+        if is_first_process():
+            raise
+        return EXIT_WRONG_INPUT
     if is_first_process():
         if args.json:
             output.print_json(asdict(outcome), indent=1)
@@ -142,10 +161,10 @@ def _notes(path: Path | None) -> CardNotes:
     return configs.validate_as(CardNotes, data, where=f"--notes {path}")
 
 
-def _launch(args: argparse.Namespace, recipe: Recipe) -> int:
+def _launch(args: argparse.Namespace, recipe: Recipe, nodes: Nodes = ONE_NODE) -> int:
     """Start one process per GPU and return the exit code; all of them end with this process."""
-    config = args.out / LAUNCHER_CONFIG_NAME
-    text = launcher_config(recipe, args.gpus)
+    config = args.out / nodes.config_name
+    text = launcher_config(recipe, args.gpus, nodes, base=args.base)
     atomic.write_text(config, text, inside=args.out, error=TrainError)
     process = None
     try:

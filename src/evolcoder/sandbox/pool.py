@@ -257,8 +257,7 @@ class PoolSandbox:
         self._workers = workers
         self._slots = PrioritySemaphore(workers)
         # Two programs on the two threads of one core would slow each other down.
-        cores = max(1, len(os.sched_getaffinity(0)) // 2)
-        self._exclusive = ExclusiveAccess(self._slots, workers, min(workers, cores))
+        self._exclusive = ExclusiveAccess(self._slots, workers, min(workers, n_cores()))
         self._no_first_runs = asyncio.Event()
         self._n_first_runs = 0
         self._closed = False
@@ -407,6 +406,22 @@ class PoolSandbox:
     async def _probe_layers(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
         return layers_of(execution.stdout, grouped=self._groups is not None)
+
+
+def n_cores(cpus: Path = Path("/sys/devices/system/cpu")) -> int:
+    """Return the number of cores that this process may use, whose threads count once.
+
+    Half of the CPUs where the kernel does not say which of them are threads of the same core.
+    """
+    usable = os.sched_getaffinity(0)
+    try:
+        siblings = {
+            (cpus / f"cpu{number}" / "topology" / "thread_siblings_list").read_text().strip()
+            for number in usable
+        }
+    except OSError:
+        return max(1, len(usable) // 2)
+    return len(siblings)
 
 
 def usable_languages(level: str) -> list[str]:

@@ -13,7 +13,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from evolcoder.engine import hub
@@ -195,21 +194,14 @@ def save_float32(spec: str, folder: Path) -> None:
     base.tokenizer.save_pretrained(folder)
 
 
-def cast_files(folder: Path, dtype: str) -> None:
-    """Convert saved weights to another dtype; FSDP saves a model in its training dtype."""
-    import torch
-    from safetensors.torch import load_file, save_file
-
-    for path in sorted(folder.glob("*.safetensors")):
-        weights = {name: w.to(getattr(torch, dtype)) for name, w in load_file(path).items()}
-        with TemporaryDirectory(dir=folder) as scratch:
-            save_file(weights, Path(scratch, path.name), metadata={"format": "pt"})
-            Path(scratch, path.name).replace(path)
-    config = folder / "config.json"
-    if config.exists():
-        data = json.loads(config.read_bytes())
-        text = json.dumps({**data, "dtype": dtype}, indent=2) + "\n"
-        atomic.write_text(config, text, inside=folder, error=TrainError)
+def save_whole(base: BaseModel, weights: dict[str, Any], folder: Path, dtype: str) -> None:
+    """Write gathered weights of a dtype, with configuration and tokenizer."""
+    base.model.save_pretrained(folder, state_dict=weights)
+    base.tokenizer.save_pretrained(folder)
+    config = folder / "config.json"  # it names the dtype in which the model was trained
+    data = json.loads(config.read_bytes())
+    text = json.dumps({**data, "dtype": dtype}, indent=2) + "\n"
+    atomic.write_text(config, text, inside=folder, error=TrainError)
 
 
 def merge_adapter(model: Any) -> Any:

@@ -1,24 +1,16 @@
-"""The recipe of a training: its settings, presets by name, and its launch on several GPUs.
+"""The recipe of a training: its settings, and presets by name.
 
 Recipe, base, rows and package versions decide a training completely, except its speed on a given
 machine.
-
-On several GPUs of one machine, accelerate's launcher starts `evolcoder train` once per device. Full
-weights are sharded (FSDP2); adapters are replicated on every GPU, since their gradients are small.
-The batch plan does not depend on the number of devices, so losses agree except for rounding.
-Starts no process itself.
 
 >>> recipe_of("wizardcoder", {"seed": 1}).batch_rows
 512
 """
 
 import os
-import sys
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, Literal
 
-import yaml
 from pydantic import Field, model_validator
 
 from evolcoder.config.load import validate_as
@@ -117,9 +109,6 @@ def recipe_of(preset: str, changes: Mapping[str, Any]) -> Recipe:
     return validate_as(Recipe, {**PRESETS[preset], **changes}, where="recipe")
 
 
-LAUNCHER_CONFIG_NAME = "accelerate.yaml"
-
-
 def n_devices() -> int:
     """Return the number of training processes, which the launcher sets."""
     return int(os.environ.get("WORLD_SIZE", "1"))
@@ -128,33 +117,3 @@ def n_devices() -> int:
 def is_first_process() -> bool:
     """Whether this process writes the files (rank 0)."""
     return int(os.environ.get("RANK", "0")) == 0
-
-
-def launcher_config(recipe: Recipe, n_gpus: int) -> str:
-    """Return the YAML configuration of `accelerate launch`."""
-    sharded = recipe.method == "full"
-    config: dict[str, object] = {
-        "compute_environment": "LOCAL_MACHINE",
-        "distributed_type": "FSDP" if sharded else "MULTI_GPU",
-        "machine_rank": 0,
-        "main_training_function": "main",
-        "mixed_precision": "bf16",
-        "num_machines": 1,
-        "num_processes": n_gpus,
-    }
-    if sharded:
-        config["fsdp_config"] = {
-            "fsdp_version": 2,
-            "fsdp_auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-            "fsdp_reshard_after_forward": True,
-            "fsdp_state_dict_type": "FULL_STATE_DICT",
-            "fsdp_offload_params": False,
-            "fsdp_cpu_ram_efficient_loading": False,
-        }
-    return yaml.safe_dump(config, sort_keys=False)
-
-
-def launch_command(config: Path, arguments: Sequence[str]) -> list[str]:
-    """Return the command that runs `evolcoder train` once per device."""
-    launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
-    return [*launch, "-m", "evolcoder.cli.main", "train", *arguments]

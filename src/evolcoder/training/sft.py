@@ -22,7 +22,7 @@ from evolcoder.ids import content_id
 from evolcoder.seeds.rows import PlacedRow
 from evolcoder.storage import atomic
 from evolcoder.training import base as bases
-from evolcoder.training import preflight
+from evolcoder.training import checkpoints, preflight
 from evolcoder.training.attention import (
     allows_row_attention,
     keeps_rows_apart,
@@ -53,16 +53,19 @@ from evolcoder.training.folder import (
     read_outcome,
     stored_layout,
 )
+from evolcoder.training.launch import join_processes
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
+from evolcoder.training.samples import Samples
 from evolcoder.training.speed import speed_of
 from evolcoder.training.trainer import (
+    check_tracker,
     compile_layers,
     kernels_of,
     trainer_class,
     trl_config,
     without_cudnn_attention,
 )
-from evolcoder.training.validation import Validation
+from evolcoder.training.validation import MAX_TOKENS, Validation
 
 CHECKPOINTS = "checkpoints"
 
@@ -93,6 +96,10 @@ class TrainingJob:
     """Whether the base may use pickles or its own code."""
     validation: Iterable[PlacedRow] = ()
     """Rows that are not trained on, whose loss is measured after every tenth of the steps."""
+    n_samples: int = 0
+    """How many of their tasks are answered then, for a person to look at."""
+    log_to: str | None = None
+    """A tracker of `TRACKERS` that is told of each step too."""
     on_step: Callable[[LoggedStep], None] = ignore_step
     """Called after each step, on the process that writes."""
     on_note: Callable[[str], None] = ignore_note
@@ -147,6 +154,7 @@ def prepare(job: TrainingJob, n_devices: int) -> PreparedRows:
     Return the tokenized rows. Raises TrainError.
     """
     bases.need_packages()
+    check_tracker(job.log_to)
     job = with_layout(job)
     preflight.check_folder(job.out)
     bases.check_weights(job.base, job.trust)
@@ -213,6 +221,7 @@ def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
     from transformers import PrinterCallback
 
     rows, on_gpu = prepared.train, torch.cuda.is_available()
+    join_processes(job.out, on_gpu=on_gpu)  # before loading: only one process per node reads
     batches = plan_of(job.recipe, rows, n_devices())
     base = bases.load(job.base, job.recipe, on_gpu=on_gpu, trust=job.trust)
     weights = [(one.numel(), one.requires_grad) for one in base.model.parameters()]
@@ -230,14 +239,17 @@ def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
     folder = job.out / CHECKPOINTS
     trainer = trainer_class()(
         model=base.model,
-        args=trl_config(job.recipe, batches, folder, on_gpu=on_gpu, kernels=kernels),
+        args=trl_config(
+            job.recipe, batches, folder, on_gpu=on_gpu, kernels=kernels, log_to=job.log_to
+        ),
         train_dataset=Dataset.from_dict({PART: [list(part) for part in batches.parts]}),
         processing_class=base.tokenizer,
         data_collator=collator,
     )
-    held = _validation(prepared.validation, trainer, job.recipe, with_borders=with_borders)
+    held = _validation(prepared.validation, trainer, job, with_borders=with_borders)
     trainer.add_callback(log_callback(job.out, job.on_step, held.at if held else no_loss))
     trainer.remove_callback(PrinterCallback)
+    trainer.has_own_checkpoints = job.recipe.method == "full"
     trainer.examples = rows.examples
     _run_steps(trainer, job)
     _save(trainer, base, job, rows)
@@ -245,17 +257,19 @@ def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
 
 
 def _validation(
-    rows: TokenizedData | None, trainer: Any, recipe: Recipe, *, with_borders: bool
+    rows: TokenizedData | None, trainer: Any, job: TrainingJob, *, with_borders: bool
 ) -> Validation | None:
     if rows is None:
         return None
     pad_id = trainer.processing_class.pad_token_id
-    collator = Collator(rows.examples, recipe.layout, pad_id)
+    layout, max_tokens = job.recipe.layout, min(job.recipe.micro_tokens, MAX_TOKENS)
+    collator = Collator(rows.examples, layout, pad_id)
     collator.with_borders = with_borders
     lengths = [example.n_tokens for example in rows.examples]
     every = [list(range(len(lengths)))]
-    parts = plan(every, lengths, max_tokens=recipe.micro_tokens, layout=recipe.layout).parts
-    return Validation(trainer, collator, parts)
+    parts = plan(every, lengths, max_tokens=max_tokens, layout=layout).parts
+    samples = Samples(trainer, rows.examples[: job.n_samples], job.out)
+    return Validation(trainer, collator, parts, samples)
 
 
 def _run_steps(trainer: Any, job: TrainingJob) -> None:
@@ -287,13 +301,17 @@ def _save(trainer: Any, base: bases.BaseModel, job: TrainingJob, rows: Tokenized
     base.model.config.use_cache = True
     if job.recipe.merge:
         trainer.model = trainer.model_wrapped = bases.merge_adapter(trainer.model)
-    if not trainer.is_fsdp_enabled:
-        trainer.model.to(getattr(torch, job.recipe.save_dtype))
+    dtype = job.recipe.save_dtype
+    if trainer.is_fsdp_enabled:
+        weights = checkpoints.whole_weights(trainer.model, dtype)
+        if is_first_process():
+            whole = bases.BaseModel(base.spec, trainer.model, base.tokenizer)
+            bases.save_whole(whole, weights, job.out, dtype)
+        return
+    trainer.model.to(getattr(torch, dtype))
     trainer.save_model(str(job.out))
     if is_first_process():
         (job.out / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # an unused pickle
-        if trainer.is_fsdp_enabled:
-            bases.cast_files(job.out, job.recipe.save_dtype)
 
 
 def _outcome(

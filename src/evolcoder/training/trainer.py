@@ -11,20 +11,89 @@ loss or gradient that is not finite ends the training there, and the error names
 """
 
 import math
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from evolcoder.errors import TrainError
-from evolcoder.training import preflight
+from evolcoder.errors import SharedTrainError, TrainError
+from evolcoder.training import checkpoints, preflight
 from evolcoder.training.batches import BatchPlan, TokenizedRow
 from evolcoder.training.recipe import Recipe, n_devices
 
 SHOWN_ROWS = 8
+SCHEDULE, WEIGHTS = "scheduler.pt", "model.safetensors"
+"""Files of transformers' checkpoints."""
 COMPILED_TOKENS = 4_000_000
 """Tokens of a training from which compiled layers save more time than their compilation takes."""
+
+
+TRACKERS = ("tensorboard", "wandb")
+"""Where losses and speed can be shown, by the name that transformers has for it."""
+
+
+def check_tracker(log_to: str | None) -> None:
+    """Raise TrainError if the package of a tracker is missing."""
+    if log_to is not None and find_spec(log_to) is None:
+        raise TrainError(f"--log-to {log_to}: needs {log_to}: pip install {log_to}")
+
+
+class OwnCheckpoints:
+    """Makes the checkpoints of a trainer of all weights those of `checkpoints`.
+
+    The trainer's own hold a whole model in a file, and continue on one number of GPUs only.
+    """
+
+    has_own_checkpoints = False
+    model: Any
+    optimizer: Any
+    lr_scheduler: Any
+    args: Any
+    is_fsdp_enabled: bool
+
+    def save_model(
+        self,
+        output_dir: str | None = None,
+        _internal_call: bool = False,  # noqa: FBT001, FBT002 - as the trainer calls it
+    ) -> None:
+        """Write the model, but not into a checkpoint."""
+        if _internal_call and output_dir and self.has_own_checkpoints:
+            Path(output_dir).mkdir(parents=True, exist_ok=True)
+        else:
+            super().save_model(output_dir, _internal_call)  # type: ignore[misc]
+
+    def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
+        if not self.has_own_checkpoints:
+            super()._save_optimizer_and_scheduler(output_dir)  # type: ignore[misc]
+            return
+        import torch
+
+        checkpoints.save(self.model, self.optimizer.optimizer, Path(output_dir))
+        if self.args.should_save:
+            torch.save(self.lr_scheduler.state_dict(), Path(output_dir, SCHEDULE))
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        folder = Path(resume_from_checkpoint)
+        if checkpoints.is_sharded(folder):
+            return  # weights and optimizer are read together, once there is an optimizer
+        if self.is_fsdp_enabled and (folder / WEIGHTS).is_file():
+            raise SharedTrainError(
+                f"{folder}: an earlier version wrote it on one GPU, and it continues on one only; "
+                f"leave out --gpus"
+            )
+        super()._load_from_checkpoint(resume_from_checkpoint, model)  # type: ignore[misc]
+
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        if checkpoint is None or not checkpoints.is_sharded(Path(checkpoint)):
+            super()._load_optimizer_and_scheduler(checkpoint)  # type: ignore[misc]
+            return
+        import torch
+
+        checkpoints.load(self.model, self.optimizer.optimizer, Path(checkpoint))
+        schedule = torch.load(Path(checkpoint, SCHEDULE), weights_only=True)
+        self.lr_scheduler.load_state_dict(schedule)
 
 
 def trainer_class() -> type:
@@ -32,10 +101,11 @@ def trainer_class() -> type:
     import torch
     from trl import SFTTrainer
 
-    class FiniteTrainer(SFTTrainer):  # type: ignore[misc, unused-ignore]
+    class FiniteTrainer(OwnCheckpoints, SFTTrainer):  # type: ignore[misc, unused-ignore]
         """Stops at the first loss or gradient that is not finite."""
 
         examples: Sequence[TokenizedRow] = ()
+        held_loss: float | None = None  # for a tracker, with the next step's figures
         _parts: list[tuple[Any, Any]] = []  # noqa: RUF012 - loss and rows; replaced in each step
 
         def compute_loss(
@@ -55,6 +125,11 @@ def trainer_class() -> type:
             value = loss[0] if return_outputs else loss
             self._parts = [*self._parts, (value.detach(), rows)]
             return loss
+
+        def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+            if "loss" in logs and self.held_loss is not None:
+                logs["eval_loss"], self.held_loss = self.held_loss, None
+            super().log(logs, start_time)
 
         def _get_grad_norm(self, *args: Any, **kwargs: Any) -> Any:
             parts, self._parts = self._parts, []
@@ -93,11 +168,23 @@ def without_cudnn_attention() -> Iterator[None]:
         yield
 
 
-def trl_config(recipe: Recipe, plan: BatchPlan, folder: Path, *, on_gpu: bool, kernels: str) -> Any:
+def trl_config(
+    recipe: Recipe,
+    plan: BatchPlan,
+    folder: Path,
+    *,
+    on_gpu: bool,
+    kernels: str,
+    log_to: str | None = None,
+) -> Any:
     """Return TRL's SFTConfig; checkpoints go to `folder`, and `kernels` is from `kernels_of`."""
     from trl import SFTConfig
 
-    return SFTConfig(
+    # Sharded gradients of all parts are added in float32; kept whole they would be bf16, and large.
+    is_sharded = recipe.method == "full" and n_devices() > 1
+    if log_to == "tensorboard":
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.parent / log_to)
+    config = SFTConfig(
         output_dir=str(folder),
         max_steps=plan.n_steps,
         per_device_train_batch_size=1,  # an item of the data set is a part of the plan
@@ -124,22 +211,27 @@ def trl_config(recipe: Recipe, plan: BatchPlan, folder: Path, *, on_gpu: bool, k
         save_steps=recipe.save_every,
         save_total_limit=preflight.KEPT_CHECKPOINTS,
         ddp_find_unused_parameters=False,
-        report_to="none",
+        accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": is_sharded}},
+        report_to=log_to or "none",
+        run_name=folder.resolve().parent.name,
         disable_tqdm=True,
     )
+    # One process uses one GPU, whichever others there are.
+    config._n_gpu = min(config.n_gpu, 1)  # noqa: SLF001 - it has no public setter
+    return config
 
 
 def kernels_of(recipe: Recipe, *, n_tokens: int, on_gpu: bool) -> str:
     """Resolve the recipe's `kernels` to `compile`, `liger` or `none` for a training of `n_tokens`.
 
-    Compiling is left out where it would take longer than it saves, for several devices, whose
-    shards wrap the layers, and where a result must be the same bit for bit.
+    Compiling is left out where it would take longer than it saves, and where a result must be the
+    same bit for bit.
     """
     if recipe.kernels != "auto":
         return recipe.kernels
     if not on_gpu:
         return "none"
-    if n_tokens >= COMPILED_TOKENS and n_devices() == 1 and not recipe.deterministic:
+    if n_tokens >= COMPILED_TOKENS and not recipe.deterministic:
         return "compile"
     return "liger" if find_spec("liger_kernel") is not None else "none"
 
