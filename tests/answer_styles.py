@@ -435,6 +435,14 @@ NOTATIONS: dict[str, Style] = {
     "a notebook": lambda s: json.dumps(
         {"cells": [{"cell_type": "code", "source": s.code.splitlines(keepends=True)}]}
     ),
+    "YAML": lambda s: f"explanation: It adds.\ncode: |\n{_indented_by(2)(s.code)}\n",
+    "YAML in a fence": lambda s: (
+        f"So:\n\n{fence(f'solution: |-{chr(10)}{_indented_by(4)(s.code)}', 'yaml')}"
+    ),
+    "YAML of a list": lambda s: (
+        f"answers:\n  - language: python\n    'code': |2+ # text\n{_indented_by(6)(s.code)}\n    done: 1\n"
+    ),
+    "YAML of an item": lambda s: f"- code: |\n{_indented_by(4)(s.code)}\n",
     "JSON of a fence": lambda s: json.dumps({"code": fence(s.code)}),
     "JSON with line feeds": lambda s: f'{{"code": {json.dumps(s.code)}}}'.replace("\\n", "\n"),
     "JSON with three quotes": lambda s: f'{{"code": """\n{s.code}\n"""}}',

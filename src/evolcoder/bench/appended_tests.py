@@ -74,7 +74,7 @@ def _ending(code: str, language: str) -> str:
     n_left = n_open(code) - n_outer if language in BRACED else 0
     if language == "bash":  # its braces have other uses than blocks
         n_left = len(re.findall(r"\{\s*$", code, re.MULTILINE))
-        n_left -= len(re.findall(r"^\s*\}", code, re.MULTILINE))
+        n_left -= len(re.findall(r"^[ \t]*\}", code, re.MULTILINE))
     if n_left > 0:
         return (n_left - 1) * "\n}"
     return f"\n{_OPEN_END[language]}" if language in _OPEN_END else ""

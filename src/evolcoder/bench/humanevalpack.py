@@ -498,7 +498,7 @@ def _complete_javascript(code: str, _: ProgramChecks, __: str) -> str:
 def _complete_rust(code: str, checks: ProgramChecks, _: str) -> str:
     code = without_function(_CRATES.sub("", code), MAIN_FUNCTIONS["rust"])
     code = without_function(code, _TEST_MODULE.pattern)
-    imported = " ".join(re.findall(r"^\s*(?:pub\s+)?use\s[^;]*;", code, re.MULTILINE))
+    imported = " ".join(re.findall(r"^[ \t]*(?:pub\s+)?use\s[^;]*;", code, re.MULTILINE))
     used = f"{code}\n{checks.tests}"
     missing = [
         f"use {path};\n"

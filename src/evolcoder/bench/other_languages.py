@@ -65,7 +65,7 @@ _TODO = re.compile(
     r"|\bimplement\b|\brest of\b)",
     re.IGNORECASE,
 )
-_RETURNS = re.compile(r"\breturn\b|=>|^\s*\w[^\n;]*\n\s*\}", re.MULTILINE)
+_RETURNS = re.compile(r"\breturn\b|=>|^[ \t]*\w[^\n;]*\n\s*\}", re.MULTILINE)
 _CODE_START = re.compile(
     r"^(?:package[ \t]+\w+;?"
     r"|use[ \t]+[\w:]+::[^\n]*;"
@@ -118,7 +118,7 @@ def rank(code: str, language: str, name: str) -> int:
     n_lines = sum(1 for line in bare.split("\n") if line.strip())
     is_short = _RETURNS.search(bare) is None or n_lines <= 1
     is_open = _TODO.search(body) is not None and is_short
-    if is_open or _EMPTY.fullmatch(bare) or re.search(r"^\s*\.\.\.;?\s*$", bare, re.MULTILINE):
+    if is_open or _EMPTY.fullmatch(bare) or re.search(r"^[ \t]*\.\.\.;?\s*$", bare, re.MULTILINE):
         return STUB
     return WHOLE
 

@@ -290,7 +290,8 @@ def looks_like(language: str, source: str) -> bool:
 
 
 _CODE_LIKE = re.compile(
-    r"[=(){}]|^\s*(?:import|from|def|class|if|for|while|return|print|else|try|with)\b|:\s*$", re.M
+    r"[=(){}]|^[ \t]*(?:import|from|def|class|if|for|while|return|print|else|try|with)\b|:\s*$",
+    re.M,
 )
 _MARKED = re.compile(
     r"\A\s*(?:Traceback \(most recent|diff --git |--- \S|@@ -\d)|^[ \t│|]*[├└]", re.MULTILINE

@@ -1,9 +1,9 @@
 r"""Rewrites other notations of code in an answer as fences, and cleans the lines of a block.
 
-Notations: a JSON object with a field of code, a file written by a shell's here-document, a text
-whose line feeds are escaped, a quotation, and Markdown's block indented by four spaces. Within a
-block: numbered lines, prompts of an interpreter, lines of a patch, HTML's entities, blanks that no
-compiler accepts.
+Notations: a JSON object with a field of code, a YAML block in such a field, a file written by a
+shell's here-document, a text whose line feeds are escaped, a quotation, and Markdown's block
+indented by four spaces. Within a block: numbered lines, prompts of an interpreter, lines of a
+patch, HTML's entities, blanks that no compiler accepts.
 
 Guarantees: nothing is run, and a text without such a notation is returned unchanged. Whether the
 code is right, or is code at all, is for the caller to judge.
@@ -31,8 +31,14 @@ _FIELDS = frozenset(
 """Names of JSON fields that hold code."""
 _OBJECT = re.compile(r"[{\[]\s*(?:\{\s*)?\"\w+\"\s*:")
 _LONG_VALUE = re.compile(r"\"(\w{1,40})\"\s{0,20}:\s{0,20}(\"{3}|'{3}|`)")
+_YAML_BLOCK = re.compile(
+    r"^(?P<indent>[ \t]*)(?:- )?[\"']?(?P<name>\w{1,40})[\"']?:[ \t]*"
+    r"\|[+\-\d]{0,2}[ \t]*(?:#[^\n]*)?\n"
+    r"(?P<block>(?:(?P=indent)[ \t]+\S[^\n]*(?:\n|$)|[ \t]*\n)+)",
+    re.MULTILINE,
+)
 _IS_CODE = re.compile(
-    r"\w[^\n]*(?:[(=;{]| [-<>+*/%]|:\s*$)|^\s*(?:return|pass|break|continue|raise|throw)\b",
+    r"\w[^\n]*(?:[(=;{]| [-<>+*/%]|:\s*$)|^[ \t]*(?:return|pass|break|continue|raise|throw)\b",
     re.MULTILINE,
 )
 _DOCUMENT = re.compile(
@@ -60,13 +66,14 @@ _CONTINUES = re.compile(
 
 
 def as_written(text: str) -> str:
-    """Rewrite JSON, escaped line feeds, quotations and here-documents of an answer as fences."""
+    """Rewrite JSON, YAML, escaped lines, quotations and here-documents of an answer as fences."""
     text = _unescaped(text)
     if ">" in text:
         text = unquoted(text)
     if "<<" in text:
         text = _of_documents(text)
-    return _of_json(text) if '":' in text or '" :' in text else text
+    text = _of_json(text) if '":' in text or '" :' in text else text
+    return _of_yaml(text) if "|" in text else text
 
 
 def _unescaped(text: str) -> str:
@@ -146,6 +153,23 @@ def _of_json(text: str) -> str:
 
 def _is_of_json(block: CodeBlock) -> bool:
     return block.tag in {"json", "json5", "jsonc"} or _OBJECT.match(block.code.strip()) is not None
+
+
+def _of_yaml(text: str) -> str:
+    """Return the code of an answer's YAML, if it has no other block of code."""
+    blocks = [block for block in code_blocks(text) if block.code.strip()]
+    if any(block.tag not in {"yaml", "yml"} for block in blocks):
+        return text
+    for source in [block.code for block in blocks] or [text]:
+        found = islice(_YAML_BLOCK.finditer(source), MAX_OBJECTS)
+        codes = [textwrap.dedent(one["block"]).strip("\n") for one in found if _is_yaml_code(one)]
+        if codes:
+            return "".join(map(_fenced, codes))
+    return text
+
+
+def _is_yaml_code(found: re.Match[str]) -> bool:
+    return _is_code_field(found["name"], found["block"])
 
 
 def _fenced(code: str) -> str:
