@@ -107,6 +107,10 @@ def test_the_folder_is_a_model_that_loads(trained):
     assert tokenizer.eos_token_id in model.generation_config.eos_token_id
     assert model.config.use_cache
     assert not list(out.glob("*.bin"))
+    weights, settings = (
+        (out / name).stat().st_mode for name in ("model.safetensors", SETTINGS_NAME)
+    )
+    assert weights == settings  # who may read one may read the other
     assert not (out / "checkpoints").exists()
 
 

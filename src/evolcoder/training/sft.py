@@ -38,6 +38,7 @@ from evolcoder.training.batches import (
     tokenize_all,
 )
 from evolcoder.training.folder import (
+    SETTINGS_NAME,
     CardNotes,
     LoggedStep,
     TrainingOutcome,
@@ -307,11 +308,14 @@ def _save(trainer: Any, base: bases.BaseModel, job: TrainingJob, rows: Tokenized
         if is_first_process():
             whole = bases.BaseModel(base.spec, trainer.model, base.tokenizer)
             bases.save_whole(whole, weights, job.out, dtype)
-        return
-    trainer.model.to(getattr(torch, dtype))
-    trainer.save_model(str(job.out))
+    else:
+        trainer.model.to(getattr(torch, dtype))
+        trainer.save_model(str(job.out))
     if is_first_process():
         (job.out / TRAINING_ARGS_NAME).unlink(missing_ok=True)  # an unused pickle
+        mode = (job.out / SETTINGS_NAME).stat().st_mode
+        for path in job.out.glob("*.safetensors"):
+            path.chmod(mode)  # safetensors lets the owner alone read them
 
 
 def _outcome(
