@@ -29,8 +29,9 @@ from evolcoder.bench.base import (
 )
 from evolcoder.bench.ds1000 import warm_modules
 from evolcoder.bench.fetch import DataFolder
+from evolcoder.bench.own_file import is_own
 from evolcoder.bench.prompts import ENDINGS, EVALUATION_TEMPLATES, Template, template_named
-from evolcoder.bench.registry import BENCHES, bench_named
+from evolcoder.bench.registry import bench_named, is_known
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
 from evolcoder.bench.scores import PairedComparison, compare
 from evolcoder.config import load as configs
@@ -244,7 +245,7 @@ def check_model(args: EvaluationOptions) -> None:
 
     An unknown benchmark is told first, when it is read.
     """
-    if args.model and not args.no_ask and set(_names(args)) <= BENCHES.keys():
+    if args.model and not args.no_ask and all(map(is_known, _names(args))):
         models.check_spec(args.model)
 
 
@@ -295,7 +296,7 @@ def make_plan(args: EvaluationOptions) -> EvaluationPlan:
     template = replace(template, ending=ENDINGS[args.ending])
     _check_template(template, benches)
     sample_files = {b.name: _read_samples(args, b) for b in benches if args.samples}
-    settings = {**sample_settings(args), **_extras(config)}
+    settings = {**sample_settings(args), **_extras(config), **_own_files(args)}
     folder = args.out or _default_folder(benches, settings)
     if args.no_ask:
         _check_no_ask(args, folder)
@@ -324,6 +325,12 @@ def _extras(config: Config) -> dict[str, object]:
     """Return the extras that `--set evolver.extra_body=…` gives the requests; empty if none."""
     plain = config.evolver.model_dump(mode="json")
     return {name: plain[name] for name in ("extra_body", "extra_headers") if name in plain}
+
+
+def _own_files(args: EvaluationOptions) -> dict[str, object]:
+    """Return the digests of the user's own benchmarks; empty if there is none."""
+    found = {name: digest_of(Path(name)) for name in _names(args) if is_own(name)}
+    return {"bench_files": found} if found else {}
 
 
 def _default_folder(benches: Sequence[Bench], settings: Mapping[str, object]) -> Path:

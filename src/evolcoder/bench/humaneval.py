@@ -33,17 +33,20 @@ ORACLES = {"HumanEval/32": Comparator.ROOT}
 
 def humaneval(folder: DataFolder) -> FunctionBench:
     """Read HumanEval."""
-    return FunctionBench("humaneval", tuple(map(_original, rows(HUMAN_EVAL, folder))), _prompt)
+    return FunctionBench(
+        "humaneval", tuple(map(original_problem, rows(HUMAN_EVAL, folder))), prompt_of
+    )
 
 
 def humaneval_plus(folder: DataFolder) -> FunctionBench:
     """Read HumanEval+."""
     return FunctionBench(
-        "humaneval+", tuple(map(_extended, rows(HUMAN_EVAL_PLUS, folder))), _prompt
+        "humaneval+", tuple(map(_extended, rows(HUMAN_EVAL_PLUS, folder))), prompt_of
     )
 
 
-def _original(row: Row) -> Problem:
+def original_problem(row: Row) -> Problem:
+    """Build the problem of a row whose test defines `check(candidate)`."""
     prompt, name = row["prompt"], row["entry_point"]
     source = f"{_before_function(prompt)}\n{row['test']}"
     return _problem(row, AssertChecks(source, (name,), "check"))
@@ -79,7 +82,8 @@ def _before_function(prompt: str) -> str:
     return f"{head}\n"
 
 
-def _prompt(problem: Problem) -> PromptSettings:
+def prompt_of(problem: Problem) -> PromptSettings:
+    """Ask for the function that a prompt begins."""
     (name,) = entry_points(problem)
     instruction = (
         f"Complete the Python function `{name}`. Answer with the whole function, and with the "

@@ -1,10 +1,11 @@
-"""All benchmarks by name.
+"""All benchmarks by name, and files of the user's own by path.
 
 bench_named("humaneval+", DataFolder(data_dir=None, cache=folder)).problems()
 """
 
 import difflib
 from collections.abc import Callable
+from pathlib import Path
 
 from evolcoder.bench.base import Bench
 from evolcoder.bench.bigcodebench import NAMES as BIGCODEBENCH
@@ -18,6 +19,7 @@ from evolcoder.bench.infilling import NAMES as INFILLING
 from evolcoder.bench.infilling import infilling
 from evolcoder.bench.mbpp import mbpp, mbpp_dev, mbpp_plus
 from evolcoder.bench.multipl_e import CONFIGURATIONS, multipl_e
+from evolcoder.bench.own_file import is_own, own_bench
 from evolcoder.errors import BenchError
 
 BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
@@ -37,10 +39,23 @@ BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
 
 
 def bench_named(name: str, folder: DataFolder) -> Bench:
-    """Read a benchmark; for an unknown name, raise BenchError that suggests the nearest one."""
+    """Read a benchmark; `FILE.jsonl` is one of the user's own.
+
+    Raises BenchError for an unknown name, with the nearest one, and for a file with such a name.
+    """
+    if is_own(name):
+        own = own_bench(Path(name))
+        if own.name in BENCHES:
+            raise BenchError(f"{name}: {own.name} is a known benchmark; rename the file")
+        return own
     if name not in BENCHES:
         raise BenchError(f"unknown benchmark {name}; {_suggestion(name)}")
     return BENCHES[name](folder)
+
+
+def is_known(name: str) -> bool:
+    """Whether a name is that of a benchmark or of a file of the user's own."""
+    return name in BENCHES or is_own(name)
 
 
 def _suggestion(name: str) -> str:
@@ -50,5 +65,5 @@ def _suggestion(name: str) -> str:
     return (
         "known are humaneval, humaneval+, mbpp, mbpp+, mbpp-dev, ds1000, those of MultiPL-E "
         "such as humaneval-rs, those of HumanEvalPack such as humanevalfix-py, infilling-single "
-        "and its kind, bigcodebench-complete and bigcodebench-instruct"
+        "and its kind, bigcodebench-complete and bigcodebench-instruct, or FILE.jsonl"
     )

@@ -35,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("--bench", metavar="NAME,...",
-        help="benchmarks, such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000")  # fmt: skip
+        help="benchmarks, such as humaneval+,mbpp+,mbpp-dev,humaneval-rs,ds1000; FILE.jsonl is "
+        "your own, with HumanEval's fields")  # fmt: skip
     add("--model", metavar="SPEC", help=f"model to evaluate: {models.SPEC_FORMS}")
     add("--samples", type=Path, metavar="FILE", help="grade these samples instead of generating")
     add("--samples-are", choices=list(evaluate.SAMPLE_FORMS),
