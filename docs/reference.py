@@ -1,6 +1,8 @@
 """Writes the reference pages from the code: command line, config, drops, records, databases, API.
 
-    python docs/reference.py            writes docs/reference/*.md
+The tutorial that is a notebook is written from `examples/notebook.ipynb`.
+
+    python docs/reference.py            writes docs/reference/*.md and docs/tutorials/notebook.md
     python docs/reference.py --check    fails if a page is not what the code says
 
 Texts are the docstrings and help texts of the code, read by `ast` and argparse, so a page is the
@@ -11,6 +13,7 @@ import argparse
 import ast
 import importlib
 import inspect
+import json
 import re
 import sqlite3
 import sys
@@ -310,12 +313,27 @@ def docs_markdown(value: object) -> str:
     return "\n".join([*lines, *(["```"] if in_code else [])])
 
 
+def notebook() -> str:
+    """The example notebook as a page; its cells in order."""
+    path = OUT.parents[1] / "examples" / "notebook.ipynb"
+    lines = []
+    for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]:
+        text = "".join(cell["source"])
+        lines.append(text if cell["cell_type"] == "markdown" else f"```python\n{text}\n```")
+    return "\n\n".join(lines) + "\n\n" + NOTEBOOK_NOTE
+
+
+NOTEBOOK_NOTE = (
+    "The notebook is [`examples/notebook.ipynb`](../../examples/notebook.ipynb); the tests run it "
+    "from its first cell to its last. [From Python](../api.md) describes the functions.\n"
+)
 PAGES = {
     "configuration.md": configuration,
     "cli.md": command_line,
     "drops.md": drops,
     "records.md": schemas,
     "api.md": api,
+    "../tutorials/notebook.md": notebook,
 }
 
 
@@ -323,13 +341,13 @@ def main() -> int:
     """Write the pages, or compare them with the files."""
     check = "--check" in sys.argv[1:]
     stale = []
-    OUT.mkdir(exist_ok=True)
     for name, make in PAGES.items():
-        text, path = NOTE + make(), OUT / name
+        text, path = NOTE + make(), (OUT / name).resolve()
+        path.parent.mkdir(exist_ok=True)
         if not check:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            stale.append(f"docs/reference/{name}")
+            stale.append(str(path.relative_to(OUT.parents[1])))
     if stale:
         print(f"not what the code says: {', '.join(stale)}; run: make docs", file=sys.stderr)
     return 1 if stale else 0

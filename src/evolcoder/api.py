@@ -174,7 +174,7 @@ async def evolve_async(
     values or files), EngineError (a model failed permanently) or SandboxError.
 
     >>> run = ec.evolve("seeds.jsonl", model="http://localhost:8000/v1#qwen", rounds=2,
-    ...                 out="runs/a", max_usd=5)   # doctest: +SKIP
+    ...                 out="runs/a", max_hours=8)   # doctest: +SKIP
     >>> run.stats()[0].entered, run.stats()[0].kept   # doctest: +SKIP
     (8, 8)
     """
