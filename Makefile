@@ -11,7 +11,7 @@ PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 9 --dist
 # What takes long, by the marks of pyproject.toml, which say why each is left out of `make test`.
 GROUPS := attacks or cluster or e2e or gpu or levels or published or toolchains or train
 
-.PHONY: run test test-all check docs fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries ray clean help
+.PHONY: run test test-all check docs screenshots fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries ray clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -51,6 +51,13 @@ check: $(READY) ## lint, format, types, layers, documentation
 docs: $(READY) ## write the reference pages from the code, and build the site into site/
 	$(BIN)/python docs/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
+
+screenshots: $(VENV)/.browser ## take pictures of report, viewer and documentation; RUNS=FOLDER for runs of your own, KEEP=1 for docs/images
+	$(BIN)/python docs/screenshots.py $(if $(RUNS),--runs '$(RUNS)') $(if $(KEEP),--keep)
+
+$(VENV)/.browser: $(READY)
+	$(PIP) -e '.[browser]'
+	@touch $@
 
 fix: $(READY) ## fix what ruff can fix
 	$(BIN)/ruff check --fix .

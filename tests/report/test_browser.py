@@ -1,19 +1,13 @@
 """Reports in the system's Chromium: accessible, silent, alone, and their filters and sorting work."""
 
-import importlib.resources
-import shutil
-
 import pytest
 
+from browsing import faults_at_every_size
 from evolcoder.bench import registry
 from evolcoder.cli.main import main
 from report import samples
 
 pytestmark = pytest.mark.e2e
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-SERIOUS = {"serious", "critical"}
 
 
 @pytest.fixture(scope="module")
@@ -31,49 +25,10 @@ def pages(tmp_path_factory):
     return [folder / name for name in names]
 
 
-@pytest.fixture(scope="module")
-def browser(pages):
-    """Chromium, driven by Playwright; it starts after the pages, since it occupies the loop."""
-    assert all(path.exists() for path in pages)
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
-@pytest.fixture(scope="module")
-def axe():
-    """The source of axe-core."""
-    package = pytest.importorskip("axe_core_python", reason="no axe-core")
-    return importlib.resources.files(package).joinpath("axe.min.js").read_text("utf-8")
-
-
 def test_a_report_is_accessible_silent_and_asks_for_nothing(browser, axe, pages):
     """No serious fault in axe at 1280 and 400 pixels, light and dark; no message, no request."""
-    for path in pages:
-        for width, scheme in ((1280, "light"), (400, "dark")):
-            page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            messages, asked = [], []
-            page.on("console", lambda one, seen=messages: seen.append(one.text))
-            page.on("pageerror", lambda one, seen=messages: seen.append(str(one)))
-            page.on("request", lambda one, seen=asked: seen.append(one.url))
-            page.goto(f"file://{path}")
-            page.wait_for_load_state()
-            is_image = [url.startswith("data:image/svg+xml") for url in asked]
-            assert asked[0] == f"file://{path}"
-            assert all(is_image[1:]), asked
-            assert messages == []
-            width_of_all = page.evaluate("document.documentElement.scrollWidth")
-            assert width_of_all <= width, f"{path} scrolls sideways at {width}"
-            page.evaluate(axe)
-            found = page.evaluate("axe.run().then(found => found.violations)")
-            faults = [(one["id"], one["nodes"][0]["html"][:200]) for one in found
-                      if one["impact"] in SERIOUS]  # fmt: skip
-            assert faults == [], f"{path} at {width}"
-            page.close()
+    addresses = [path.as_uri() for path in pages]
+    assert faults_at_every_size(browser, axe, addresses) == []
 
 
 def test_filters_hide_records_and_headers_sort(browser, pages):

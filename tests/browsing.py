@@ -1,0 +1,73 @@
+"""The system's Chromium, driven by Playwright, and what a page must be in it.
+
+A conftest that imports `browser` and `axe` makes them fixtures of its folder; they skip where there is no browser.
+"""
+
+import importlib.resources
+import shutil
+
+import pytest
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+SERIOUS = {"serious", "critical"}
+SHAPES = ((1280, "light"), (1280, "dark"), (400, "light"), (400, "dark"))
+
+
+@pytest.fixture(scope="module")
+def browser(pages):
+    """Chromium; it starts after the `pages` of the file, since it occupies the loop."""
+    assert pages
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
+    program = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if program is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def axe():
+    """The source of axe-core."""
+    package = pytest.importorskip("axe_core_python", reason="no axe-core")
+    return importlib.resources.files(package).joinpath("axe.min.js").read_text("utf-8")
+
+
+def faults(context, address, axe):
+    """Open an address and list what is wrong: messages, foreign requests, width, axe's findings.
+
+    The page may ask its own origin and nothing else.
+    """
+    page = context.new_page()
+    messages, asked = [], []
+    page.on("console", lambda one: messages.append(f"console: {one.text}"))
+    page.on("pageerror", lambda one: messages.append(f"error: {one}"))
+    page.on("request", lambda one: asked.append(one.url))
+    page.goto(address)
+    page.wait_for_load_state()
+    origin = "/".join(address.split("/")[:3])
+    own = (origin, "data:") if origin != "file://" else (address, "data:")
+    foreign = [f"asks {url}" for url in asked if not url.startswith(own)]
+    shown, width = page.viewport_size["width"], page.evaluate("document.body.scrollWidth")
+    wide = [f"scrolls sideways: {width} of {shown} pixels"] if width > shown else []
+    page.evaluate(axe)
+    found = page.evaluate("axe.run().then(found => found.violations)")
+    page.close()
+    return [*messages, *foreign, *wide] + [
+        f"{one['id']}: {one['nodes'][0]['html'][:200]} ({len(one['nodes'])} times)"
+        for one in found if one["impact"] in SERIOUS
+    ]  # fmt: skip
+
+
+def faults_at_every_size(browser, axe, addresses, *, opens=None):
+    """List the faults of pages at both widths, light and dark; `opens` is opened first."""
+    found = []
+    for width, scheme in SHAPES:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        if opens:
+            context.new_page().goto(opens)
+        for address in addresses:
+            found += [f"{address} {width} {scheme}: {one}" for one in faults(context, address, axe)]
+        context.close()
+    return found

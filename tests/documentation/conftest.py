@@ -1,0 +1,3 @@
+"""The browser of the tests here."""
+
+from browsing import axe, browser  # noqa: F401 - fixtures
