@@ -47,7 +47,7 @@ def evolcoder(*words: object) -> None:
 def make_data(folder: Path) -> None:
     """Make a run of bundled seeds and an evaluation of a benchmark of two problems."""
     run, score = folder / "run", folder / "score"
-    evolcoder("run", "--limit", 12, "--rounds", 2, "--model", MODEL, "--out", run)
+    evolcoder("run", "--limit", 8, "--rounds", 2, "--model", MODEL, "--out", run)
     bench = folder / "duration.jsonl"
     page = (ROOT / "docs/tutorials/benchmark.md").read_text(encoding="utf-8")
     found = re.search(r'```python title="make_bench.py"\n(.*?)^```', page, re.DOTALL | re.MULTILINE)

@@ -1,7 +1,7 @@
 """Hooks of the documentation site: links out of `docs`, plain Markdown of every page, `llms.txt`.
 
 The address of the repository is not part of the site, so links to its other files become their
-names. Every page is also written as Markdown next to its HTML, and `llms.txt` lists the pages with
+names. The theme's search gets a name for screen readers. Every page is also written as Markdown next to its HTML, and `llms.txt` lists the pages with
 their first sentence, for programs that read documentation.
 """
 
@@ -26,6 +26,14 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
     text = _LINK.sub(plain, markdown)
     _PAGES[page.file.src_uri] = (page.title or page.file.name, text)
     return text
+
+
+_SEARCH = 'data-md-component="search" role="dialog"'
+
+
+def on_post_page(output: str, **_: Any) -> str:  # noqa: ANN401
+    """Name the dialog of the search, which the theme leaves without a name."""
+    return output.replace(_SEARCH, f'{_SEARCH} aria-label="Search"')
 
 
 def on_post_build(*, config: Any, **_: Any) -> None:  # noqa: ANN401
