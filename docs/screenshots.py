@@ -2,7 +2,7 @@
 
     python docs/screenshots.py                    makes a run of bundled seeds by the 0.5B model first
     python docs/screenshots.py --runs FOLDER      of the runs and evaluations in a folder
-    python docs/screenshots.py --keep             also writes those of `KEPT` into docs/images
+    python docs/screenshots.py --keep             also writes parts of pages into docs/images
 
 Pictures go to runs/screenshots/pictures, named PAGE-WIDTH-SCHEME.png. Needs the extras `view`,
 `report` and `browser`. Pictures that are kept in the repository show bundled seeds only.
@@ -10,6 +10,7 @@ Pictures go to runs/screenshots/pictures, named PAGE-WIDTH-SCHEME.png. Needs the
 
 import argparse
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -28,12 +29,9 @@ COMMAND = "import sys; from evolcoder.cli.main import main; sys.exit(main())"
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 SHAPES = ((1280, 800), (400, 800))
 SCHEMES = ("light", "dark")
-KEPT = {
-    "report-1280-light": "report-light", "report-1280-dark": "report-dark",
-    "row-1280-light": "row-light", "row-1280-dark": "row-dark",
-}  # fmt: skip
-"""Picture -> its name in docs/images."""
-KEPT_WIDTH = 960
+KEPT = {"report": "#funnel", "row": "section.chosen"}
+"""Page -> the part of it that is kept in docs/images."""
+KEPT_WIDTH, MARGIN = 960, 24
 MODEL = "qwen2.5-coder-0.5b"
 
 
@@ -46,7 +44,7 @@ def evolcoder(*words: object) -> None:
 
 def make_data(folder: Path) -> None:
     """Make a run of bundled seeds and an evaluation of a benchmark of two problems."""
-    run, score = folder / "run", folder / "score"
+    run, score = folder / "demonstration", folder / "score"
     evolcoder("run", "--limit", 8, "--rounds", 2, "--model", MODEL, "--out", run)
     bench = folder / "duration.jsonl"
     page = (ROOT / "docs/tutorials/benchmark.md").read_text(encoding="utf-8")
@@ -72,7 +70,8 @@ def viewer(folder: Path) -> Iterator[str]:
 def site(folder: Path) -> Iterator[str]:
     """Build the documentation and serve it; yield its address."""
     words = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(folder)]
-    subprocess.run(words, cwd=ROOT, check=True)
+    quiet = {**os.environ, "NO_MKDOCS_2_WARNING": "1"}
+    subprocess.run(words, cwd=ROOT, check=True, env=quiet)
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder))) as server:
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_address[1]}/"
@@ -89,6 +88,7 @@ class Quiet(SimpleHTTPRequestHandler):
 def viewer_pages(page: Any, address: str) -> Iterator[tuple[str, str]]:  # noqa: ANN401
     """Yield the name and address of a page of each kind, as its links name them."""
     page.goto(address)
+    page.locator("main h1").wait_for()  # the first page leads on to this one
     yield "viewer", page.url
     links = {"run": "a[href^='/run/']", "evaluation": "a[href^='/evaluation/']"}
     found = {name: _first(page, selector) for name, selector in links.items()}
@@ -102,7 +102,10 @@ def viewer_pages(page: Any, address: str) -> Iterator[tuple[str, str]]:  # noqa:
         yield "drops", f"{run}/drops"
     if evaluation := found["evaluation"]:
         yield "evaluation", evaluation
-        page.goto(f"{evaluation}/problems")
+        page.goto(evaluation)
+        if problems := _first(page, "a[href*='/problems']"):
+            yield "problems", problems
+            page.goto(problems)
         if problem := _first(page, "a[href*='/problem?']"):
             yield "problem", problem
 
@@ -137,20 +140,31 @@ def take(browser: Any, pages: Sequence[tuple[str, str]], out: Path, cookies: Any
                 page.screenshot(path=out / f"{name}-{width}-{scheme}.png")
                 whole = out / "whole" / f"{name}-{width}-{scheme}.png"
                 page.screenshot(path=whole, full_page=True)
+                if name in KEPT and width == SHAPES[0][0]:
+                    part = out / "parts" / f"{name}-{scheme}.png"
+                    page.screenshot(path=part, full_page=True, clip=_around(page, KEPT[name]))
             context.close()
 
 
+def _around(page: Any, selector: str) -> dict[str, float]:  # noqa: ANN401
+    """Return the box of a part of a page with a margin, at the top of the page."""
+    box = page.locator(selector).bounding_box()
+    width = min(box["width"] + 2 * MARGIN, SHAPES[0][0])
+    x, y = max(0, box["x"] - MARGIN), max(0, box["y"] - MARGIN / 2)
+    return {"x": x, "y": y, "width": width, "height": box["height"] + MARGIN}
+
+
 def keep(out: Path) -> None:
-    """Write the pictures of `KEPT` into docs/images, smaller and compressed."""
+    """Write the parts of `KEPT` into docs/images, smaller and compressed."""
     from PIL import Image  # noqa: PLC0415 - of matplotlib
 
     images = ROOT / "docs" / "images"
     images.mkdir(exist_ok=True)
-    for name, kept in KEPT.items():
-        with Image.open(out / f"{name}.png") as picture:
+    for path in sorted((out / "parts").glob("*.png")):
+        with Image.open(path) as picture:
             height = picture.height * KEPT_WIDTH // picture.width
             small = picture.convert("RGB").resize((KEPT_WIDTH, height), Image.Resampling.LANCZOS)
-            small.save(images / f"{kept}.webp", quality=82, method=6)
+            small.save(images / f"{path.stem}.webp", quality=85, method=6)
 
 
 def main() -> int:
@@ -167,7 +181,8 @@ def main() -> int:
     if program is None:
         parser.error(f"no browser; looked for {', '.join(BROWSERS)}")
     folder, out = (args.runs or OUT / "data").resolve(), OUT / "pictures"
-    (out / "whole").mkdir(parents=True, exist_ok=True)
+    for part in ("whole", "parts"):
+        (out / part).mkdir(parents=True, exist_ok=True)
     if args.runs is None:
         folder.mkdir(parents=True, exist_ok=True)
         make_data(folder)

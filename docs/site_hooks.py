@@ -1,8 +1,9 @@
 """Hooks of the documentation site: links out of `docs`, plain Markdown of every page, `llms.txt`.
 
 The address of the repository is not part of the site, so links to its other files become their
-names. The theme's search gets a name for screen readers. Every page is also written as Markdown next to its HTML, and `llms.txt` lists the pages with
-their first sentence, for programs that read documentation.
+names. A picture takes the page's scheme, light or dark. The theme's search gets a name for screen
+readers. Every page is also written as Markdown next to its HTML, and `llms.txt` lists the pages
+with their first sentence, for programs that read documentation.
 """
 
 import re
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 _LINK = re.compile(r"\[([^\]\n]+)\]\((\.\./[^)\s]+)\)")
+_PICTURE = re.compile(r"!\[([^\]\n]*)\]\(([^)\s]+)-light\.webp\)")
+"""A picture that has a dark version next to it."""
 _PAGES: dict[str, tuple[str, str]] = {}
 """Path of a page -> its title and Markdown."""
 
@@ -25,7 +28,7 @@ def on_page_markdown(markdown: str, *, page: Any, config: Any, **_: Any) -> str:
 
     text = _LINK.sub(plain, markdown)
     _PAGES[page.file.src_uri] = (page.title or page.file.name, text)
-    return text
+    return _PICTURE.sub(r"![\1](\2-light.webp#only-light)![\1](\2-dark.webp#only-dark)", text)
 
 
 _SEARCH = 'data-md-component="search" role="dialog"'

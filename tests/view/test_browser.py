@@ -61,7 +61,7 @@ def _paths(address, child):
     keys = [one.rpartition("/")[2] for one in found]
     return [
         "/", runs[0], f"{runs[0]}/rows", f"{runs[0]}/rows?query=dates", f"{runs[0]}/row/{child}",
-        f"{runs[0]}/drops", found[0], f"{found[0]}/problems",
+        f"{runs[0]}/drops", found[0], f"{found[0]}/problems?bench=toy",
         f"{found[0]}/problem?bench=toy&id=toy/3", f"/compare?a={keys[0]}&b={keys[1]}",
     ]  # fmt: skip
 

@@ -96,6 +96,8 @@ def _stacked(axes: "Axes", chart: Chart) -> None:
     for place, total in zip(places, left, strict=True):
         _write(axes, f"{total:,.6g}", total, place)
     _label_rows(axes, chart)
+    if all(float(total).is_integer() for total in left):  # counts have no halves
+        axes.locator_params(axis="x", integer=True)
 
 
 def _lines(axes: "Axes", chart: Chart) -> None:

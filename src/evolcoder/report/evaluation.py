@@ -48,7 +48,7 @@ def report_of(store: EvalStore) -> ReportContent:
     )
     return ReportContent(
         title=f"Evaluation {store.folder.name}",
-        summary=f"{n:,} samples of {len(judged)} benchmarks have verdicts ({source}).",
+        summary=f"Samples with verdicts: {n:,}; benchmarks: {len(judged)} ({source}).",
         facts=facts,
         sections=(
             _scores_section(judged, {bench: store.excluded(bench) for bench in judged}),

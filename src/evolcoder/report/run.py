@@ -128,7 +128,7 @@ def _summary(store: RunStore, lines: Sequence[FunnelLine]) -> str:
     n_evolved = sum(line.kept for line in lines if _is_last(line, lines) and line.round)
     waiting = sum(line.waiting for line in lines)
     rounds = max(line.round for line in lines)
-    found = f"{seeds:,} seeds gave {n_evolved:,} evolved rows in {rounds} rounds."
+    found = f"Seeds: {seeds:,}; rounds: {rounds:,}; evolved rows kept: {n_evolved:,}."
     if not rounds:
         found = f"{store.n_kept():,} of {seeds:,} seeds have an answer that was kept."
     return f"{found} {waiting:,} records wait for an outcome." if waiting else found
