@@ -5,6 +5,8 @@ import pytest
 from browsing import faults_at_every_size
 from evolcoder.bench import registry
 from evolcoder.cli.main import main
+from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import funnel
 from report import samples
 
 pytestmark = pytest.mark.e2e
@@ -49,4 +51,21 @@ def test_filters_hide_records_and_headers_sort(browser, pages):
     leaks = page.locator("#leaks article")
     assert leaks.count() == 1
     assert samples.LEAK.wording[:30] in leaks.first.inner_text()
+    page.close()
+
+
+def test_the_numbers_of_the_funnel_are_those_of_the_database(browser, pages):
+    """Round, in, kept, dropped and waiting of every stage, as a reader sees them."""
+    with RunStore.read(pages[0].parent) as store:
+        lines = funnel(store)
+    page = browser.new_page()
+    page.goto(pages[0].as_uri())
+    seen = [
+        row.locator("td").all_inner_texts()[:6] for row in page.locator("#funnel tbody tr").all()
+    ]
+    assert seen == [
+        [str(line.round), line.stage.value, *map(str, (line.entered, line.kept, line.n_dropped, line.waiting))]
+        for line in lines
+    ]  # fmt: skip
+    assert any(line.n_dropped for line in lines)
     page.close()

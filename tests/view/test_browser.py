@@ -1,5 +1,6 @@
 """The viewer in the system's Chromium: accessible, silent, alone, and its links and keys work."""
 
+import json
 import re
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from browsing import faults_at_every_size
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.storage.run_store import RunStore
+from evolcoder.storage.stats import funnel
 from report import samples
 
 pytestmark = pytest.mark.e2e
@@ -35,7 +37,7 @@ def evaluation(folder, *, n_passed):
 
 @pytest.fixture(scope="module")
 def pages(tmp_path_factory):
-    """The viewer of a run and two evaluations: its address with the token, and its pages."""
+    """The viewer of a run and two evaluations: address with token, paths of pages, folder."""
     folder = tmp_path_factory.mktemp("view")
     run = samples.run(folder / "run")
     for name, n_passed in (("before", 1), ("after", 3)):
@@ -46,7 +48,7 @@ def pages(tmp_path_factory):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         address = process.stdout.readline().strip()
         try:
-            yield address, _paths(address, child)
+            yield address, _paths(address, child), folder
         finally:
             process.send_signal(signal.SIGINT)
 
@@ -68,7 +70,7 @@ def _paths(address, child):
 
 def test_every_page_is_accessible_silent_and_asks_its_own_server_only(browser, axe, pages):
     """No serious fault in axe at 1280 and 400 pixels, light and dark; no message."""
-    address, paths = pages
+    address, paths, _ = pages
     base = address.partition("/?")[0]
     addresses = [f"{base}{path}" for path in paths]
     assert faults_at_every_size(browser, axe, addresses, opens=address) == []
@@ -76,11 +78,8 @@ def test_every_page_is_accessible_silent_and_asks_its_own_server_only(browser, a
 
 def test_a_search_and_the_keyboard_lead_to_a_row(browser, pages):
     """`/` goes to the search, Enter searches, and the row that is found opens with its parent."""
-    address, paths = pages
-    context = browser.new_context()
-    page = context.new_page()
-    page.goto(address)
-    page.goto(f"{address.partition('/?')[0]}{paths[2]}")
+    address, paths, _ = pages
+    page = opened(browser, address, paths[2])
     page.keyboard.press("/")
     page.keyboard.type("dates")
     page.keyboard.press("Enter")
@@ -92,4 +91,63 @@ def test_a_search_and_the_keyboard_lead_to_a_row(browser, pages):
     assert "round 0: seed" in text
     assert "round 1: deepen" in text
     assert "print(2)" in text
-    context.close()
+    page.context.close()
+
+
+def test_the_numbers_of_a_run_are_those_of_the_database(browser, pages):
+    """In, kept, dropped and waiting of every stage."""
+    address, paths, folder = pages
+    with RunStore.read(folder / "run") as store:
+        lines = funnel(store)
+    page = opened(browser, address, paths[1])
+    rows = page.locator("section[aria-labelledby=funnel] tbody tr")
+    rows.first.wait_for()
+    seen = [row.locator("td").all_inner_texts()[:6] for row in rows.all()]
+    assert seen == [
+        [str(line.round), line.stage.value, *map(str, (line.entered, line.kept, line.n_dropped, line.waiting))]
+        for line in lines
+    ]  # fmt: skip
+    page.context.close()
+
+
+def test_a_lineage_leads_to_the_seed_and_a_note_is_stored(browser, pages):
+    """The child's page links to its seed; a flag and a note are there after a reload."""
+    address, paths, folder = pages
+    page = opened(browser, address, paths[4])
+    page.locator("#round-0 .facts a").click()
+    page.wait_for_url("**/row/**")
+    assert page.locator("section.chosen h2").inner_text() == "Round 0"
+    assert "Sort a list." in page.locator("section.chosen").inner_text()
+    page.locator("textarea[name=note]").fill("look <b>again</b>")
+    page.get_by_label("flagged").check()
+    page.get_by_role("button", name="Store").click()
+    page.wait_for_load_state()
+    page.reload()
+    assert page.locator("textarea[name=note]").input_value() == "look <b>again</b>"
+    assert page.get_by_label("flagged").is_checked()
+    stored = (folder / "run/annotations.jsonl").read_text().splitlines()
+    assert json.loads(stored[-1])["note"] == "look <b>again</b>"
+    page.context.close()
+
+
+def test_two_evaluations_show_the_problems_that_changed(browser, pages):
+    """Those that only the later one passes, with both answers one click away."""
+    address, paths, _ = pages
+    page = opened(browser, address, paths[-1])
+    changed = page.locator("tbody tr[data-item]")
+    assert [row.locator("a").inner_text() for row in changed.all()] == ["toy/1", "toy/2"]
+    changed.first.locator("a").click()
+    page.wait_for_url("**/compare/problem**")
+    text = page.locator("main").inner_text()
+    assert "failed" in text
+    assert "passed" in text
+    page.context.close()
+
+
+def opened(browser, address, path):
+    """Open a page of the viewer in a context of its own that has the token."""
+    page = browser.new_context().new_page()
+    page.goto(address)
+    page.locator("main h1").wait_for()  # the first page leads on by itself
+    page.goto(f"{address.partition('/?')[0]}{path}")
+    return page
