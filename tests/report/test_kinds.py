@@ -51,6 +51,16 @@ def test_rows_that_changed_since_are_not_shown_and_the_report_says_so(tmp_path, 
     assert leaks["rows"][0]["benchmark"] == "toy"
 
 
+def test_a_leak_of_a_benchmark_of_the_users_own_has_its_evidence(tmp_path, capsys, monkeypatch):
+    """The problem's text is in a file that the report does not know, and the report says so."""
+    out = samples.cleaned(tmp_path)
+    monkeypatch.delitem(registry.BENCHES, "toy")
+    leaks = sections(capsys, out)["leaks"]
+    assert "problems of toy are not shown: it is no benchmark of this version" in str(leaks)
+    assert leaks["records"][0]["texts"]["task of the row"] == samples.LEAK.wording
+    assert "the problem" not in leaks["records"][0]["texts"]
+
+
 def test_a_file_that_was_not_searched_names_the_command(tmp_path, capsys):
     """Without `--against` there are no leaks to show."""
     (tmp_path / "a.jsonl").write_text('{"instruction": "Sort a list.", "output": "x"}\n')

@@ -147,7 +147,10 @@ def _problems(
     found: dict[tuple[str, str], BenchmarkText] = {}
     notes = []
     folder = data_dir or cache_folder() / "benchmarks"  # as the user's folder: no download
-    for name in sorted({bench for bench, _ in wanted} & BENCHES.keys()):
+    for name in sorted({bench for bench, _ in wanted}):
+        if name not in BENCHES:
+            notes.append(f"problems of {name} are not shown: it is no benchmark of this version")
+            continue
         try:
             problems = bench_named(name, DataFolder(folder, folder)).problems()
         except BenchError as error:
