@@ -13,6 +13,8 @@ from typing import Any
 _LINK = re.compile(r"\[([^\]\n]+)\]\((\.\./[^)\s]+)\)")
 _PICTURE = re.compile(r"!\[([^\]\n]*)\]\(([^)\s]+)-light\.webp\)")
 """A picture that has a dark version next to it."""
+_NO_PROSE = ("#", "|", "-", "!", "Date:")
+"""Beginnings of a page's parts that say nothing about it."""
 _PAGES: dict[str, tuple[str, str]] = {}
 """Path of a page -> its title and Markdown."""
 
@@ -55,9 +57,8 @@ def on_post_build(*, config: Any, **_: Any) -> None:  # noqa: ANN401
 def first_sentence(text: str) -> str:
     """Return the first sentence of a page's prose."""
     plain = re.sub(r"<!--.*?-->|```.*?```", "", text, flags=re.DOTALL)
-    prose = [
-        part for part in plain.split("\n\n") if part.strip() and part.lstrip()[0] not in "#|-!"
-    ]
+    parts = (part.strip() for part in plain.split("\n\n"))
+    prose = [part for part in parts if part and not part.startswith(_NO_PROSE)]
     found = " ".join(prose[0].split()) if prose else ""
     found = re.sub(r"\[([^\]]+)\]\([^)]+\)", r"\1", found)
-    return re.split(r"(?<=[.:])\s", found, maxsplit=1)[0]
+    return re.split(r"(?<=[.])\s(?=[A-Z`])", found, maxsplit=1)[0]
