@@ -1,4 +1,4 @@
-"""The viewer in the system's Chromium: accessible, silent, alone, and its links and keys work."""
+"""Every kind of page of the viewer in Chromium: accessible, silent, alone, true to the database, with links and keys."""
 
 import json
 import re
