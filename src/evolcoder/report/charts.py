@@ -108,9 +108,11 @@ def _lines(axes: "Axes", chart: Chart) -> None:
         color = COLORS[at % len(COLORS)]
         values = [series.values[n] for n in places]
         axes.plot(places, values, marker=MARKERS[at % 6], color=color, label=series.name)  # type: ignore[arg-type]
-        if series.low and places:
-            low, high = ([side[n] for n in places] for side in (series.low, series.high))
-            axes.fill_between(places, low, high, color=color, alpha=0.2, linewidth=0)  # type: ignore[arg-type]
+        sides = tuple(zip(series.low, series.high, strict=True))
+        banded = [n for n in places if sides and None not in sides[n]]
+        if banded:
+            low, high = zip(*(sides[n] for n in banded), strict=True)
+            axes.fill_between(banded, low, high, color=color, alpha=0.2, linewidth=0)
         if places:
             ends.append((series.values[places[-1]] or 0.0, places[-1]))
     axes.set_xticks(range(len(chart.categories)), chart.categories)
