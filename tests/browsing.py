@@ -47,9 +47,12 @@ def faults(context, address, axe):
     page.goto(address)
     page.wait_for_load_state()
     origin = "/".join(address.split("/")[:3])
-    own = (origin, "data:") if origin != "file://" else (address, "data:")
+    own = (address if origin == "file://" else f"{origin}/", "data:image/svg+xml")
     foreign = [f"asks {url}" for url in asked if not url.startswith(own)]
-    shown, width = page.viewport_size["width"], page.evaluate("document.body.scrollWidth")
+    shown, width = (
+        page.viewport_size["width"],
+        page.evaluate("document.documentElement.scrollWidth"),
+    )
     wide = [f"scrolls sideways: {width} of {shown} pixels"] if width > shown else []
     page.evaluate(axe)
     found = page.evaluate("axe.run().then(found => found.violations)")
