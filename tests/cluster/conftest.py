@@ -1,4 +1,8 @@
-"""Cluster tests may be coroutines; those under the mark `cluster` share one Ray cluster."""
+"""Cluster tests may be coroutines; those under the mark `cluster` share one Ray cluster.
+
+Only one cluster runs at a time: a test that starts another one closes the shared one first, which
+starts again for the next that needs it.
+"""
 
 import asyncio
 import inspect
@@ -22,23 +26,52 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 
 
-@pytest.fixture(scope="session")
-def ray_cluster():
-    """Four simulated nodes on loopback."""
-    if find_spec("ray") is None:
-        pytest.skip("ray is not installed: `make ray` installs it")
-    from evolcoder.cluster.ray_cluster import connected
+class Simulated:
+    """Simulated nodes on loopback, started when they are asked for."""
 
-    with warnings.catch_warnings(), ExitStack() as stack:
-        warnings.simplefilter("ignore")  # Ray's own, while it starts
+    def __init__(self):
+        self._stack = ExitStack()
+        self._cluster = None
+
+    def start(self):
+        """Return the cluster, which has `N_NODES` nodes when it is new."""
+        if self._cluster is None:
+            self._cluster = self._start()
+        return self._cluster
+
+    def _start(self):
+        from evolcoder.cluster.ray_cluster import connected
+
         for n_left in (2, 1, 0):
             try:
-                cluster = stack.enter_context(connected(f"local:{N_NODES}"))
-                break
+                return self._stack.enter_context(connected(f"local:{N_NODES}"))
             except ConfigError as error:  # Ray gives a node 30 s, of which busy machines need more
                 if "timed out during startup" not in str(error) or not n_left:
                     raise
-        yield cluster
+        return None
+
+    def close(self):
+        """End it, if it runs."""
+        self._cluster = None
+        self._stack.close()
+
+
+@pytest.fixture(scope="session")
+def simulated():
+    """The cluster of simulated nodes, which may be started and closed."""
+    if find_spec("ray") is None:
+        pytest.skip("ray is not installed: `make ray` installs it")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Ray's own, while it starts
+        found = Simulated()
+        yield found
+        found.close()
+
+
+@pytest.fixture
+def ray_cluster(simulated):
+    """Some simulated nodes on loopback."""
+    return simulated.start()
 
 
 @pytest.fixture

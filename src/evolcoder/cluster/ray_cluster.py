@@ -74,9 +74,13 @@ class RayCluster:
         alive = [_facts(node) for node in self.ray.nodes() if node["Alive"]]
         return sorted(alive, key=lambda node: (node.name, node.id))
 
-    def add_simulated(self) -> None:
-        """Add a simulated node with one processor to a cluster of `local:N`."""
-        self.simulated.add_node(**_simulated(1))
+    def add_simulated(self, *, waits: bool = True) -> None:
+        """Add a simulated node with one processor to a cluster of `local:N`.
+
+        Must be called in the main thread. It is usable when it is among `nodes`.
+        """
+        with _kept_signal_handlers():
+            self.simulated.add_node(wait=waits, **_simulated(1))
 
     def sandbox_nodes(self) -> list["RayNode"]:
         """Return the nodes that may run programs: those that offer a processor."""
@@ -85,6 +89,9 @@ class RayCluster:
 
 class RayNode:
     """The sandbox actor of one node; implements `sandbox.Node`."""
+
+    kind: type = NodeSandbox
+    """What runs in the actor."""
 
     def __init__(self, ray: Any, facts: NodeFacts) -> None:  # noqa: ANN401 - Ray's module
         self.name = facts.name
@@ -98,7 +105,7 @@ class RayNode:
         await self._kill()
         if options.workers is None:
             options = replace(options, workers=int(self._cpus) + 1)
-        self._actor = on_node(self._ray, NodeSandbox, self._id, num_cpus=0).remote()
+        self._actor = on_node(self._ray, self.kind, self._id, num_cpus=0).remote()
         report: NodeReport = await self._ask("start", options)
         return report
 
@@ -151,15 +158,23 @@ def on_node(
     ray: Any,  # noqa: ANN401 - Ray's module
     kind: type,
     node_id: str | None,
+    *,
+    is_bound: bool = True,
     **options: object,
 ) -> Any:  # noqa: ANN401 - Ray's types
-    """Make an actor class of a plain one, bound to a node if one is given."""
+    """Make an actor class of a plain one, on the node that is given, or on any without one.
+
+    Unless it `is_bound`, it is on another node where that one is full or gone.
+    """
     from ray.util.scheduling_strategies import (  # noqa: PLC0415 - heavy
         NodeAffinitySchedulingStrategy,
     )
 
     if node_id is not None:
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        strategy = NodeAffinitySchedulingStrategy(node_id, soft=not is_bound)
+        options["scheduling_strategy"] = strategy
+    else:
+        options["scheduling_strategy"] = "SPREAD"
     return ray.remote(kind).options(max_restarts=0, max_task_retries=0, **options)
 
 
