@@ -4,6 +4,7 @@
     python benchmarks/cluster.py ray --programs 400           Ray's actors, scripted programs
     python benchmarks/cluster.py sandbox --programs 200       Ray's actors with real sandboxes
     python benchmarks/cluster.py tasks --tasks 1000000        memory, kill and resume, `inspect`
+    python benchmarks/cluster.py tasks --written 20000        the same in minutes, by copied rows
 
 Scripted programs take a fixed time and no processor, so that throughput over that of ideal nodes
 shows dispatch. Nodes of `ray` and `sandbox` share this machine's processors: with real sandboxes
@@ -114,6 +115,8 @@ def main() -> None:
     add("--latency", type=float, default=0.2, metavar="SECONDS")
     add("--workers", type=int, default=2, metavar="N", help="per node of `sandbox`")
     add("--tasks", type=int, default=1_000_000, metavar="N", help="tasks of `tasks`")
+    add("--written", type=int, metavar="N",
+        help="tasks that are run before their rows are copied (default: all)")  # fmt: skip
     add("--work", type=Path, metavar="DIR", help="folder for the data of `tasks`, to keep it")
     add("--folder", type=Path, help=argparse.SUPPRESS)
     add("--seeds", type=Path, help=argparse.SUPPRESS)
@@ -125,7 +128,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as temporary:
             work = args.work or Path(temporary)
             work.mkdir(parents=True, exist_ok=True)
-            tasks.measure(work, args.tasks)
+            tasks.measure(work, args.tasks, args.written or args.tasks)
     elif args.what == "scripted":
         uvloop.run(scripted(counts, args.programs, args.latency))
     elif args.what == "ray":

@@ -2,13 +2,19 @@
 
 Half of the tasks are seeds with answers, the other half evolved from them; every answer is run on
 scripted nodes. The driver is a process of its own, with everything that a run has but a model: the
-pipeline, its checks, the ledger of the cluster's sandbox and the run's database. It is killed at
-`KILLED_AT` of the programs, and started again.
+pipeline, its checks, the ledger of the cluster's sandbox and the run's database. It is killed when
+it has sent `KILLED_AT` of its programs, and started again.
+
+Where fewer tasks are written than there are to be, these are run to their end, and their rows are
+copied under other ids until `COPIED` of all tasks are there; the driver goes on with the rest. So
+memory, resumption and `inspect` are those of all tasks, in a small part of the time.
 """
 
 import asyncio
+import itertools
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -31,14 +37,22 @@ from evolcoder.cluster.sandbox import ClusterSandbox
 from evolcoder.config.load import ClusterConfig, Config, validate
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import funnel
+from evolcoder.storage.stats import SEEDS_META, funnel
 from harness.table import Target, below, markdown, targets
 from orchestration.answers import answer_to
 from orchestration.load import write_seeds
 
 N_NODES, LATENCY_S = 4, 0.01
-KILLED_AT = 0.9
-"""Share of the programs at which the driver is killed."""
+KILLED_AT, COPIED = 0.9, 0.9
+COPIES = {
+    "tasks": "{id}, instruction, round, {ordinal}, {root}, {parent}, heuristic, language, {made}",
+    "responses": "{id}, {task}, round, {ordinal}, text, reasoning, {made}",
+    "verdicts": "{task}, {response}, round, {ordinal}, check_name, kind, score, detail",
+    "drops": "stage, reason, {subject}, round, {ordinal}, heuristic, seen, detail, {made}",
+    "kept": "round, {ordinal}",
+}
+"""Columns of a copied row, by table; ids get another beginning."""
+MADE_COLUMNS = "model, prompt_tokens, completion_tokens, attempts"
 LOOK_S = 0.5
 """How often a session tells how far it is."""
 SPEC = "scripted:benchmark"
@@ -54,6 +68,10 @@ class Session:
 
     first_s: float = 0.0
     """From the start of the process to its first program."""
+    first_cpu_s: float = 0.0
+    """Its processor time until then."""
+    cpu_s: float = 0.0
+    """Its processor time in all."""
     wall_s: float = 0.0
     """From the start of the process to its end, or to its death."""
     looks: list[tuple[int, float]] = field(default_factory=list)
@@ -75,36 +93,77 @@ class Session:
         return max(mb for _, mb in self.looks)
 
 
-def measure(work: Path, n_tasks: int) -> None:
+def measure(work: Path, n_tasks: int, n_written: int) -> None:
     """Run, kill, resume and inspect; print Markdown tables."""
-    folder, seeds = work / "run", work / "seeds.jsonl"
+    folder, seeds, n_left = work / "run", work / "seeds.jsonl", n_tasks
+    if n_written < n_tasks:
+        write_seeds(seeds, n_written)
+        _session(folder, seeds)
+        n_left = n_tasks - _copy(folder, n_tasks // n_written, n_written // 2)
+        seeds.with_name("completions.db").unlink()  # copies would be asked what is known
     write_seeds(seeds, n_tasks)
-    killed = _session(folder, seeds, kill_at=int(KILLED_AT * n_tasks))
+    killed = _session(folder, seeds, kill_at=int(KILLED_AT * n_left))
     size = sum(path.stat().st_size for path in folder.glob("run.db*"))
-    at_kill_s = _inspect_s(folder)
+    at_kill = _inspect(folder)
     resumed = _session(folder, seeds)
     with RunStore.read(folder) as store:
         n_found = store.db.number("SELECT COUNT(*) FROM tasks")
         n_kept, waiting = store.n_kept(), sum(line.waiting for line in funnel(store))
-    inspect_s = _inspect_s(folder)
+    at_end = _inspect(folder)
     head = ["", "to the kill", "resumed"]
     rows = [
         ["programs sent", f"{killed.n_programs:,}", f"{resumed.n_programs:,}"],
-        ["start to first program, s", f"{killed.first_s:.1f}", f"{resumed.first_s:.1f}"],
-        ["elapsed, s", f"{killed.wall_s:.0f}", f"{resumed.wall_s:.0f}"],
+        *(
+            [name, *(f"{getattr(one, field):.1f}" for one in (killed, resumed))]
+            for name, field in (
+                ("start to first program, s", "first_s"),
+                ("start to first program, processor time, s", "first_cpu_s"),
+                ("elapsed, s", "wall_s"),
+                ("processor time, s", "cpu_s"),
+            )
+        ),
         *(
             [f"memory at {share:.0%} of its programs, MB",
              *(f"{one.memory_at(share):.0f}" for one in (killed, resumed))]
             for share in (0.02, 0.1, 0.5, 1.0)
         ),
         ["memory, most, MB", f"{killed.peak_mb:.0f}", f"{resumed.peak_mb:.0f}"],
-        ["`inspect`, s", f"{at_kill_s:.2f}", f"{inspect_s:.2f}"],
+        ["`inspect`, s", *(f"{elapsed:.2f}" for elapsed, _ in (at_kill, at_end))],
+        ["`inspect`, processor time, s", *(f"{cpu:.2f}" for _, cpu in (at_kill, at_end))],
     ]  # fmt: skip
     print(f"{n_found:,} tasks, {n_kept:,} rows kept, {waiting} waiting; {size / 1e9:.2f} GB\n")
     print(markdown(head, rows))
-    print(f"\n{targets(list(_targets(killed, resumed, inspect_s)))}")
-    again = killed.n_programs + resumed.n_programs - n_found
+    print(f"\n{targets(list(_targets(killed, resumed, at_end[0])))}")
+    again = killed.n_programs + resumed.n_programs - n_left
     print(f"\nPrograms that were sent again after the kill: {again}")
+
+
+def _copy(folder: Path, n_copies: int, n_seeds: int) -> int:
+    """Copy the rows of a run until it has `COPIED` of all tasks; return how many it has."""
+    n_evolved = round((2 * COPIED - 1) * n_copies)
+    with RunStore.create(folder, _config(folder.with_name("seeds.jsonl"))) as store:
+        for copy in range(1, n_copies):
+            store.db.write_all(_copied(copy, n_seeds, 2 if copy < n_evolved else 1))
+        facts = store.meta(SEEDS_META)
+        for name in ("n_rows", "n_tasks", "n_answers"):
+            facts[name] = n_copies * n_seeds
+        store.set_meta(SEEDS_META, facts)
+        store.open_round(1, n_copies * n_seeds)
+        store.db.flush()
+        return store.db.number("SELECT COUNT(*) FROM tasks")
+
+
+def _copied(copy: int, n_seeds: int, n_rounds: int) -> Iterator[tuple[str, tuple[()]]]:
+    """Yield the statements that copy all rows once."""
+    names = ("id", "root", "parent", "task", "response", "subject")
+    ids = {name: f"printf('%08x', {copy}) || substr({name}, 9)" for name in names}
+    for round, table in itertools.product(range(n_rounds), COPIES):
+        place = f"ordinal + {copy * n_seeds}"
+        columns = COPIES[table].format(**ids, ordinal=place, made=MADE_COLUMNS)
+        where = f"round = {round} AND ordinal < {n_seeds}"
+        yield f"INSERT INTO {table} SELECT {columns} FROM {table} WHERE {where}", ()
+    if n_rounds > 1:
+        yield f"INSERT INTO calls SELECT * FROM calls WHERE rowid <= {2 * n_seeds}", ()
 
 
 def _targets(killed: Session, resumed: Session, inspect_s: float) -> Iterator[Target]:
@@ -125,7 +184,9 @@ def _session(folder: Path, seeds: Path, *, kill_at: int | None = None) -> Sessio
         assert process.stdout is not None
         for line in process.stdout:
             told = json.loads(line)
-            found.first_s = found.first_s or (told["first"] and told["first"] - started) or 0.0
+            if told["first"] and not found.first_s:
+                found.first_s, found.first_cpu_s = told["first"] - started, told["cpu"]
+            found.cpu_s = told["cpu"]
             found.looks.append((told["n"], told["mb"]))
             if kill_at is not None and told["n"] >= kill_at:
                 process.send_signal(signal.SIGKILL)
@@ -136,14 +197,17 @@ def _session(folder: Path, seeds: Path, *, kill_at: int | None = None) -> Sessio
     return found
 
 
-def _inspect_s(folder: Path) -> float:
+def _inspect(folder: Path) -> tuple[float, float]:
+    """Return the elapsed and the processor time of the command, medians."""
     command = [sys.executable, "-m", "evolcoder.cli.main", "inspect", str(folder)]
     times = []
     for _ in range(INSPECTED):
-        begun = time.perf_counter()
+        begun, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
-        times.append(time.perf_counter() - begun)
-    return median(times)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        times.append((time.perf_counter() - begun, cpu_s))
+    return median(elapsed for elapsed, _ in times), median(cpu for _, cpu in times)
 
 
 def session(folder: Path, seeds: Path) -> None:
@@ -206,5 +270,6 @@ def _print_state(nodes: list[ScriptedNode], first: list[float]) -> None:
         "n": sum(node.n_submitted for node in nodes),
         "mb": pages * os.sysconf("SC_PAGE_SIZE") / 2**20,
         "first": first[0] if first else None,
+        "cpu": time.process_time(),
     }
     print(json.dumps(state), flush=True)

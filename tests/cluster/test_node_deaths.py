@@ -15,7 +15,7 @@ from evolcoder.config.load import Config
 
 pytestmark = pytest.mark.cluster
 SPEC = "scripted:toys"
-N_SEEDS = 24
+N_SEEDS = 32
 N_RUNS, N_KILLS = 5, 5
 """Every run loses so many nodes: 25 instants in all."""
 
@@ -65,6 +65,8 @@ class Killer:
         self._has_nodes = asyncio.Event()
         self._has_nodes.set()
         self._adding = []
+        self._moved = set()
+        """Numbers of the programs that dead nodes had."""
 
     def watch(self, sandbox):
         """Look at every program that ends."""
@@ -84,22 +86,24 @@ class Killer:
         nodes = {node.node_id: node for node in self._cluster.simulated.worker_nodes}
         for place in sandbox._places:
             node = nodes.get(place.node._id)
-            has_only_new = place.out and all(job.n_sent == 1 for job in place.out.values())
+            has_only_new = place.out and self._moved.isdisjoint(place.out)
             if node is not None and place.is_up and has_only_new:
                 del self._instants[0]
+                self._moved.update(place.out)
                 self.killed.append(self._n_done)
                 self._cluster.simulated.remove_node(node, allow_graceful=False)
-                self._adding.append(asyncio.create_task(self._add(sandbox)))
+                self._has_nodes.clear()
+                self._adding.append(asyncio.create_task(self._add(sandbox, place)))
                 return
 
-    async def _add(self, sandbox):
-        """Add a node; programs wait while too few are left for the next death."""
-        if len(sandbox._places) < 4:
-            self._has_nodes.clear()
-        self._cluster.add_simulated(waits=False)
+    async def _add(self, sandbox, dead):
+        """Add a node; programs wait until the death is noticed and enough are left for the next."""
         async with asyncio.timeout(120):
+            while dead in sandbox._places and dead.is_up:
+                await asyncio.sleep(0.02)
+            self._cluster.add_simulated(waits=False)
             while sum(place.is_up for place in sandbox._places) < 3:
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(0.02)
         self._has_nodes.set()
 
 
@@ -110,7 +114,7 @@ async def test_a_run_that_loses_nodes_has_the_rows_of_one_machine(
     """Five nodes die in each of five runs, at 25 instants from the first programs to the last."""
     seeds, expected = on_one_machine
     n_programs = len(expected["verdicts"])
-    step = n_programs * 0.8 / (N_RUNS * N_KILLS)
+    step = n_programs * 0.6 / (N_RUNS * N_KILLS)
     instants = [1 + round(step * (number + N_RUNS * n)) for n in range(N_KILLS)]
     killer, start = Killer(whole_cluster, instants), app_cluster.ClusterSandbox.start
 

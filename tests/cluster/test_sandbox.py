@@ -166,6 +166,37 @@ async def test_a_program_whose_nodes_die_twice_is_a_sandbox_failure():
     await sandbox.aclose()
 
 
+async def test_a_node_that_had_died_unnoticed_does_not_count():
+    """Several nodes may go at once: what they never took is sent until a living one has it."""
+    first = ScriptedNode("first", holds=True)
+    gone = [UnnoticedNode(f"gone {i}") for i in range(3)]
+    sandbox, _ = await started(first, *gone)
+    task, *_ = run_all(sandbox, 1)
+    await settle()
+    for node in gone:
+        node.is_gone = True
+    first.is_gone = True
+    first.die()
+    last = ScriptedNode("last")
+    sandbox._find = lambda: [last]
+    assert (await task).stdout == b"0"
+    assert [node.n_refused for node in gone] == [1, 1, 1]
+    assert (first.seen, last.seen) == ([0], [0])
+    await sandbox.aclose()
+
+
+class UnnoticedNode(ScriptedNode):
+    """A node whose death is noticed when it is sent something."""
+
+    n_refused = 0
+
+    async def submit(self, jobs):
+        if self.is_gone:
+            self.n_refused += 1
+            self.die()
+        await super().submit(jobs)
+
+
 async def test_a_cluster_without_nodes_stops_the_command():
     """Its rows are not marked as failures of the sandbox: the same command goes on."""
     node = ScriptedNode("only", holds=True)

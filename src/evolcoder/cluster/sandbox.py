@@ -4,9 +4,10 @@ Implements the contract of `sandbox.base`. Programs are sent in batches to the n
 outstanding work per worker; a node has at most `DEPTH` programs per worker, the rest waits here,
 longest limit first.
 
-Guarantees: a program gets one outcome. If its node dies, it is sent once more, to whatever node has
-room; if that one dies as well, the outcome is a `SandboxError`, never an execution. A reply of a
-node that was given up is ignored. A node that dies is replaced while its machine is there, up to
+Guarantees: a program gets one outcome. If a node dies that had taken it, it is sent once more, to
+whatever node has room; if that one dies with it as well, the outcome is a `SandboxError`, never an
+execution. A node that had died before it took a program does not count. A reply of a node that was
+given up is ignored. A node that dies is replaced while its machine is there, up to
 `MAX_DEATHS` times without a result in between, and then left out. If none is left, all waiting
 programs raise `ClusterError`: the command stops, and goes on where it was when it is run again.
 With `find`, nodes that join the cluster later are used too.
@@ -33,7 +34,7 @@ DEPTH = 3
 MAX_BATCH = 64
 """Programs of one call."""
 MAX_SENT = 2
-"""Nodes that a program is sent to before it is a failure of the sandbox."""
+"""Nodes that may die with a program before it is a failure of the sandbox."""
 MAX_DEATHS = 3
 """Deaths of a node without a result in between, after which it is left out; also, tries to start a
 node that joins."""
@@ -81,7 +82,7 @@ class _Job:
     outcome: asyncio.Future[Execution]
     """Where the caller waits."""
     n_sent: int = 0
-    """Nodes that it was sent to."""
+    """Nodes that took it."""
 
     def __lt__(self, other: "_Job") -> bool:
         """Longest limit first; what was sent before comes before all others."""
@@ -120,7 +121,6 @@ class _Place:
 
     def add(self, job: _Job) -> None:
         """Enter a job that will be sent."""
-        job.n_sent += 1
         self.out[job.sent.number] = job
         self.out_s += job.sent.limits.cpu_s
         self.outbox.append(job)
@@ -301,6 +301,8 @@ class ClusterSandbox:
                 place.has_mail.clear()
             if batch:
                 await place.node.submit([job.sent for job in batch])
+                for job in batch:  # a node that had died before it took them did not have them
+                    job.n_sent += 1
 
     async def _collect(self, place: _Place) -> None:
         """Settle results as they come. A result without an entry in the ledger is ignored."""
