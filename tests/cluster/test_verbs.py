@@ -27,6 +27,12 @@ def ran(capsys, *arguments):
     return code, capsys.readouterr()
 
 
+@pytest.fixture
+def _measured(measured_controls, monkeypatch):
+    """What references of benchmarks need is measured once."""
+    monkeypatch.setenv("EVOLCODER_CACHE", str(measured_controls))
+
+
 def both(capsys, tmp_path, *arguments):
     """Run a command here and on the cluster, each into a folder of its own; return the outputs."""
     found = []
@@ -77,11 +83,13 @@ def test_verify_a_run(capsys, tmp_path):
     assert len(kept[0][1]["verdicts"]) == 5
 
 
+@pytest.mark.usefixtures("_measured")
 def test_clean_by_execution(capsys, tmp_path, shared):
     """Answers run in the sandboxes of nodes: the same rows are dropped with the same evidence."""
     problems = bench_named("humaneval", DataFolder(shared, tmp_path)).problems()
-    rows = [("Tidy two beacons.", f"```python\n{problems[n].reference}```") for n in (10, 33)]
-    rows.append(("Print one.", "```python\nprint(1)\n```"))
+    answers = [f"```python\n{problems[n].reference}```" for n in (10, 33)]
+    rows = zip(("Tidy two beacons.", "Sort a fleet.", "Print one."),
+               (*answers, "```python\nprint(1)\n```"), strict=True)  # fmt: skip
     data = tmp_path / "rows.jsonl"
     pairs = ({"instruction": task, "output": answer} for task, answer in rows)
     data.write_text("".join(f"{json.dumps(pair)}\n" for pair in pairs))
@@ -101,10 +109,11 @@ def test_clean_by_execution(capsys, tmp_path, shared):
     assert set(json.loads(found[0][1])["layers"]) >= set(STRICT_LAYERS)
 
 
+@pytest.mark.usefixtures("_measured")
 def test_clean_a_run_by_execution(capsys, tmp_path, shared):
-    """At the end of `run` and by the verb: the same drops of the stage."""
+    """At the end of `run` and by the verb, which goes where its flag says."""
     problem = bench_named("humaneval", DataFolder(shared, tmp_path)).problems()[10]
-    seeds, script = tmp_path / "seeds.jsonl", tmp_path / "model.json"
+    seeds, script, out = (tmp_path / name for name in ("seeds.jsonl", "model.json", "run"))
     answers = (f"```python\n{problem.reference}```", "```python\nprint(1)\n```")
     pairs = ({"instruction": f"Write {i}.", "output": one} for i, one in enumerate(answers))
     seeds.write_text("".join(f"{json.dumps(pair)}\n" for pair in pairs))
@@ -112,15 +121,16 @@ def test_clean_a_run_by_execution(capsys, tmp_path, shared):
     cleaning = ["--set", "clean.against=[humaneval]", "--set", f"clean.data_dir={shared}",
                 "--set", "clean.detectors=[execution]", "--set", "clean.near=null"]  # fmt: skip
     made = ["run", "--seeds", seeds, "--model", f"scripted:{script}", "--rounds", "0"]
-    here, there = both(capsys, tmp_path, *made, *cleaning)
-    assert here == there
-    drops = tables_of(tmp_path / "here")["drops"]
+    assert ran(capsys, *made, *cleaning, "--out", out, *CLUSTER)[0] == 0
+    drops = tables_of(out)["drops"]
     assert [drop[:2] for drop in drops] == [("clean", "leak")]
-    code, said = ran(capsys, "clean", tmp_path / "there", *CLUSTER)
-    assert (code, "cluster local:4" in said.err) == (0, True)
-    assert tables_of(tmp_path / "there")["drops"] == drops
+    for flags in ([], CLUSTER):
+        code, said = ran(capsys, "clean", out, *flags)
+        assert (code, "cluster local:4" in said.err) == (0, bool(flags))
+        assert tables_of(out)["drops"] == drops
 
 
+@pytest.mark.usefixtures("_measured")
 def test_eval(capsys, tmp_path, shared):
     """The same verdict of every sample, and the same score."""
     problems = bench_named("humaneval", DataFolder(shared, tmp_path)).problems()[:12]
@@ -140,7 +150,7 @@ def test_eval(capsys, tmp_path, shared):
 def _verdicts(capsys, folder):
     """Verdicts of an evaluation, without what differs from run to run."""
     _, said = ran(capsys, "inspect", folder, "--json", "--limit", "100")
-    timed = {"cpu_s", "wall_s", "peak_mb"}
+    timed = {"cpu_s", "wall_s", "peak_mb", "compile_s"}
     return [
         {**one, "facts": {key: value for key, value in one["facts"].items() if key not in timed}}
         for one in json.loads(said.out)["verdicts"]
@@ -148,13 +158,16 @@ def _verdicts(capsys, folder):
 
 
 def test_run(capsys, tmp_path):
-    """Two rounds with a model server: the same tasks, responses, verdicts and drops."""
+    """Two rounds with a model server, without a cache: the same rows in all tables."""
     seeds = toys.seeds_file(tmp_path / "seeds.jsonl", 10)
     with in_thread(Loopback(answer=toys.answer)) as server:
         model = f"{server.base_url}#toy"
         flags = ["--seeds", seeds, "--model", model, "--rounds", "2", "--style", "append"]
         always = ["--set", "verify.when=always", "--set", "clean.near=null", "--json"]
-        here, there = both(capsys, tmp_path, "run", *flags, *always)
-    assert [here[0], there[0]] == [0, 0]
+        codes = []
+        for name, where in (("here", []), ("there", CLUSTER)):
+            folders = ["--out", tmp_path / name, "--cache", tmp_path / f"{name}.db"]
+            codes.append(ran(capsys, "run", *flags, *always, *folders, *where)[0])
+    assert codes == [0, 0]
     assert tables_of(tmp_path / "here") == tables_of(tmp_path / "there")
     assert len(tables_of(tmp_path / "here")["verdicts"]) > 10

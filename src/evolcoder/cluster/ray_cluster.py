@@ -12,6 +12,7 @@ Nodes of `local:N` are simulated: they share this machine's processors, and are 
 
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -41,6 +42,8 @@ _ENVIRONMENT = {
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 """What a client of gRPC says first: the preface and empty settings."""
 _SETTINGS_FRAME = 4
+_VERSIONS = re.compile(r"^ *Ray: (\S+)\n *Python: (\S+)", re.MULTILINE)
+"""In what Ray says where versions differ: those of the cluster, then those of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -309,6 +312,7 @@ def _set_local_environment(stack: ExitStack) -> None:
         "RAY_agent_register_timeout_ms": "120000",  # a busy machine takes longer than 15 s
         "RAY_raylet_start_wait_time_s": "120",
         "RAY_worker_register_timeout_seconds": "600",
+        "RAY_worker_niceness": "0",  # by default 15, at which a busy machine runs no program
         # Ray's switch for machines whose firewall asks about every other address.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
@@ -369,6 +373,10 @@ def _check_server(address: str) -> None:
 
 def _remedy(address: str, error: Exception) -> str:
     said = _first_line(error)
+    versions = _VERSIONS.findall(str(error))
+    if said.startswith("Version mismatch") and len(versions) == 2:
+        theirs, ours = (f"Ray {ray} and Python {python}" for ray, python in versions)
+        return f"the cluster has {theirs}, and here are {ours}; install the same versions"
     if address == AUTO:
         return f"no cluster was found here; start one with `ray start --head` ({said})"
     if address.startswith(LOCAL):
