@@ -110,7 +110,7 @@ def test_auto_without_a_cluster_is_one_line(simulated, tmp_path, capsys, monkeyp
     simulated.close()
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     begun = time.monotonic()
-    assert verify(rows_file(tmp_path / "rows"), tmp_path / "out", "--cluster", "auto") == 2
+    assert verify(rows_file(tmp_path / "rows.jsonl"), tmp_path / "out", "--cluster", "auto") == 2
     line = capsys.readouterr().err
     assert "--cluster auto: no cluster was found here; start one with `ray start --head`" in line
     assert line.count("\n") == 1
@@ -121,7 +121,7 @@ def test_a_wrong_address_is_one_line_and_fast(head, tmp_path, capsys):
     """A closed port, and a host that there is not; nothing is written."""
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:
         closed = f"127.0.0.1:{probe.getsockname()[1]}"
-    rows = rows_file(tmp_path / "rows")
+    rows = rows_file(tmp_path / "rows.jsonl")
     for address in (closed, "no-such-host.invalid:6379"):
         begun = time.monotonic()
         assert verify(rows, tmp_path / "out", "--cluster", address) == 2
@@ -135,7 +135,7 @@ def test_a_wrong_address_is_one_line_and_fast(head, tmp_path, capsys):
 
 def test_the_cluster_of_an_address_runs_programs(head, tmp_path, capsys):
     """It is left as it is when the command ends; the verdicts are those of one machine."""
-    rows = rows_file(tmp_path / "rows")
+    rows = rows_file(tmp_path / "rows.jsonl")
     assert verify(rows, tmp_path / "here") == 0
     capsys.readouterr()
     assert verify(rows, tmp_path / "there", "--cluster", head.address) == 0
@@ -148,14 +148,14 @@ def test_the_cluster_of_an_address_runs_programs(head, tmp_path, capsys):
 def test_auto_finds_the_cluster_of_this_machine(head, tmp_path, capsys, monkeypatch):
     """By the file that `ray start` left in its folder."""
     monkeypatch.setenv("RAY_TMPDIR", str(head.folder))
-    rows = rows_file(tmp_path / "rows")
+    rows = rows_file(tmp_path / "rows.jsonl")
     assert verify(rows, tmp_path / "there", "--cluster", "auto") == 0
     assert "cluster auto: 1 nodes run 3 programs" in capsys.readouterr().err
 
 
 def test_another_version_of_ray_is_told(head, tmp_path):
     """One line with both versions."""
-    rows = rows_file(tmp_path / "rows")
+    rows = rows_file(tmp_path / "rows.jsonl")
     code = "import sys, ray; ray.__version__ = '2.56.9'\n"
     code += "from evolcoder.cli.main import main; sys.exit(main(sys.argv[1:]))"
     flags = ["verify", rows, "--out", tmp_path / "out", "--cluster", head.address]
