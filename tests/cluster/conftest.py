@@ -1,10 +1,11 @@
-"""Cluster tests may be coroutines; those under the mark `cluster` share one Ray cluster.
+"""Cluster tests may be coroutines; those under the mark `cluster` use a Ray cluster.
 
-Only one cluster runs at a time: a test that starts another one closes the shared one first, which
-starts again for the next that needs it.
+Each file of such tests has one of its own, and they take turns: one cluster runs at a time, also
+where files run side by side.
 """
 
 import asyncio
+import fcntl
 import inspect
 import warnings
 from contextlib import ExitStack
@@ -15,6 +16,8 @@ import pytest
 from evolcoder.errors import ConfigError
 
 N_NODES = 4
+TURN_S = 1800
+"""Timeout of a test, since it may wait for the other files."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -26,52 +29,36 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 
 
-class Simulated:
-    """Simulated nodes on loopback, started when they are asked for."""
+def pytest_itemcollected(item):
+    if item.get_closest_marker("cluster"):
+        item.add_marker(pytest.mark.timeout(TURN_S))
 
-    def __init__(self):
-        self._stack = ExitStack()
-        self._cluster = None
 
-    def start(self):
-        """Return the cluster, which has `N_NODES` nodes when it is new."""
-        if self._cluster is None:
-            self._cluster = self._start()
-        return self._cluster
+@pytest.fixture(scope="module")
+def turn(tmp_path_factory):
+    """The right to run a cluster on this machine."""
+    if find_spec("ray") is None:
+        pytest.skip("ray is not installed: `make ray` installs it")
+    with (tmp_path_factory.getbasetemp().parent / "ray.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
-    def _start(self):
-        from evolcoder.cluster.ray_cluster import connected
 
+@pytest.fixture(scope="module")
+def ray_cluster(turn):
+    """Some simulated nodes on loopback."""
+    from evolcoder.cluster.ray_cluster import connected
+
+    with warnings.catch_warnings(), ExitStack() as stack:
+        warnings.simplefilter("ignore")  # Ray's own, while it starts
         for n_left in (2, 1, 0):
             try:
-                return self._stack.enter_context(connected(f"local:{N_NODES}"))
+                cluster = stack.enter_context(connected(f"local:{N_NODES}"))
+                break
             except ConfigError as error:  # Ray gives a node 30 s, of which busy machines need more
                 if "timed out during startup" not in str(error) or not n_left:
                     raise
-        return None
-
-    def close(self):
-        """End it, if it runs."""
-        self._cluster = None
-        self._stack.close()
-
-
-@pytest.fixture(scope="session")
-def simulated():
-    """The cluster of simulated nodes, which may be started and closed."""
-    if find_spec("ray") is None:
-        pytest.skip("ray is not installed: `make ray` installs it")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray's own, while it starts
-        found = Simulated()
-        yield found
-        found.close()
-
-
-@pytest.fixture
-def ray_cluster(simulated):
-    """Some simulated nodes on loopback."""
-    return simulated.start()
+        yield cluster
 
 
 @pytest.fixture

@@ -40,11 +40,11 @@ test_answers = contract.test_any_bytes_on_the_channel_of_answers_are_a_verdict
 
 
 @pytest.fixture(scope="module")
-def sandbox(simulated):
+def sandbox(ray_cluster):
     """The fixture of the contract's suite, over a cluster."""
     with asyncio.Runner() as runner:
         options = SandboxOptions(workers=1, languages=("bash",))
-        nodes = simulated.start().sandbox_nodes()
+        nodes = ray_cluster.sandbox_nodes()
         starting = ClusterSandbox.start(nodes, options, note=print)
         started = runner.run(starting)
         yield driver.Driver(runner, started)

@@ -77,8 +77,7 @@ class Head:
 
 
 @pytest.fixture(scope="module")
-def head(simulated):
-    simulated.close()
+def head(turn):
     found = Head()
     try:
         found.start()
@@ -105,9 +104,8 @@ def verify(rows, out, *flags):
     return main(["verify", str(rows), "--out", str(out), *map(str, flags)])
 
 
-def test_auto_without_a_cluster_is_one_line(simulated, tmp_path, capsys, monkeypatch):
+def test_auto_without_a_cluster_is_one_line(turn, tmp_path, capsys, monkeypatch):
     """It says how to start one."""
-    simulated.close()
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     begun = time.monotonic()
     assert verify(rows_file(tmp_path / "rows.jsonl"), tmp_path / "out", "--cluster", "auto") == 2
