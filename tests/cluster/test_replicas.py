@@ -151,7 +151,7 @@ async def test_a_server_is_not_started_where_a_package_is_missing():
 
 
 async def test_a_replica_killed_in_mid_request_has_its_requests_sent_again_once(tmp_path):
-    """What it had not answered goes to another replica; what was answered is asked of nobody again."""
+    """What it had not answered goes to another replica; what was answered is not asked again."""
     log = tmp_path / "log"
     plan = ServerPlan.of("toy", config("1e6", "1.0", str(log)))
     engine, _ = await open_engine(3, plan, [])
