@@ -6,7 +6,7 @@ pipeline, its checks, the ledger of the cluster's sandbox and the run's database
 it has sent `KILLED_AT` of its programs, and started again.
 
 Where fewer tasks are written than there are to be, these are run to their end, and their rows are
-copied under other ids until `COPIED` of all tasks are there; the driver goes on with the rest. So
+copied under other ids until `COPIED` of all tasks are there; the driver runs the rest. So
 memory, resumption and `inspect` are those of all tasks, in a small part of the time.
 """
 
