@@ -1,75 +1,34 @@
-"""Throughput of a cluster sandbox of 1, 2 and 4 nodes, and what a program costs the driver.
+"""What a cluster's sandbox costs the driver, how nodes add up, and a run of a million tasks.
 
-Two measurements. `scripted`: nodes in this process whose programs take a fixed time and no
-processor, so that throughput shows the driver's dispatch alone, whatever this machine's load.
-`ray`: simulated Ray nodes with real sandboxes, each program sleeping for the same time, and the
-same programs in the sandbox of this process; nodes share this machine's processors, so only the
-overhead per program can be read from it, not how real nodes scale.
+    python benchmarks/cluster.py scripted --programs 4000     the driver's dispatch, without Ray
+    python benchmarks/cluster.py ray --programs 400           Ray's actors, scripted programs
+    python benchmarks/cluster.py sandbox --programs 200       Ray's actors with real sandboxes
+    python benchmarks/cluster.py tasks --tasks 1000000        memory, kill and resume, `inspect`
+    python benchmarks/cluster.py tasks --written 20000        the same in minutes, by copied rows
 
-    python benchmarks/cluster.py scripted --programs 4000
-    python benchmarks/cluster.py ray --programs 200 --nodes 1,2
+Scripted programs take a fixed time and no processor, so that throughput over that of ideal nodes
+shows dispatch. Nodes of `ray` and `sandbox` share this machine's processors: with real sandboxes
+only the overhead per program can be read, compared with the sandbox of this process, and not how
+real nodes scale.
 """
 
 import argparse
 import asyncio
 import resource
+import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from importlib.metadata import version
+from pathlib import Path
 
 import uvloop
 
-from evolcoder.cluster.node import NodeJob, NodeReport, NodeResult, SandboxOptions
+from cluster import nodes, tasks
+from cluster.nodes import WORKERS, ScriptedNode
+from evolcoder.cluster.node import SandboxOptions
 from evolcoder.cluster.ray_cluster import connected
 from evolcoder.cluster.sandbox import ClusterSandbox
-from evolcoder.sandbox.base import STRICT_LAYERS, Execution, Limits, Program, Status
+from evolcoder.sandbox.base import Execution, Limits, Program
 from evolcoder.sandbox.pool import PoolSandbox
-
-WORKERS = 16
-"""Workers of a scripted node."""
-EXECUTION = Execution(
-    Status.FINISHED, 0, b"", b"", b"", None, None, 0.0, 0.0, 1.0, 0.0, STRICT_LAYERS, ()
-)
-
-
-class ScriptedNode:
-    """A node whose programs take `latency_s` each, `WORKERS` at a time."""
-
-    def __init__(self, name: str, latency_s: float) -> None:
-        self.name = name
-        self._latency_s = latency_s
-        self._slots = asyncio.Semaphore(WORKERS)
-        self._results: asyncio.Queue[NodeResult] = asyncio.Queue()
-        self._tasks: set[asyncio.Task[None]] = set()
-
-    async def start(self, _options: SandboxOptions) -> NodeReport:
-        """Offer `WORKERS` workers."""
-        return NodeReport(WORKERS, tuple(map(str, STRICT_LAYERS)), (), version("evolcoder"))
-
-    async def submit(self, jobs: Sequence[NodeJob]) -> None:
-        """Start a batch."""
-        for job in jobs:
-            task = asyncio.create_task(self._run(job.number))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    async def _run(self, number: int) -> None:
-        async with self._slots:
-            await asyncio.sleep(self._latency_s)
-        self._results.put_nowait(NodeResult(number, EXECUTION))
-
-    async def collect(self) -> list[NodeResult]:
-        """Wait for results."""
-        found = [await self._results.get()]
-        while not self._results.empty():
-            found.append(self._results.get_nowait())
-        return found
-
-    async def cancel(self, _numbers: Sequence[int]) -> None:
-        """Let them end by themselves."""
-
-    async def stop(self) -> None:
-        """Nothing runs."""
 
 
 async def run_all(
@@ -105,12 +64,25 @@ def show_head() -> None:
 async def scripted(counts: Sequence[int], n: int, latency_s: float) -> None:
     show_head()
     for count in counts:
-        nodes = [ScriptedNode(f"node {i}", latency_s) for i in range(count)]
-        sandbox = await ClusterSandbox.start(nodes, SandboxOptions(), note=print)
+        made = [ScriptedNode(f"node {i}", latency_s) for i in range(count)]
+        sandbox = await ClusterSandbox.start(made, SandboxOptions(), note=print)
         at_once = 2 * sandbox.workers
         seconds = await run_all(sandbox.run, Program("python", "pass"), n * count, at_once)
         show(f"{count} scripted", n * count, seconds, count * WORKERS / latency_s)
         await sandbox.aclose()
+
+
+async def on_ray(counts: Sequence[int], n: int, latency_s: float) -> None:
+    show_head()
+    for count in counts:
+        with connected(f"local:{count}") as cluster:
+            made = nodes.on_ray(cluster, latency_s)
+            sandbox = await ClusterSandbox.start(made, SandboxOptions(), note=print)
+            program, at_once = Program("python", "pass"), 2 * sandbox.workers
+            await run_all(sandbox.run, program, at_once, at_once)
+            seconds = await run_all(sandbox.run, program, n * count, at_once)
+            show(f"{count} on Ray", n * count, seconds, count * WORKERS / latency_s)
+            await sandbox.aclose()
 
 
 async def local(program: Program, n: int, workers: int) -> None:
@@ -120,15 +92,14 @@ async def local(program: Program, n: int, workers: int) -> None:
     await pool.aclose()
 
 
-async def on_ray(counts: Sequence[int], n: int, latency_s: float, workers: int) -> None:
+async def in_sandboxes(counts: Sequence[int], n: int, latency_s: float, workers: int) -> None:
     program = Program("python", f"import time\ntime.sleep({latency_s})")
     show_head()
     for count in counts:
         await local(program, n, workers * count)
         with connected(f"local:{count}") as cluster:
             options = SandboxOptions(workers=workers)
-            nodes = cluster.sandbox_nodes()
-            sandbox = await ClusterSandbox.start(nodes, options, note=print)
+            sandbox = await ClusterSandbox.start(cluster.sandbox_nodes(), options, note=print)
             await run_all(sandbox.run, program, 2 * sandbox.workers, sandbox.workers)
             seconds = await run_all(sandbox.run, program, n, 2 * sandbox.workers)
             show(f"{count} on Ray, {sandbox.workers}", n, seconds)
@@ -137,17 +108,33 @@ async def on_ray(counts: Sequence[int], n: int, latency_s: float, workers: int) 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=("scripted", "ray"))
-    parser.add_argument("--nodes", default="1,2,4", metavar="N,...")
-    parser.add_argument("--programs", type=int, default=4000, metavar="N", help="per node")
-    parser.add_argument("--latency", type=float, default=0.05, metavar="SECONDS")
-    parser.add_argument("--workers", type=int, default=2, metavar="N", help="per Ray node")
+    add = parser.add_argument
+    add("what", choices=("scripted", "ray", "sandbox", "tasks", "session"))
+    add("--nodes", default="1,2,4", metavar="N,...")
+    add("--programs", type=int, default=4000, metavar="N", help="per node; of `sandbox`, in all")
+    add("--latency", type=float, default=0.2, metavar="SECONDS")
+    add("--workers", type=int, default=2, metavar="N", help="per node of `sandbox`")
+    add("--tasks", type=int, default=1_000_000, metavar="N", help="tasks of `tasks`")
+    add("--written", type=int, metavar="N",
+        help="tasks that are run before their rows are copied (default: all)")  # fmt: skip
+    add("--work", type=Path, metavar="DIR", help="folder for the data of `tasks`, to keep it")
+    add("--folder", type=Path, help=argparse.SUPPRESS)
+    add("--seeds", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     counts = [int(count) for count in args.nodes.split(",")]
-    if args.what == "scripted":
+    if args.what == "session":
+        tasks.session(args.folder, args.seeds)
+    elif args.what == "tasks":
+        with tempfile.TemporaryDirectory() as temporary:
+            work = args.work or Path(temporary)
+            work.mkdir(parents=True, exist_ok=True)
+            tasks.measure(work, args.tasks, args.written or args.tasks)
+    elif args.what == "scripted":
         uvloop.run(scripted(counts, args.programs, args.latency))
+    elif args.what == "ray":
+        uvloop.run(on_ray(counts, args.programs, args.latency))
     else:
-        uvloop.run(on_ray(counts, args.programs, args.latency, args.workers))
+        uvloop.run(in_sandboxes(counts, args.programs, args.latency, args.workers))
 
 
 if __name__ == "__main__":

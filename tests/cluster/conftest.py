@@ -1,6 +1,11 @@
-"""Cluster tests may be coroutines; those under the mark `cluster` share one Ray cluster."""
+"""Cluster tests may be coroutines; those under the mark `cluster` use a Ray cluster.
+
+Each file of such tests has one of its own, and they take turns: one cluster runs at a time, also
+where files run side by side.
+"""
 
 import asyncio
+import fcntl
 import inspect
 import warnings
 from contextlib import ExitStack
@@ -11,6 +16,8 @@ import pytest
 from evolcoder.errors import ConfigError
 
 N_NODES = 4
+TURN_S = 1800
+"""Timeout of a test, since it may wait for the other files."""
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -22,11 +29,24 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 
 
-@pytest.fixture(scope="session")
-def ray_cluster():
-    """Four simulated nodes on loopback."""
+def pytest_itemcollected(item):
+    if item.get_closest_marker("cluster"):
+        item.add_marker(pytest.mark.timeout(TURN_S))
+
+
+@pytest.fixture(scope="module")
+def turn(tmp_path_factory):
+    """The right to run a cluster on this machine."""
     if find_spec("ray") is None:
         pytest.skip("ray is not installed: `make ray` installs it")
+    with (tmp_path_factory.getbasetemp().parent / "ray.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+@pytest.fixture(scope="module")
+def ray_cluster(turn):
+    """Some simulated nodes on loopback."""
     from evolcoder.cluster.ray_cluster import connected
 
     with warnings.catch_warnings(), ExitStack() as stack:

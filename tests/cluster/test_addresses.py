@@ -83,6 +83,65 @@ def test_a_config_without_a_cluster_is_stored_as_before():
     assert clustered.fingerprint == plain.fingerprint
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("cluster.sandboxes_per_node=0", "cluster.sandboxes_per_node"),
+        ("cluster.sandboxes_per_node=two", "cluster.sandboxes_per_node"),
+        ("cluster.replicas=0", "cluster.replicas: write a number of at least 1, or one for each"),
+        ("cluster.replicas=two", "cluster.replicas: write a number of at least 1"),
+        ("cluster.replicas=1.5", "cluster.replicas: write a number"),
+        ("cluster.replicas=true", "cluster.replicas: write a number"),
+        ("cluster.replicas=[1]", "cluster.replicas: write a number"),
+        ("cluster.replicas={}", "cluster.replicas: write a number"),
+        ("cluster.replicas={m: 0}", "cluster.replicas: write a number"),
+        ("cluster.replicas={1: 2}", "cluster.replicas: write a number"),
+        ("cluster.gpus_per_replica=-1", "cluster.gpus_per_replica: write a number of at least 0"),
+        ("cluster.gpus_per_replica=null", "cluster.gpus_per_replica: write a number"),
+        ("cluster.gpus_per_replica={m: x}", "cluster.gpus_per_replica: write a number"),
+        ("cluster.packages=vllm", "cluster.packages"),
+        ("cluster.packages=[--index-url=http://x]", "cluster.packages: '--index-url"),
+        ("cluster.packages=[vllm 0.12]", "cluster.packages: 'vllm 0.12' is no package"),
+        ("cluster.packages=['vllm>=x']", "cluster.packages: 'vllm>=x' is no package"),
+        ("cluster.package=[vllm]", "unknown key cluster.package; did you mean packages?"),
+        ("cluster.gpus=1", "unknown key cluster.gpus; did you mean gpus_per_replica?"),
+        ("cluster=3", "cluster"),
+    ],
+)
+def test_an_odd_value_of_the_section_is_one_line(capsys, override, said):
+    """With the key, and exit 2; nothing was started."""
+    assert main(["cluster", "check", "--cluster", "local:2", "--set", override]) == 2
+    line = capsys.readouterr().err
+    assert said in line
+    assert line.count("\n") == 1
+
+
+def test_the_whole_section_is_read_and_stored():
+    """Numbers by model too; an empty section is none."""
+    keys = {
+        "address": "h:6379", "sandboxes_per_node": 8, "packages": ["vllm>=0.12,<1", "x[y]==1.0.*"],
+        "replicas": {"org/m": 2}, "gpus_per_replica": {"org/m": 4},
+    }  # fmt: skip
+    found = Config.model_validate({"cluster": keys})
+    stored = found.model_dump(mode="json")["cluster"]
+    assert {key: stored[key] for key in keys} == keys
+    assert Config.model_validate({"cluster": stored}) == Config.model_validate({"cluster": keys})
+    cluster = found.cluster
+    assert (cluster.replicas_of("org/m"), cluster.gpus_of("org/m")) == (2, 4)
+    assert (cluster.replicas_of("n"), cluster.gpus_of("n")) == (None, 1)
+    assert Config.model_validate({"cluster": None}) == Config()
+
+
+def test_a_number_for_a_model_that_no_role_has_is_refused(capsys):
+    """Before Ray starts, with the nearest model."""
+    flags = ["--set", "evolver.model=vllm:org/qwen", "--set", "cluster.replicas={org/quen: 2}"]
+    assert main(["cluster", "check", "--cluster", "local:2", *flags]) == 2
+    said = capsys.readouterr().err
+    assert "cluster.replicas: no role has the model vllm:org/quen; did you mean org/qwen?" in said
+    assert main(["cluster", "check", "--cluster", "local:2", *flags[2:]]) == 2
+    assert "none has a model vllm:ID" in capsys.readouterr().err
+
+
 def test_several_servers_are_one_model():
     """With one identity, credentials apart; other addresses of it determine the same rows."""
     spec = "http://me:hunter2@a:1/v1,http://b:2/v1#toy"

@@ -2,7 +2,6 @@
 
 import asyncio
 import importlib
-import json
 import os
 import signal
 from contextlib import AsyncExitStack
@@ -12,12 +11,12 @@ import pytest
 
 import driver
 from evolcoder.app import cluster as app_cluster
-from evolcoder.app import models, verify
+from evolcoder.app import models
 from evolcoder.cli.main import main
 from evolcoder.cluster.check import check_nodes
 from evolcoder.cluster.node import SandboxOptions
 from evolcoder.cluster.sandbox import ClusterSandbox
-from evolcoder.config.load import Config
+from evolcoder.config.load import ClusterConfig, Config
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.grading.calls import CallTest, grade_calls
 from evolcoder.sandbox.base import STRICT_LAYERS, Kind
@@ -40,12 +39,13 @@ test_texts = contract.test_any_text_is_an_execution
 test_answers = contract.test_any_bytes_on_the_channel_of_answers_are_a_verdict
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def sandbox(ray_cluster):
     """The fixture of the contract's suite, over a cluster."""
     with asyncio.Runner() as runner:
         options = SandboxOptions(workers=1, languages=("bash",))
-        starting = ClusterSandbox.start(ray_cluster.sandbox_nodes(), options, note=print)
+        nodes = ray_cluster.sandbox_nodes()
+        starting = ClusterSandbox.start(nodes, options, note=print)
         started = runner.run(starting)
         yield driver.Driver(runner, started)
         runner.run(started.aclose())
@@ -68,91 +68,10 @@ async def test_nodes_are_checked(whole_cluster):
     assert sum(node.cpus for node in found) == 4
 
 
-def write_rows(path, n=60):
-    """Rows whose programs pass, fail, and run into their limit."""
-    programs = ("print({0})", "1 / 0", "import sys; sys.exit({0} % 3)", "print('{0}' * 9)")
-    lines = []
-    for i in range(n):
-        source = "while True: pass" if i % 20 == 7 else programs[i % 4].format(i)
-        answer = f"Here:\n\n```python\n{source}\n```\n"
-        lines.append(json.dumps({"instruction": f"Write program {i}.", "output": answer}))
-    path.write_text("\n".join(lines))
-    return path
-
-
-def verify_config(rows, address=None):
-    return Config.model_validate(
-        {
-            "seeds": {"path": str(rows)},
-            "budget": {"rounds": 0},
-            "verify": {"when": "always", "seeds": True, "checks": ["runs"], "cpu_s": 1.0},
-            "cluster": {"address": address},
-        }
-    )
-
-
-async def verdicts_of(config, folder):
-    """Verify a data set; return all verdicts and drops, row by row."""
-    await verify.verify_rows(config, folder)
-    with verify.RunStore.read(folder) as store:
-        return verify.write_verdicts(store).read_text()
-
-
-@pytest.fixture(scope="session")
-def on_one_machine(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("one")
-    rows = write_rows(folder / "rows.jsonl")
-    found = asyncio.run(verdicts_of(verify_config(rows), folder / "run"))
-    assert len(found.splitlines()) == 60
-    return rows, found
-
-
-def raylet_of(name, ray_cluster):
-    """The process of a simulated node, by the beginning of its id."""
-    nodes = [*ray_cluster.simulated.worker_nodes]
-    return next(node for node in nodes if node.node_id.startswith(name.partition("/")[2]))
-
-
-@pytest.mark.parametrize("after", [1, 20, 45])
-async def test_a_node_that_is_killed_changes_no_row(
-    whole_cluster, on_one_machine, tmp_path, monkeypatch, after
-):
-    """Killed while it has programs, at several instants: the verdicts are those of one machine."""
-    rows, expected = on_one_machine
-    killed = []
-    start = app_cluster.ClusterSandbox.start
-
-    async def start_and_watch(nodes, options, *, note):
-        sandbox = await start(nodes, options, note=note)
-        run, n_done = sandbox.run, 0
-
-        async def run_and_kill(program, limits):
-            nonlocal n_done
-            execution = await run(program, limits)
-            n_done += 1
-            if n_done >= after and not killed:
-                head = whole_cluster.simulated.head_node.node_id
-                for name, out in sandbox.outstanding.items():
-                    if out and not head.startswith(name.partition("/")[2]):
-                        killed.append(name)
-                        node = raylet_of(name, whole_cluster)
-                        whole_cluster.simulated.remove_node(node, allow_graceful=False)
-                        break
-            return execution
-
-        sandbox.run = run_and_kill
-        return sandbox
-
-    monkeypatch.setattr(app_cluster.ClusterSandbox, "start", start_and_watch)
-    found = await verdicts_of(verify_config(rows, "local:4"), tmp_path / "run")
-    assert killed
-    assert found == expected
-
-
 async def test_an_actor_that_dies_is_replaced_on_its_node(whole_cluster, capsys):
     """Its program is sent again, and the node stays."""
     async with AsyncExitStack() as stack:
-        config = verify_config("unused", "local:4").cluster
+        config = ClusterConfig(address="local:4")
         sandbox = await app_cluster.start_sandbox(config, SandboxOptions(workers=1), stack)
         program = driver.Program("python", "import time\ntime.sleep(1.5)\nprint(6 * 7)")
         running = [asyncio.create_task(sandbox.run(program, driver.QUICK)) for _ in range(4)]
@@ -200,7 +119,32 @@ async def test_a_model_is_served_by_actors_and_one_that_dies_is_replaced(whole_c
     assert not any(Path(f"/proc/{one}").exists() for one in pids)
 
 
-def test_the_command_reports_the_cluster(whole_cluster, capsys):
-    """One line for each node and a sum."""
+def test_the_command_reports_the_cluster(whole_cluster, capsys, tmp_path):
+    """One line for each node, a sum, and the servers of a config that fit."""
     assert main(["cluster", "check", "--cluster", "local:4"]) == 0
     assert "4 of 4 nodes run programs; 4 CPUs, 0 GPUs" in capsys.readouterr().out
+    config = tmp_path / "config.yaml"
+    config.write_text("evolver: {model: vllm:toy}\ncluster: {address: 'local:4', replicas: 3}\n")
+    check = ["cluster", "check", "--config", str(config)]
+    assert main([*check, "--set", "cluster.gpus_per_replica=0"]) == 0
+    assert "3 servers of toy with 0 GPUs each fit" in capsys.readouterr().out
+    assert main(check) == 2
+    assert "wanted are 3 of toy with 1 GPUs each, and the nodes have" in capsys.readouterr().err
+
+
+def test_nodes_without_a_package_are_refused_by_name(whole_cluster, capsys, tmp_path):
+    """Before anything starts there: by `cluster check`, by a run's sandbox and by its servers."""
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"instruction": "Print 1.", "output": "```python\\nprint(1)\\n```"}\n')
+    there = ["--cluster", "local:4", "--set", "cluster.packages=[no-such-package>=2]"]
+    said = "cluster.packages wants no-such-package>=2, which is not installed"
+    assert main(["cluster", "check", *there]) == 1
+    found = capsys.readouterr()
+    assert found.out.count(said) == 4
+    assert main(["verify", str(rows), "--out", str(tmp_path / "out"), *there]) == 2
+    line = capsys.readouterr().err
+    assert line.count(said) == 4
+    assert line.count("\n") == 1
+    flags = ["--seeds", str(rows), "--model", "vllm:toy", "--set", "cluster.gpus_per_replica=0"]
+    assert main(["run", *flags, "--out", str(tmp_path / "run"), *there]) == 2
+    assert said in capsys.readouterr().err

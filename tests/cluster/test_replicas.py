@@ -4,11 +4,13 @@ import asyncio
 import os
 import signal
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from evolcoder.cluster.replicas import ModelReplica, ReplicaEngine, ServerPlan, ray_replicas
+from evolcoder.cluster.ray_cluster import NodeFacts
+from evolcoder.cluster.replicas import ModelReplica, ReplicaEngine, ServerPlan, shared_out
 from evolcoder.config.load import ClusterConfig, TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.openai import OpenAIEngine
@@ -105,21 +107,89 @@ async def test_a_replica_that_only_dies_is_left_out():
     await engine.aclose()
 
 
-def test_gpus_are_counted_before_a_server_starts():
-    """More servers than fit on the nodes are refused; the default shares the GPUs out."""
+def nodes(*gpus):
+    return [NodeFacts(f"id{i}", f"node{i}", "::1", 1, n, 1) for i, n in enumerate(gpus)]
 
-    class Cluster:
-        ray = None
 
-        def nodes(self):
-            return [Node(3), Node(2)]
+@pytest.mark.parametrize(
+    ("gpus", "keys", "models", "placed"),
+    [
+        ((3, 2), {"gpus_per_replica": 2}, ("m",), {"m": [0, 1]}),
+        ((3, 2), {"gpus_per_replica": 2}, ("m", "n"), {"m": [0], "n": [1]}),
+        ((2, 2), {}, ("m", "n"), {"m": [0, 1], "n": [0, 1]}),
+        ((1, 2), {"replicas": 3}, ("m",), {"m": [1, 0, 1]}),
+        ((2, 2, 4), {"gpus_per_replica": {"big": 4}}, ("m", "big"), {"m": [0, 1, 0, 1], "big": [2]}),
+        ((4, 4), {"replicas": {"m": 1}, "gpus_per_replica": {"big": 2}}, ("m", "big"),
+         {"big": [0, 1, 0], "m": [1]}),
+        ((0, 0), {"replicas": 3, "gpus_per_replica": 0}, ("m",), {"m": [0, 1, 0]}),
+    ],
+)  # fmt: skip
+def test_gpus_are_shared_out_before_a_server_starts(gpus, keys, models, placed):
+    """Large servers first; the default takes all GPUs; a number may differ by model."""
+    found = shared_out(nodes(*gpus), ClusterConfig(**keys), models)
+    assert found == {model: [f"id{i}" for i in places] for model, places in placed.items()}
 
-    class Node:
-        def __init__(self, gpus):
-            self.gpus = gpus
 
-    two = ClusterConfig(gpus_per_replica=2)
-    assert len(ray_replicas(Cluster(), "m", two, 1)) == 2
-    assert len(ray_replicas(Cluster(), "m", two, 2)) == 1
-    with pytest.raises(ConfigError, match=r"cluster.replicas: 3 servers of 2 GPUs.* 3, 2 GPUs"):
-        ray_replicas(Cluster(), "m", two.model_copy(update={"replicas": 3}), 1)
+def test_servers_that_do_not_fit_are_refused():
+    """In one line, with what was wanted and what there is."""
+    keys = {"replicas": {"m": 2}, "gpus_per_replica": {"m": 2, "n": 1}}
+    with pytest.raises(ConfigError) as refusal:
+        shared_out(nodes(3, 1), ClusterConfig(**keys), ("m", "n"))
+    assert str(refusal.value) == (
+        "cluster.replicas: the servers do not fit on the nodes: wanted are 2 of m with 2, "
+        "1 of n with 1 GPUs each, and the nodes have 3, 1 GPUs"
+    )
+    with pytest.raises(ConfigError, match="have no GPUs"):
+        shared_out([], ClusterConfig(), ("m",))
+
+
+async def test_a_server_is_not_started_where_a_package_is_missing():
+    """Of the config's `packages`; the line names it."""
+    plan = ServerPlan.of("toy", config(packages=("no-such-package>=2",)))
+    with pytest.raises(ModelError, match="wants no-such-package>=2, which is not installed"):
+        await open_engine(1, plan, [])
+
+
+async def test_a_replica_killed_in_mid_request_has_its_requests_sent_again_once(tmp_path):
+    """What it had not answered goes to another replica; what was answered is not asked again."""
+    log = tmp_path / "log"
+    plan = ServerPlan.of("toy", config("1e6", "1.0", str(log)))
+    engine, _ = await open_engine(3, plan, [])
+    asking = [asyncio.create_task(engine.complete(asked(f"{i}"))) for i in range(60)]
+    async with asyncio.timeout(60):
+        while len(events(log, "asked")) < 60:
+            await asyncio.sleep(0.02)
+        while len(events(log, "answered")) < 1:
+            await asyncio.sleep(0.002)
+    late = [asyncio.create_task(engine.complete(asked(f"{i}"))) for i in range(60, 120)]
+    async with asyncio.timeout(60):
+        while len(events(log, "asked")) < 120:
+            await asyncio.sleep(0.02)
+    victim = Counter(pid for pid, _ in events(log, "asked")).most_common()[0][0]
+    os.kill(int(victim), signal.SIGKILL)
+    texts = [one.text.split()[1] for one in await asyncio.gather(*asking, *late)]
+    assert texts == [f"{i}" for i in range(120)]
+    n_asked = Counter(prompt for _, prompt in events(log, "asked"))
+    lost = {prompt for pid, prompt in events(log, "asked") if pid == victim} - {
+        prompt for _, prompt in events(log, "answered", of=victim)
+    }
+    assert lost
+    assert {prompt for prompt, n in n_asked.items() if n > 1} == lost
+    assert max(n_asked.values()) == 2
+    await engine.aclose()
+
+
+def events(log, kind, of=None):
+    """Pairs of process and prompt that the servers wrote, one a line."""
+    lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return [(pid, prompt) for what, pid, prompt in lines if what == kind and of in (None, pid)]
+
+
+async def test_closing_waits_for_requests_in_flight():
+    """A server ends when it has answered what it was asked."""
+    plan = ServerPlan.of("toy", config("1e6", "0.5"))
+    engine, _ = await open_engine(2, plan, [])
+    asking = [asyncio.create_task(engine.complete(asked(f"{i}"))) for i in range(8)]
+    await asyncio.sleep(0.1)
+    await engine.aclose()
+    assert [one.text.split()[1] for one in await asyncio.gather(*asking)] == list("01234567")

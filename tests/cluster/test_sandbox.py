@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from evolcoder.cluster import sandbox as cluster_sandbox
 from evolcoder.cluster.node import NodeJob, NodeReport, NodeResult, NodeSandbox, SandboxOptions
-from evolcoder.cluster.sandbox import DEPTH, MAX_DEATHS, MAX_SENT, ClusterSandbox
+from evolcoder.cluster.sandbox import DEPTH, MAX_BATCH, MAX_DEATHS, MAX_SENT, ClusterSandbox
 from evolcoder.errors import ClusterError, NodeLostError, SandboxError, SandboxRefusedError
 from evolcoder.sandbox.base import STRICT_LAYERS, Execution, Limits, Program, Status
 
@@ -89,9 +90,9 @@ class ScriptedNode:
             raise NodeLostError(f"node {self.name} died: killed")
 
 
-async def started(*nodes):
+async def started(*nodes, find=None):
     notes = []
-    sandbox = await ClusterSandbox.start(nodes, SandboxOptions(), note=notes.append)
+    sandbox = await ClusterSandbox.start(nodes, SandboxOptions(), note=notes.append, find=find)
     return sandbox, notes
 
 
@@ -165,6 +166,37 @@ async def test_a_program_whose_nodes_die_twice_is_a_sandbox_failure():
     await sandbox.aclose()
 
 
+async def test_a_node_that_had_died_unnoticed_does_not_count():
+    """Several nodes may go at once: what they never took is sent until a living one has it."""
+    first = ScriptedNode("first", holds=True)
+    gone = [UnnoticedNode(f"gone {i}") for i in range(3)]
+    sandbox, _ = await started(first, *gone)
+    task, *_ = run_all(sandbox, 1)
+    await settle()
+    for node in gone:
+        node.is_gone = True
+    first.is_gone = True
+    first.die()
+    last = ScriptedNode("last")
+    sandbox._find = lambda: [last]
+    assert (await task).stdout == b"0"
+    assert [node.n_refused for node in gone] == [1, 1, 1]
+    assert (first.seen, last.seen) == ([0], [0])
+    await sandbox.aclose()
+
+
+class UnnoticedNode(ScriptedNode):
+    """A node whose death is noticed when it is sent something."""
+
+    n_refused = 0
+
+    async def submit(self, jobs):
+        if self.is_gone:
+            self.n_refused += 1
+            self.die()
+        await super().submit(jobs)
+
+
 async def test_a_cluster_without_nodes_stops_the_command():
     """Its rows are not marked as failures of the sandbox: the same command goes on."""
     node = ScriptedNode("only", holds=True)
@@ -179,6 +211,98 @@ async def test_a_cluster_without_nodes_stops_the_command():
         await sandbox.run(Program("python", ""), Limits())
     await asyncio.gather(*tasks, return_exceptions=True)
     await sandbox.aclose()
+
+
+@dataclass
+class SlowNode(ScriptedNode):
+    """A node that takes batches one after another, when it is told to."""
+
+    may_take: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(0))
+    n_calls: int = 0
+    most_calls: int = 0
+
+    async def submit(self, jobs):
+        self.n_calls += 1
+        self.most_calls = max(self.most_calls, self.n_calls)
+        await self.may_take.acquire()
+        await super().submit(jobs)
+        self.n_calls -= 1
+
+
+async def test_a_slow_node_has_one_batch_on_its_way_and_a_bounded_ledger():
+    """What it has not taken waits at the driver, however many programs there are."""
+    node = SlowNode("slow", workers=2 * MAX_BATCH)
+    sandbox, _ = await started(node)
+    tasks = run_all(sandbox, 20 * MAX_BATCH)
+    most = 0
+    while not all(task.done() for task in tasks):
+        most = max(most, len(sandbox.outstanding["slow"]))
+        node.may_take.release()
+        await settle()
+    assert [(await task).stdout for task in tasks] == [b"%d" % i for i in range(20 * MAX_BATCH)]
+    assert (node.most_calls, most) == (1, DEPTH * node.workers)
+    assert max(node.batches) == MAX_BATCH
+    await sandbox.aclose()
+
+
+async def test_a_node_that_joins_gets_programs(monkeypatch):
+    """It is noted; one that lacks what the others have is refused, and one that dies tried again."""
+    monkeypatch.setattr(cluster_sandbox, "JOIN_S", 0.0)
+    first = ScriptedNode("first", holds=True, languages=("bash",))
+    late = ScriptedNode("late", languages=("bash", "c"))
+    poor, gone = ScriptedNode("poor"), ScriptedNode("gone", is_gone=True)
+    there = [first]
+    sandbox, notes = await started(first, find=lambda: there)
+    tasks = run_all(sandbox, 2 * DEPTH)
+    await settle()
+    assert not any(task.done() for task in tasks)
+    there += [poor, gone, late]
+    async with asyncio.timeout(10):
+        while len(notes) < 3:
+            await asyncio.sleep(0.01)
+    assert {task.done() for task in tasks} == {True, False}
+    assert "node late has joined" in notes
+    assert "not used: node poor: lacks bash" in notes
+    assert "not used: node gone died: gone" in notes
+    assert (late.n_starts, poor.n_starts, first.n_starts) == (1, MAX_DEATHS, 1)
+    assert sandbox.languages == ("bash",)
+    first.release()
+    await asyncio.gather(*tasks)
+    await sandbox.aclose()
+    assert (late.n_stops, poor.n_stops) == (1, MAX_DEATHS)
+
+
+async def test_programs_of_the_last_node_go_to_one_that_joined():
+    """The command does not stop if another node is there when the last one dies."""
+    first, late = ScriptedNode("first", holds=True), ScriptedNode("late")
+    there = [first]
+    sandbox, notes = await started(first, find=lambda: there)
+    tasks = run_all(sandbox, 3 * DEPTH)
+    await settle()
+    there.append(late)
+    first.is_gone = True
+    first.die()
+    found = await asyncio.gather(*tasks)
+    assert [one.stdout for one in found] == [b"%d" % i for i in range(3 * DEPTH)]
+    assert notes == [
+        "node late has joined",
+        "node first died: killed; going on with 1 nodes",
+    ]
+    await sandbox.aclose()
+
+
+async def test_a_node_that_lacks_a_package_is_refused():
+    """One that is not installed, of another version, or no requirement; each is named."""
+    node = NodeSandbox()
+    wanted = ("pytest", "no-such-package>=1", f"evolcoder<{VERSION}", "numpy>=0.*")
+    with pytest.raises(SandboxRefusedError) as refusal:
+        await node.start(SandboxOptions(workers=1, requires=wanted))
+    lacks = str(refusal.value).split("; ")
+    assert len(lacks) == 3
+    assert lacks[0] == "cluster.packages wants no-such-package>=1, which is not installed"
+    assert lacks[1] == f"cluster.packages wants evolcoder<{VERSION}, and {VERSION} is installed"
+    assert "numpy>=0.*, which is no requirement" in lacks[2]
+    await node.stop()
 
 
 async def test_a_node_that_only_dies_is_left_out():

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evolcoder.app import models
 from evolcoder.app.progress import print_note
@@ -15,7 +16,7 @@ from evolcoder.bench.base import Bench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.bench.registry import BENCHES, bench_named
-from evolcoder.config.load import CleanConfig, Config
+from evolcoder.config.load import CleanConfig, ClusterConfig, Config
 from evolcoder.decontamination import report as reports
 from evolcoder.decontamination.detect import DetectorSettings, Execution, build_report, detect_leaks
 from evolcoder.decontamination.execution.search import ExecutionSearch
@@ -30,6 +31,9 @@ from evolcoder.errors import BenchError
 from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import PoolSandbox
+
+if TYPE_CHECKING:
+    from evolcoder.cluster.sandbox import ClusterSandbox
 
 
 def embedder_for(config: CleanConfig) -> Embedder | None:
@@ -66,7 +70,7 @@ class DetectorOptions:
     level: str
     """Minimum sandbox isolation for running answers."""
     workers: int | None = None
-    """Programs run concurrently; None: number of processors plus one."""
+    """Programs run concurrently here or on each node; None: number of processors plus one."""
     judge: str | None = None
     """Model spec of the LLM judge of nearest neighbours; None: no judge."""
 
@@ -129,7 +133,9 @@ async def open_detectors(
     items = [item for bench in benches for item in benchmark_texts(bench.name, bench.problems())]
     embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
     runs = Detector.EXECUTION in detectors
-    execution, layers = await _execution(benches, options, stack) if runs else (None, ())
+    execution, layers = (
+        await _execution(benches, options, config.cluster, stack) if runs else (None, ())
+    )
     return DetectorSettings(
         items,
         detectors & {Detector.NGRAMS, Detector.SUBSTRING},
@@ -169,7 +175,10 @@ async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
 
 
 async def _execution(
-    benches: Iterable[Bench], options: DetectorOptions, stack: AsyncExitStack
+    benches: Iterable[Bench],
+    options: DetectorOptions,
+    cluster: ClusterConfig,
+    stack: AsyncExitStack,
 ) -> tuple[Execution | None, tuple[str, ...]]:
     """Set up execution-based detection; also return the sandbox's isolation layers.
 
@@ -178,8 +187,7 @@ async def _execution(
     problems = {bench.name: bench.problems() for bench in benches if bench.name in EXECUTABLE}
     if not problems:
         return None, ()
-    sandbox = await PoolSandbox.start(workers=options.workers, level=options.level)
-    stack.push_async_callback(sandbox.aclose)
+    sandbox = await _start_sandbox(options, cluster, stack)
     references = ReferenceChecks(cache_file("controls.db"), sandbox, "[]")
     stack.callback(references.close)
     search = await ExecutionSearch.create(problems, sandbox, references.measurement)
@@ -188,3 +196,18 @@ async def _execution(
         return execution_hits(row, await search.passes(answer))
 
     return execution, sandbox.layers
+
+
+async def _start_sandbox(
+    options: DetectorOptions, config: ClusterConfig, stack: AsyncExitStack
+) -> "PoolSandbox | ClusterSandbox":
+    """Start the sandbox of answers, here or on the cluster that the config names."""
+    if config.address is not None:
+        from evolcoder.app import cluster  # noqa: PLC0415 - rarely needed
+
+        workers = options.workers or config.sandboxes_per_node
+        started = cluster.SandboxOptions(options.level, workers)
+        return await cluster.start_sandbox(config, started, stack)
+    sandbox = await PoolSandbox.start(workers=options.workers, level=options.level)
+    stack.push_async_callback(sandbox.aclose)
+    return sandbox

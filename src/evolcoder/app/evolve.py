@@ -106,7 +106,7 @@ async def _evolve_run(
         limit: BudgetReached | None = None
         try:
             own = await style.settle(store, config, chosen, roles.evolver, waits)
-            in_flight = models.max_in_flight(config, opened)
+            in_flight = _max_in_flight(config, opened, sandbox)
             pipeline = Pipeline(
                 store, own, roles, heuristics=heuristics_of(own.evolve), checks=checks,
                 in_flight=in_flight, chooser=chooser,
@@ -123,6 +123,16 @@ async def _evolve_run(
             store, config.clean, seed=config.seed, embedder=embedder, leak_detector=leak_detector
         )
         return limit
+
+
+def _max_in_flight(config: Config, opened: models.Models, sandbox: verify.SandboxHandle) -> int:
+    """Return the limit of records in flight; on a cluster, enough for all of its sandboxes too.
+
+    A run with a target stops after it with fewer, since what is in flight then is paid for.
+    """
+    in_flight = models.max_in_flight(config, opened)
+    is_on_cluster = config.cluster.address is not None and config.budget.target is None
+    return in_flight + 2 * sandbox.workers if is_on_cluster else in_flight
 
 
 def _discard_unused(config: Config, folder: Path) -> None:

@@ -407,14 +407,31 @@ async def _open_replicas(spec: str, config: Config, section: ModelConfig) -> Ope
     from evolcoder.app import cluster  # noqa: PLC0415 - rarely needed
 
     headers = {name: _filled(name, value) for name, value in section.extra_headers.items()}
-    n_models = len({one for one in (*model_specs(config), spec) if one.startswith(VLLM)})
+    served = served_on_cluster(config, spec)
 
     def connect(url: str) -> OpenAIEngine:
         return OpenAIEngine(url, api_key=None, traffic=config.traffic, extra_headers=headers)
 
-    engine = await cluster.open_replicas(model, config, connect, n_models)
+    engine = await cluster.open_replicas(model, config, connect, served)
     allow_connections(config.traffic.concurrency * engine.n_servers)
     return OpenedModels(engine, model)
+
+
+def served_on_cluster(config: Config, *more: str) -> list[str]:
+    """Return the ids of the models that a cluster serves: those of the config and of more specs.
+
+    Raises ConfigError if `cluster` has a number for another model.
+    """
+    specs = dict.fromkeys(one for one in (*model_specs(config), *more) if one.startswith(VLLM))
+    served = [one.removeprefix(VLLM) for one in specs]
+    for key in ("replicas", "gpus_per_replica"):
+        given = getattr(config.cluster, key)
+        for model in given if isinstance(given, dict) else ():
+            if model not in served:
+                known = difflib.get_close_matches(model, served, n=1) or served
+                hint = f"did you mean {known[0]}?" if known else "none has a model vllm:ID"
+                raise ConfigError(f"cluster.{key}: no role has the model vllm:{model}; {hint}")
+    return served
 
 
 def model_specs(config: Config) -> list[str]:

@@ -15,7 +15,7 @@ from evolcoder.app import detectors, export, models
 from evolcoder.app.clean import certify_file, clean_run, run_certificate_paths
 from evolcoder.app.detectors import DetectorOptions, embedder_for
 from evolcoder.app.progress import print_note, shown
-from evolcoder.cli import output
+from evolcoder.cli import output, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
@@ -45,6 +45,7 @@ FLAGS = {
     "embedder": "clean.embedder",
     "beside": "clean.beside",
     "seed": "seed",
+    "cluster": "cluster.address",
 }
 """Flag -> the config key that it sets."""
 
@@ -81,7 +82,8 @@ def main(args: argparse.Namespace) -> int:
             f"`evolcoder export {folder} --out PATH`"
         )
     base = folder / CONFIG_NAME if is_run else None
-    source = [] if is_run else [f"seeds.path={json.dumps(args.data)}"]
+    # Where a run was made is no property of its rows: that cluster may be gone.
+    source = ["cluster.address=null" if is_run else f"seeds.path={json.dumps(args.data)}"]
     config = configs.load(base, [*source, *_from_flags(args), *args.set])
     if args.out is not None and not args.out.name:
         raise UserError(f"--out {args.out}: not a file name; give the path of a file")
@@ -239,6 +241,7 @@ def _add_leak_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sandbox", choices=list(LEVELS), default="strict",
         help="minimum sandbox isolation; fail if unavailable (default: strict)")  # fmt: skip
     add("--workers", type=int, metavar="N", help="programs to run in parallel")
+    usage.add_cluster(add)
 
 
 def _detector_options(args: argparse.Namespace, config: Config) -> DetectorOptions:

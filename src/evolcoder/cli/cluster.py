@@ -6,8 +6,9 @@ Exits with 0 if at least one node runs programs at the isolation level; otherwis
 import argparse
 from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
-from evolcoder.app import cluster
+from evolcoder.app import cluster, models
 from evolcoder.app.cluster import NodeCheck
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
@@ -20,23 +21,35 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("action", choices=("check",), help="`check`: nodes, CPUs, GPUs, sandbox layers and vLLM")
-    add("--cluster", default="auto", metavar="ADDRESS",
-        help="auto, HOST:PORT, or local:N (default: auto)")  # fmt: skip
+    add("--config", type=Path, metavar="FILE",
+        help="YAML config of a run: also check whether its servers fit")  # fmt: skip
+    add("--cluster", metavar="ADDRESS",
+        help="auto, HOST:PORT, or local:N (default: as the config says, or auto)")  # fmt: skip
     add("--sandbox", choices=tuple(LEVELS), default="strict",
         help="sandbox isolation to test (default: strict)")  # fmt: skip
+    add("--set", action="append", default=[], metavar="KEY=VALUE",
+        help="set a config key (repeatable)")  # fmt: skip
     add("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:
     """Check the cluster, and fail if no node could run a program."""
-    config = configs.load(None, [f"cluster.address={args.cluster}"]).cluster
-    found = run_cancellable(cluster.check(config, args.sandbox))
+    address = [f"cluster.address={args.cluster}"] if args.cluster else []
+    config = configs.load(args.config, [*address, *args.set])
+    if config.cluster.address is None:
+        config = configs.load(args.config, [*args.set, "cluster.address=auto"])
+    served = models.served_on_cluster(config)
+    checked = run_cancellable(cluster.check(config.cluster, args.sandbox, served))
+    found = checked.nodes
     working = [node for node in found if not node.trouble]
     if args.json:
         nodes = [{**asdict(node), "missing": node.missing} for node in found]
-        output.print_json({"works": bool(working), "nodes": nodes}, indent=2)
+        plain = {"works": bool(working), "nodes": nodes, "servers": checked.servers}
+        output.print_json(plain, indent=2)
     else:
         print(_table(found, args.sandbox))
+        for model, n in checked.servers.items():
+            print(f"{n} servers of {model} with {config.cluster.gpus_of(model)} GPUs each fit")
     if not working:
         why = found[0].trouble if found else "it has no node"
         raise EvolcoderError(f"no node of the cluster runs programs: {why}")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evolcoder.cli import output, show
 from evolcoder.errors import ConfigError, UserError
@@ -25,13 +25,9 @@ from evolcoder.storage.lineage import LineageStep, lineage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
 from evolcoder.text import one_line, visible
-from evolcoder.verification.metrics import (
-    ChildAndParent,
-    ComparisonRow,
-    compare_with_parents,
-    measures_of,
-    n_tokens,
-)
+
+if TYPE_CHECKING:
+    from evolcoder.verification.metrics import ChildAndParent, ComparisonRow
 
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
@@ -181,6 +177,8 @@ def _drop_lines(drop: Drop) -> Iterator[str]:
 
 def show_harder(store: RunStore, *, as_json: bool) -> None:
     """Print a table of children and parents by metric: computed now, or stored by verification."""
+    from evolcoder.verification.metrics import compare_with_parents  # noqa: PLC0415 - slow
+
     pairs = list(_pairs(store))
     lines = compare_with_parents(pairs)
     if as_json:
@@ -201,12 +199,18 @@ def show_harder(store: RunStore, *, as_json: bool) -> None:
         )
 
 
-def _pairs(store: RunStore) -> Iterator[ChildAndParent]:
+def _pairs(store: RunStore) -> Iterator["ChildAndParent"]:
     """Pair every evolved row with the row of its parent task.
 
     Answers are compared only if a model of this run answered the parent too: those that came with
     the seeds were written by others, so a difference would be that of the writers.
     """
+    from evolcoder.verification.metrics import (  # noqa: PLC0415 - slow
+        ChildAndParent,
+        measures_of,
+        n_tokens,
+    )
+
     measured: dict[str, dict[str, float]] = {}
     for row in store.rows():
         task = row.task
@@ -223,7 +227,7 @@ def _pairs(store: RunStore) -> Iterator[ChildAndParent]:
             yield ChildAndParent(task.heuristic, task.round, parent, found)
 
 
-def _comparison_text(line: ComparisonRow) -> str:
+def _comparison_text(line: "ComparisonRow") -> str:
     interval = f"{line.low:+.2f} to {line.high:+.2f}"
     return (
         f"{line.measure:<14}{line.heuristic[:13]:<14}{line.round or 'all':>5}{line.n:>7}"

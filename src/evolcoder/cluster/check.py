@@ -9,6 +9,7 @@ cannot be asked is a finding like any other.
 
 import asyncio
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -63,13 +64,14 @@ class NodeCheck:
 class NodeInspector:
     """Looks at the node that it runs on; an actor."""
 
-    async def inspect(self, level: str) -> Software:
+    async def inspect(self, level: str, packages: tuple[str, ...]) -> Software:
         """Start and end the sandbox, and look for packages."""
         node, refused = NodeSandbox(), ""
         layers: tuple[str, ...] = ()
         languages: tuple[str, ...] = ()
         try:
-            report = await node.start(SandboxOptions(level, workers=1, languages=None))
+            options = SandboxOptions(level, workers=1, languages=None, requires=packages)
+            report = await node.start(options)
             layers, languages = report.layers, report.languages
         except (SandboxRefusedError, SandboxError) as error:
             refused = str(error)
@@ -88,16 +90,23 @@ def version_of(package: str) -> str:
         return "of unknown version"
 
 
-async def check_nodes(cluster: RayCluster, level: str) -> list[NodeCheck]:
-    """Check all nodes at once."""
-    return list(await asyncio.gather(*(_check(cluster, facts, level) for facts in cluster.nodes())))
+async def check_nodes(
+    cluster: RayCluster, level: str, packages: Sequence[str] = ()
+) -> list[NodeCheck]:
+    """Check all nodes at once; `packages` are requirements that each must meet."""
+    checks = (_check(cluster, facts, level, packages) for facts in cluster.nodes())
+    return list(await asyncio.gather(*checks))
 
 
-async def _check(cluster: RayCluster, facts: NodeFacts, level: str) -> NodeCheck:
+async def _check(
+    cluster: RayCluster, facts: NodeFacts, level: str, packages: Sequence[str]
+) -> NodeCheck:
     software, trouble = None, ""
     actor = on_node(cluster.ray, NodeInspector, facts.id, num_cpus=0).remote()
     try:
-        software = await asked(cluster.ray, facts.name, actor.inspect.remote(level))
+        software = await asked(
+            cluster.ray, facts.name, actor.inspect.remote(level, tuple(packages))
+        )
         trouble = software.refused
         if software.evolcoder != version("evolcoder"):
             trouble = f"has evolcoder {software.evolcoder}, not {version('evolcoder')}"

@@ -19,7 +19,8 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
-from evolcoder.errors import EvolcoderError, SandboxError
+from evolcoder.cluster.packages import lacking
+from evolcoder.errors import EvolcoderError, SandboxError, SandboxRefusedError
 from evolcoder.sandbox.base import Execution, Limits, Program
 from evolcoder.sandbox.pool import PoolSandbox, usable_languages
 
@@ -38,6 +39,8 @@ class SandboxOptions:
     """Folders of Python packages that programs may import; at the same path on every node."""
     warm: tuple[str, ...] = ()
     """Modules that every worker imports at start."""
+    requires: tuple[str, ...] = ()
+    """Packages that the node must have, as requirements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,9 @@ class NodeSandbox:
         self._has_results = asyncio.Event()
 
     async def start(self, options: SandboxOptions) -> NodeReport:
-        """Start the sandbox; SandboxRefusedError if this node lacks layers of the level."""
+        """Start the sandbox; SandboxRefusedError if this node lacks layers or packages."""
+        if lacks := lacking(options.requires):
+            raise SandboxRefusedError("; ".join(lacks))
         languages = options.languages
         if languages is None:
             languages = tuple(usable_languages(options.level))

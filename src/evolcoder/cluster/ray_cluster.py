@@ -12,6 +12,7 @@ Nodes of `local:N` are simulated: they share this machine's processors, and are 
 
 import logging
 import os
+import re
 import shutil
 import signal
 import socket
@@ -41,6 +42,8 @@ _ENVIRONMENT = {
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5)
 """What a client of gRPC says first: the preface and empty settings."""
 _SETTINGS_FRAME = 4
+_VERSIONS = re.compile(r"^ *Ray: (\S+)\n *Python: (\S+)", re.MULTILINE)
+"""In what Ray says where versions differ: those of the cluster, then those of this process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +77,13 @@ class RayCluster:
         alive = [_facts(node) for node in self.ray.nodes() if node["Alive"]]
         return sorted(alive, key=lambda node: (node.name, node.id))
 
-    def add_simulated(self) -> None:
-        """Add a simulated node with one processor to a cluster of `local:N`."""
-        self.simulated.add_node(**_simulated(1))
+    def add_simulated(self, *, waits: bool = True) -> None:
+        """Add a simulated node with one processor to a cluster of `local:N`.
+
+        Must be called in the main thread. It is usable when it is among `nodes`.
+        """
+        with _kept_signal_handlers():
+            self.simulated.add_node(wait=waits, **_simulated(1))
 
     def sandbox_nodes(self) -> list["RayNode"]:
         """Return the nodes that may run programs: those that offer a processor."""
@@ -85,6 +92,9 @@ class RayCluster:
 
 class RayNode:
     """The sandbox actor of one node; implements `sandbox.Node`."""
+
+    kind: type = NodeSandbox
+    """What runs in the actor."""
 
     def __init__(self, ray: Any, facts: NodeFacts) -> None:  # noqa: ANN401 - Ray's module
         self.name = facts.name
@@ -98,7 +108,7 @@ class RayNode:
         await self._kill()
         if options.workers is None:
             options = replace(options, workers=int(self._cpus) + 1)
-        self._actor = on_node(self._ray, NodeSandbox, self._id, num_cpus=0).remote()
+        self._actor = on_node(self._ray, self.kind, self._id, num_cpus=0).remote()
         report: NodeReport = await self._ask("start", options)
         return report
 
@@ -151,15 +161,23 @@ def on_node(
     ray: Any,  # noqa: ANN401 - Ray's module
     kind: type,
     node_id: str | None,
+    *,
+    is_bound: bool = True,
     **options: object,
 ) -> Any:  # noqa: ANN401 - Ray's types
-    """Make an actor class of a plain one, bound to a node if one is given."""
+    """Make an actor class of a plain one, on the node that is given, or on any without one.
+
+    Unless it `is_bound`, it is on another node where that one is full or gone.
+    """
     from ray.util.scheduling_strategies import (  # noqa: PLC0415 - heavy
         NodeAffinitySchedulingStrategy,
     )
 
     if node_id is not None:
-        options["scheduling_strategy"] = NodeAffinitySchedulingStrategy(node_id, soft=False)
+        strategy = NodeAffinitySchedulingStrategy(node_id, soft=not is_bound)
+        options["scheduling_strategy"] = strategy
+    else:
+        options["scheduling_strategy"] = "SPREAD"
     return ray.remote(kind).options(max_restarts=0, max_task_retries=0, **options)
 
 
@@ -294,6 +312,7 @@ def _set_local_environment(stack: ExitStack) -> None:
         "RAY_agent_register_timeout_ms": "120000",  # a busy machine takes longer than 15 s
         "RAY_raylet_start_wait_time_s": "120",
         "RAY_worker_register_timeout_seconds": "600",
+        "RAY_worker_niceness": "0",  # by default 15, at which a busy machine runs no program
         # Ray's switch for machines whose firewall asks about every other address.
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
     }
@@ -354,6 +373,10 @@ def _check_server(address: str) -> None:
 
 def _remedy(address: str, error: Exception) -> str:
     said = _first_line(error)
+    versions = _VERSIONS.findall(str(error))
+    if said.startswith("Version mismatch") and len(versions) == 2:
+        theirs, ours = (f"Ray {ray} and Python {python}" for ray, python in versions)
+        return f"the cluster has {theirs}, and here are {ours}; install the same versions"
     if address == AUTO:
         return f"no cluster was found here; start one with `ray start --head` ({said})"
     if address.startswith(LOCAL):

@@ -17,13 +17,14 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
 
-from evolcoder.cluster.ray_cluster import RayCluster, asked, on_node
+from evolcoder.cluster.packages import lacking
+from evolcoder.cluster.ray_cluster import NodeFacts, RayCluster, asked, on_node
 from evolcoder.config.load import ClusterConfig, TrafficConfig
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.openai import OpenAIEngine
@@ -35,6 +36,8 @@ POLL_S = 0.5
 """How often an actor looks whether its server still runs."""
 DRAIN_S = 60.0
 """Time that requests in flight have to end before the servers are stopped."""
+PLACED_S = 120.0
+"""Time that an actor has to get its GPUs."""
 IDENTITY = "vllm"
 """What stands for the replicas in records, whatever their addresses."""
 
@@ -53,12 +56,15 @@ class ServerPlan:
     """Maximum wait until it answers."""
     stop_s: float
     """Time that it has to end before it is killed."""
+    packages: tuple[str, ...] = ()
+    """Packages that the node must have, as requirements."""
 
     @classmethod
     def of(cls, model: str, config: ClusterConfig) -> Self:
         """Make the plan of a config."""
         command = (*config.serve_command, *config.serve_options)
-        return cls(model, command, config.gpus_per_replica, config.ready_s, config.stop_s)
+        given = (config.gpus_of(model), config.ready_s, config.stop_s)
+        return cls(model, command, *given, config.packages)
 
 
 class ModelReplica:
@@ -71,6 +77,8 @@ class ModelReplica:
 
     def start(self, plan: ServerPlan, host: str) -> str:
         """Start the server and wait until it is ready; return its base URL. Raises StepFailed."""
+        if lacks := lacking(plan.packages):
+            raise StepFailed("; ".join(lacks))
         folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="evolcoder-server-"))
         self._log = Path(folder).resolve() / "log.txt"
         port = _free_port(host)
@@ -123,22 +131,33 @@ class Replica(Protocol):
 
 
 class RayReplica:
-    """A replica in an actor, on whichever node has the GPUs."""
+    """A replica in an actor: at first on the node that it is planned for, if that is there."""
 
-    def __init__(self, cluster: RayCluster, plan: ServerPlan, number: int) -> None:
+    def __init__(
+        self, cluster: RayCluster, plan: ServerPlan, number: int, node_id: str | None = None
+    ) -> None:
         self.name = f"replica {number} of {plan.model}"
         self._ray = cluster.ray
         self._plan = plan
+        self._node_id = node_id
         self._actor: Any = None
 
     async def start(self) -> str:
-        """Start an actor and its server."""
+        """Start an actor and its server; StepFailed if no node has GPUs for it in time."""
         await self.stop()
         actor = on_node(
-            self._ray, NodeReplica, None,
-            num_cpus=0, num_gpus=self._plan.gpus, max_concurrency=2, scheduling_strategy="SPREAD",
+            self._ray, NodeReplica, self._node_id, is_bound=False,
+            num_cpus=0, num_gpus=self._plan.gpus, max_concurrency=2,
         )  # fmt: skip
         self._actor = actor.remote()
+        try:
+            async with asyncio.timeout(PLACED_S):
+                await self._ask("has_begun")
+        except TimeoutError as error:
+            await self._kill()
+            raise StepFailed(
+                f"{self.name}: no node had {self._plan.gpus} free GPUs within {PLACED_S:g} s"
+            ) from error
         return str(await self._ask("start_here", self._plan))
 
     async def has_ended(self) -> str:
@@ -151,6 +170,10 @@ class RayReplica:
             return
         with contextlib.suppress(NodeLostError):
             await self._ask("stop")
+        await self._kill()
+
+    async def _kill(self) -> None:
+        """End the actor, which may have died."""
         with contextlib.suppress(self._ray.exceptions.RayError):
             self._ray.kill(self._actor)
         self._actor = None
@@ -162,6 +185,10 @@ class RayReplica:
 class NodeReplica(ModelReplica):
     """A replica that listens on its node's address in the cluster."""
 
+    def has_begun(self) -> bool:
+        """Say that the actor has its GPUs."""
+        return True
+
     def start_here(self, plan: ServerPlan) -> str:
         """Start the server on this node."""
         import ray  # noqa: PLC0415 - heavy
@@ -169,20 +196,96 @@ class NodeReplica(ModelReplica):
         return self.start(plan, ray.util.get_node_ip_address())
 
 
-def ray_replicas(
-    cluster: RayCluster, model: str, config: ClusterConfig, n_models: int
-) -> list[RayReplica]:
-    """Make the replicas of a model; ConfigError if the cluster has not the GPUs for them."""
-    gpus, per = [int(node.gpus) for node in cluster.nodes()], config.gpus_per_replica
-    n_fitting = sum(n // per for n in gpus) if per else 0
-    wanted = config.replicas or max(1, n_fitting // n_models)
-    if per and wanted * n_models > n_fitting:
+class _PackageCheck:
+    """Looks for packages on the node that it runs on; an actor."""
+
+    def lacking(self, packages: tuple[str, ...]) -> list[str]:
+        """Say what this node lacks."""
+        return lacking(packages)
+
+
+async def nodes_with(
+    cluster: RayCluster, packages: tuple[str, ...], note: Callable[[str], None]
+) -> list[NodeFacts]:
+    """Return the nodes that have the packages; name the others in notes."""
+    nodes = cluster.nodes()
+    if not packages:
+        return nodes
+
+    async def lacks(node: NodeFacts) -> str:
+        actor = on_node(cluster.ray, _PackageCheck, node.id, num_cpus=0).remote()
+        try:
+            found = await asked(cluster.ray, node.name, actor.lacking.remote(packages))
+        except NodeLostError as error:
+            return str(error)
+        finally:
+            cluster.ray.kill(actor)
+        return f"node {node.name}: {'; '.join(found)}" if found else ""
+
+    refusals = await asyncio.gather(*map(lacks, nodes))
+    for refusal in filter(None, refusals):
+        note(f"no server is started there: {refusal}")
+    return [node for node, refusal in zip(nodes, refusals, strict=True) if not refusal]
+
+
+def shared_out(
+    nodes: Sequence[NodeFacts], config: ClusterConfig, models: Sequence[str]
+) -> dict[str, list[str]]:
+    """Return the node of each server, by model; all models share the GPUs of the nodes.
+
+    Raises ConfigError if the nodes have not the GPUs for all of them.
+    """
+    known = {one: config.replicas_of(one) for one in models}
+    counts = {one: wanted or 1 for one, wanted in known.items()}
+    placed = _placed(counts, config, nodes)
+    if placed is None:
+        wanted = ", ".join(f"{n} of {one} with {config.gpus_of(one)}" for one, n in counts.items())
+        gpus = ", ".join(str(int(node.gpus)) for node in nodes)
         raise ConfigError(
-            f"cluster.replicas: {wanted * n_models} servers of {per} GPUs each are wanted, and the "
-            f"nodes have {', '.join(map(str, gpus)) or 'no'} GPUs"
+            f"cluster.replicas: the servers do not fit on the nodes: wanted are {wanted} GPUs "
+            f"each, and the nodes have {gpus or 'no'} GPUs"
         )
+    growing = [one for one, wanted in known.items() if wanted is None and config.gpus_of(one)]
+    while growing:  # one server more of each in turn, as long as it fits
+        for one in tuple(growing):
+            more = _placed({**counts, one: counts[one] + 1}, config, nodes)
+            if more is None:
+                growing.remove(one)
+            else:
+                counts[one], placed = counts[one] + 1, more
+    return placed
+
+
+def _placed(
+    counts: Mapping[str, int], config: ClusterConfig, nodes: Sequence[NodeFacts]
+) -> dict[str, list[str]] | None:
+    """Return the node of each server by model; None if they do not fit.
+
+    Largest servers first, each on the node with the most free GPUs, and among these on the one with
+    the fewest servers.
+    """
+    left = {node.id: (int(node.gpus), 0) for node in nodes}
+    placed: dict[str, list[str]] = {model: [] for model in counts}
+    for model in sorted(counts, key=config.gpus_of, reverse=True):
+        for _ in range(counts[model]):
+            node_id = max(left, key=left.__getitem__, default=None)
+            if node_id is None or left[node_id][0] < config.gpus_of(model):
+                return None
+            free, n_servers = left[node_id]
+            left[node_id] = free - config.gpus_of(model), n_servers - 1
+            placed[model].append(node_id)
+    return placed
+
+
+def ray_replicas(
+    cluster: RayCluster, model: str, config: ClusterConfig, places: Mapping[str, Sequence[str]]
+) -> list[RayReplica]:
+    """Make the replicas of a model, on the nodes that `shared_out` found."""
     plan = ServerPlan.of(model, config)
-    return [RayReplica(cluster, plan, number) for number in range(1, wanted + 1)]
+    return [
+        RayReplica(cluster, plan, number, node_id)
+        for number, node_id in enumerate(places[model], 1)
+    ]
 
 
 class ReplicaEngine:

@@ -4,11 +4,13 @@ Implements the contract of `sandbox.base`. Programs are sent in batches to the n
 outstanding work per worker; a node has at most `DEPTH` programs per worker, the rest waits here,
 longest limit first.
 
-Guarantees: a program gets one outcome. If its node dies, it is sent once more, to whatever node has
-room; if that one dies as well, the outcome is a `SandboxError`, never an execution. A reply of a
-node that was given up is ignored. A node that dies is replaced while its machine is there, up to
+Guarantees: a program gets one outcome. If a node dies that had taken it, it is sent once more, to
+whatever node has room; if that one dies with it as well, the outcome is a `SandboxError`, never an
+execution. A node that had died before it took a program does not count. A reply of a node that was
+given up is ignored. A node that dies is replaced while its machine is there, up to
 `MAX_DEATHS` times without a result in between, and then left out. If none is left, all waiting
 programs raise `ClusterError`: the command stops, and goes on where it was when it is run again.
+With `find`, nodes that join the cluster later are used too.
 Not guaranteed: that a program runs once. One that ended on a node that died before its reply runs
 again.
 
@@ -18,9 +20,10 @@ again.
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, Self
+from typing import Any, Protocol, Self
 
 from evolcoder.cluster.node import NodeJob, NodeReport, NodeResult, SandboxOptions
 from evolcoder.errors import ClusterError, NodeLostError, SandboxError, SandboxRefusedError
@@ -31,9 +34,12 @@ DEPTH = 3
 MAX_BATCH = 64
 """Programs of one call."""
 MAX_SENT = 2
-"""Nodes that a program is sent to before it is a failure of the sandbox."""
+"""Nodes that may die with a program before it is a failure of the sandbox."""
 MAX_DEATHS = 3
-"""Deaths of a node without a result in between, after which it is left out."""
+"""Deaths of a node without a result in between, after which it is left out; also, tries to start a
+node that joins."""
+JOIN_S = 10.0
+"""How often it looks for nodes that have joined the cluster."""
 
 
 class Node(Protocol):
@@ -63,6 +69,10 @@ class Node(Protocol):
         ...
 
 
+FindNodes = Callable[[], Sequence[Node]]
+"""Lists the nodes that a cluster has now; may block."""
+
+
 @dataclass(slots=True, eq=False)
 class _Job:
     """An entry of the ledger."""
@@ -72,7 +82,7 @@ class _Job:
     outcome: asyncio.Future[Execution]
     """Where the caller waits."""
     n_sent: int = 0
-    """Nodes that it was sent to."""
+    """Nodes that took it."""
 
     def __lt__(self, other: "_Job") -> bool:
         """Longest limit first; what was sent before comes before all others."""
@@ -111,7 +121,6 @@ class _Place:
 
     def add(self, job: _Job) -> None:
         """Enter a job that will be sent."""
-        job.n_sent += 1
         self.out[job.sent.number] = job
         self.out_s += job.sent.limits.cpu_s
         self.outbox.append(job)
@@ -140,28 +149,46 @@ class ClusterSandbox:
     """The sandboxes of several nodes as one; for one event loop."""
 
     def __init__(
-        self, places: Sequence[_Place], options: SandboxOptions, note: Callable[[str], None]
+        self,
+        places: Sequence[_Place],
+        options: SandboxOptions,
+        note: Callable[[str], None],
+        find: FindNodes | None = None,
     ) -> None:
         self._places = list(places)
         shared = set.intersection(*(set(place.report.languages) for place in places))
         self.languages = tuple(one for one in places[0].report.languages if one in shared)
         """Languages besides Python that every node runs."""
+        active = set.intersection(*(set(place.report.layers) for place in places))
+        self.layers = tuple(layer for layer in Layer if layer in active)
+        """Protections that are active on every node."""
         self._options = options
         self._note = note
+        self._find = find
+        self._tries = Counter[str]()
+        """By name of a node, how often it was started or tried."""
+        self._joining = asyncio.Lock()
         self._numbers = itertools.count()
         self._waiting: list[_Job] = []
         self._cancelling: set[asyncio.Task[None]] = set()
         self._lost: ClusterError | None = None
         self._closed = False
-        self._tasks = [asyncio.create_task(self._serve(place)) for place in self._places]
-        for task in self._tasks:
-            task.add_done_callback(self._surface)
+        self._tasks: list[asyncio.Task[None]] = []
+        for place in self._places:
+            self._begin(self._serve(place))
+        if find is not None:
+            self._begin(self._join())
 
     @classmethod
     async def start(
-        cls, nodes: Sequence[Node], options: SandboxOptions, *, note: Callable[[str], None]
+        cls,
+        nodes: Sequence[Node],
+        options: SandboxOptions,
+        *,
+        note: Callable[[str], None],
+        find: FindNodes | None = None,
     ) -> Self:
-        """Start a sandbox on every node.
+        """Start a sandbox on every node; `find` lists the nodes that there are later.
 
         A node that lacks the level's layers, or whose version of evolcoder differs, is refused, and
         named in a note. Raises SandboxRefusedError if none is left.
@@ -174,18 +201,13 @@ class ClusterSandbox:
             raise SandboxRefusedError("; ".join(refusals) or "the cluster has no node with a CPU")
         for refusal in refusals:
             note(f"not used: {refusal}")
-        sandbox = cls(places, options, note)
+        sandbox = cls(places, options, note, find)
+        sandbox._tries.update({node.name: MAX_DEATHS for node in nodes})
         for name in sorted({one for place in places for one in place.report.languages}):
             if name not in sandbox.languages:
                 lacking = [p.node.name for p in places if name not in p.report.languages]
                 note(f"{name}: programs are not run, since it is missing on {', '.join(lacking)}")
         return sandbox
-
-    @property
-    def layers(self) -> tuple[Layer, ...]:
-        """Protections that are active on every node."""
-        shared = set.intersection(*(set(place.report.layers) for place in self._places))
-        return tuple(layer for layer in Layer if layer in shared)
 
     @property
     def workers(self) -> int:
@@ -279,6 +301,8 @@ class ClusterSandbox:
                 place.has_mail.clear()
             if batch:
                 await place.node.submit([job.sent for job in batch])
+                for job in batch:  # a node that had died before it took them did not have them
+                    job.n_sent += 1
 
     async def _collect(self, place: _Place) -> None:
         """Settle results as they come. A result without an entry in the ledger is ignored."""
@@ -317,6 +341,8 @@ class ClusterSandbox:
                 self._assign()
                 return
         await place.node.stop()
+        if len(self._places) == 1:
+            await self._take_in()
         if len(self._places) > 1:
             self._places.remove(place)
             self._note(f"{why}; going on with {len(self._places)} nodes")
@@ -326,6 +352,46 @@ class ClusterSandbox:
             f"no node of the cluster is left: {why}; nothing is lost, the same command goes on"
         )
         self._fail_all(self._lost)
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        task.add_done_callback(self._surface)
+        self._tasks.append(task)
+
+    async def _join(self) -> None:
+        """Look for nodes that have joined, again and again."""
+        while True:
+            await asyncio.sleep(JOIN_S)
+            await self._take_in()
+
+    async def _take_in(self) -> None:
+        """Start the sandboxes of nodes that have joined the cluster."""
+        if self._find is None:
+            return
+        async with self._joining:
+            for node in await asyncio.to_thread(self._find):
+                self._tries[node.name] += 1
+                if self._tries[node.name] > MAX_DEATHS:
+                    continue
+                found = await _start(node, self._options)
+                refusals = [found] if isinstance(found, str) else await self._refusals(found)
+                if refusals and self._tries[node.name] == MAX_DEATHS:
+                    self._note(f"not used: {refusals[0]}")
+                if isinstance(found, _Place) and not refusals:
+                    self._tries[node.name] = MAX_DEATHS
+                    self._places.append(found)
+                    self._note(f"node {node.name} has joined")
+                    self._begin(self._serve(found))
+            self._assign()
+
+    async def _refusals(self, place: _Place) -> list[str]:
+        """Say why a node cannot join, and stop it: it lacks what the others have."""
+        refusals = await _refuse_other_versions([place])
+        lacks = {*self.layers, *self.languages} - {*place.report.layers, *place.report.languages}
+        if not refusals and lacks:
+            await place.node.stop()
+            refusals = [f"node {place.node.name}: lacks {', '.join(sorted(map(str, lacks)))}"]
+        return refusals
 
     def _surface(self, task: asyncio.Task[None]) -> None:
         """Let those who wait see a failure that no node caused."""

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     JsonValue,
@@ -516,6 +517,39 @@ def _is_cluster(address: str) -> str:
     return address
 
 
+PerModel = int | dict[str, int]
+"""A number for each model, or by model where they differ."""
+
+
+def _per_model(least: int, *, with_null: bool = False) -> BeforeValidator:
+    """Check a number, or one by model; two types in a union would be two errors."""
+
+    def check(value: object) -> object:
+        given = value.items() if isinstance(value, Mapping) else [("all", value)]
+        if value is None and with_null:
+            return value
+        if not given or not all(
+            isinstance(name, str) and name and type(number) is int and number >= least
+            for name, number in given
+        ):
+            raise ValueError(f"write a number of at least {least}, or one for each model by its id")
+        return value
+
+    return BeforeValidator(check)
+
+
+_REQUIREMENT = re.compile(
+    r"[A-Za-z0-9][\w.-]*(?:\[[\w.,-]+\])?(?:(?:[=~!<>]=|[<>])\d[\w.!+*]*(?:,(?=[=~!<>])|$))*"
+)
+
+
+def _are_requirements(packages: tuple[str, ...]) -> tuple[str, ...]:
+    for package in packages:
+        if not _REQUIREMENT.fullmatch(package):
+            raise ValueError(f"{package!r} is no package; write each as NAME or NAME>=VERSION")
+    return packages
+
+
 class ClusterConfig(Section):
     """A Ray cluster that runs programs and model servers, for more than one machine."""
 
@@ -524,10 +558,13 @@ class ClusterConfig(Section):
     nodes on this machine); default: no cluster."""
     sandboxes_per_node: int | None = Field(None, ge=1)
     """Programs that each node runs concurrently; default: one more than its processors."""
-    replicas: int | None = Field(None, ge=1)
-    """Servers of each `vllm:` model; default: the cluster's GPUs shared out among the models."""
-    gpus_per_replica: int = Field(1, ge=0)
-    """GPUs of one server, on one node."""
+    packages: Annotated[tuple[str, ...], AfterValidator(_are_requirements)] = ()
+    """Packages that a node must have, such as `vllm>=0.12`; one that lacks any is left out."""
+    replicas: Annotated[PerModel | None, _per_model(1, with_null=True)] = None
+    """Servers of each `vllm:` model, as a number or by model id (`{ORG/MODEL: 2}`); default: the
+    cluster's GPUs shared out among the models."""
+    gpus_per_replica: Annotated[PerModel, _per_model(0)] = 1
+    """GPUs of one server, on one node, as a number or by model id."""
     serve_command: tuple[str, ...] = (
         "{python}", "-m", "vllm.entrypoints.cli.main", "serve", "{model}",
         "--served-model-name", "{model}", "--host", "{host}", "--port", "{port}",
@@ -543,6 +580,15 @@ class ClusterConfig(Section):
     """Time that a server has to end before it is killed."""
     restarts: int = Field(3, ge=0)
     """Times that a server is started again after it died, before its replica is left out."""
+
+    def replicas_of(self, model: str) -> int | None:
+        """Return the servers of a model; None: as many as there are GPUs for."""
+        return self.replicas.get(model) if isinstance(self.replicas, dict) else self.replicas
+
+    def gpus_of(self, model: str) -> int:
+        """Return the GPUs of one server of a model."""
+        gpus = self.gpus_per_replica
+        return gpus.get(model, 1) if isinstance(gpus, dict) else gpus
 
 
 class Price(Section):

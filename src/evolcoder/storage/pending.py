@@ -55,16 +55,25 @@ _UNANSWERED = """
     AND NOT EXISTS (SELECT 1 FROM responses r WHERE r.round = 0 AND r.ordinal = t.ordinal
         AND r.model IS NULL)
 """
+_POOL_OF_SEEDS = "SELECT pool FROM rounds WHERE round = 0"
 _N_UNVERIFIED = f"""
     SELECT COUNT(*) FROM responses l WHERE l.round = 0 AND {_NOT_DONE.replace(":round", "0")}
 """
+_LACKS_CHECKS = """
+    (SELECT COUNT(*) FROM verdicts v WHERE v.round = k.round AND v.ordinal = k.ordinal
+        AND v.check_name IN ({marks})) < ?
+"""
 _UNCHECKED = f"""
     SELECT t.*, r.* FROM kept k JOIN responses r USING (round, ordinal)
-    JOIN tasks t ON t.id = r.task
-    WHERE (SELECT COUNT(*) FROM verdicts v WHERE v.round = k.round AND v.ordinal = k.ordinal
-        AND v.check_name IN ({{marks}})) < ? AND (r.model IS NOT NULL OR ?)
+    JOIN tasks t ON t.id = r.task WHERE {_LACKS_CHECKS} AND (r.model IS NOT NULL OR ?)
     AND (k.round, k.ordinal) > (?, ?) ORDER BY k.round, k.ordinal LIMIT {PAGE}
 """
+_N_UNCHECKED = f"""
+    SELECT COUNT(*) FROM kept k WHERE {_LACKS_CHECKS} AND EXISTS (
+        SELECT 1 FROM responses r WHERE r.round = k.round AND r.ordinal = k.ordinal
+        AND (r.model IS NOT NULL OR ?))
+"""
+"""The rows are looked at one by one only where a verdict is missing."""
 NOT_FINAL = (Reason.REJECTED, Reason.FAILED)
 """Reasons of drops that say nothing of the row: the server would not or could not answer."""
 _NOT_FINAL_SQL = "({})".format(", ".join(f"'{reason}'" for reason in NOT_FINAL))
@@ -114,8 +123,9 @@ def pending_lineages(store: RunStore, round: int, *, max_failures: int | None) -
 
 def pool_size(store: RunStore, round: int, *, max_failures: int | None) -> int:
     """Count the lineages in the pool of a round; in round 0, the seeds without a response."""
-    if round == 0:
-        return store.db.number(_UNANSWERED)
+    if round == 0:  # which seeds came with responses does not change
+        known = store.db.read(_POOL_OF_SEEDS)
+        return store.db.number(_POOL_OF_SEEDS if known else _UNANSWERED)
     return store.db.number(_SIZE, _parameters(round, -1, max_failures))
 
 
@@ -189,9 +199,8 @@ def unchecked(
 
 def n_unchecked(store: RunStore, checks: Sequence[str], *, seeds: bool) -> int:
     """Count the rows that `unchecked` yields."""
-    query = _UNCHECKED.format(marks=", ".join("?" * len(checks)))
-    counted = f"SELECT COUNT(*) FROM ({query.replace(f'LIMIT {PAGE}', '')})"
-    return store.db.number(counted, (*checks, len(checks), seeds, -1, -1))
+    query = _N_UNCHECKED.format(marks=", ".join("?" * len(checks)))
+    return store.db.number(query, (*checks, len(checks), seeds))
 
 
 def _checked_from(columns: Sequence[Any]) -> tuple[Task, Response]:

@@ -36,18 +36,17 @@ IN_PLACE_META = "verified"
 CLEAN_META = "clean"
 """Meta key of how the run was cleaned, the result, and the active sandbox layers of the execution
 detector."""
-_ALL_KEPT = """
-    SELECT k.round, COUNT(*) FROM kept k JOIN responses r USING (round, ordinal) GROUP BY k.round
-"""
-_VERIFIED = """
-    SELECT r.round, COUNT(*), COUNT(k.round) FROM responses r
-    LEFT JOIN kept k ON k.round = r.round AND k.ordinal = r.ordinal
-    WHERE r.model IS NOT NULL OR ? GROUP BY r.round
+# These read indices alone: the table of responses is as large as all answers.
+_ALL_KEPT = "SELECT round, COUNT(*) FROM kept GROUP BY round"
+_ALL_ANSWERED = "SELECT round, COUNT(*) FROM responses GROUP BY round"
+_MADE_FOR_SEEDS = "SELECT COUNT(*) FROM responses WHERE round = 0 AND model IS NOT NULL"
+_KEPT_FOR_SEEDS = """
+    SELECT COUNT(*) FROM responses r JOIN kept k USING (round, ordinal)
+    WHERE r.round = 0 AND r.model IS NOT NULL
 """
 
 
 _COUNTED = Columns(round=COUNT, n=COUNT)
-_IN_AND_OUT = Columns(round=COUNT, entered=COUNT, kept=COUNT)
 _WHY = Columns(stage=TEXT, reason=TEXT, n=COUNT, detail=TEXT)
 EXAMPLE_CHARS = 400
 """Maximum characters of a drop's evidence that is shown as an example."""
@@ -126,12 +125,13 @@ def funnel(store: RunStore) -> list[FunnelLine]:
     """Count every stage of a run, in order."""
     drops = _drops(store)
     tasks = _counts(store, "SELECT round, COUNT(*) FROM tasks GROUP BY round")
-    answers = _counts(
-        store,
-        "SELECT round, COUNT(*) FROM responses WHERE model IS NOT NULL GROUP BY round",
-    )
+    answers = _counts(store, _ALL_ANSWERED)
+    given = answers[0]
+    answers[0] = _answered_seeds(store, answers[0])
+    given -= answers[0]
     pools = _counts(store, "SELECT round, pool FROM rounds")
-    verified = _verified(store)
+    kept = _counts(store, _ALL_KEPT)
+    verified = _verified(store, answers, kept, given)
     report = store.meta(SEEDS_META, SeedsFacts) or {"n_rows": 0}
     lines = [FunnelLine(Stage.SEEDS, 0, report["n_rows"], tasks[0], drops[Stage.SEEDS, 0])]
     for round in sorted(pools):
@@ -147,7 +147,7 @@ def funnel(store: RunStore) -> list[FunnelLine]:
         if round in verified:
             why = drops[Stage.VERIFY, round]
             lines.append(FunnelLine(Stage.VERIFY, round, *verified[round], why))
-    return [*lines, *_cleaned(store, drops)]
+    return [*lines, *_cleaned(store, kept, drops)]
 
 
 def why_empty(store: RunStore) -> str:
@@ -175,23 +175,45 @@ def why_empty(store: RunStore) -> str:
 
 
 def _cleaned(
-    store: RunStore, drops: Mapping[tuple[Stage, int], dict[str, int]]
+    store: RunStore, kept: Mapping[int, int], drops: Mapping[tuple[Stage, int], dict[str, int]]
 ) -> Iterator[FunnelLine]:
     """Count the cleaning stage, which processes the rows of all rounds together."""
     if store.meta(CLEAN_META, CleanFacts) is None:
         return
-    for round, n in sorted(_counts(store, _ALL_KEPT).items()):
+    for round, n in sorted(kept.items()):
         why = drops.get((Stage.CLEAN, round), {})
         yield FunnelLine(Stage.CLEAN, round, n, n - sum(why.values()), why)
 
 
-def _verified(store: RunStore) -> dict[int, tuple[int, int]]:
-    """Count the input and output of verification by round; empty without verification."""
+def _answered_seeds(store: RunStore, n_responses: int) -> int:
+    """Return how many responses to seeds a model made; those of later rounds all are."""
+    report = store.meta(SEEDS_META, SeedsFacts) or {}
+    config = store.meta("config", FolderFacts) or {}
+    n_given = report.get("n_answers")
+    if not n_responses or not isinstance(n_given, int):
+        return store.db.number(_MADE_FOR_SEEDS) if n_responses else 0
+    respond = config.get("respond")
+    is_reanswered = isinstance(respond, dict) and respond.get("reanswer_seeds", False)
+    return n_responses if is_reanswered else max(0, n_responses - n_given)
+
+
+def _verified(
+    store: RunStore, answers: Mapping[int, int], kept: Mapping[int, int], n_given: int
+) -> dict[int, tuple[int, int]]:
+    """Count the input and output of verification by round; empty without verification.
+
+    `answers` are the responses of models and `kept` the kept rows, by round; `n_given` responses
+    came with the seeds.
+    """
     fact = _verification(store)
     if not fact.get("checks"):
         return {}
-    rows = store.db.each(_IN_AND_OUT.validate, _VERIFIED, (fact.get("seeds", False),))
-    return {round: (entered, kept) for round, entered, kept in rows}
+    entered, passed = dict(answers), dict(kept)
+    if fact.get("seeds", False):
+        entered[0] += n_given
+    elif entered[0] and n_given:
+        passed[0] = store.db.number(_KEPT_FOR_SEEDS)
+    return {round: (n, passed.get(round, 0)) for round, n in sorted(entered.items()) if n}
 
 
 def _verification(store: RunStore) -> dict[str, Any]:

@@ -18,15 +18,22 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from evolcoder.errors import RunFolderError
 from evolcoder.storage import atomic
-from evolcoder.storage.database import COUNT, TEXT, Columns, Database
+from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Database
 from evolcoder.storage.sqlite_files import RESTORE
 
 LOCK_NAME = "run.lock"
+FEW_MODELS = 4
+"""Models of a run whose calls are summed one after another."""
 IN_FLIGHT_META = "in_flight"
 """Fact with the most tries in flight; it is removed when a session ends, so one that is found is
 of a session that was killed."""
 _OTHERS = {"run.db": "a run", "eval.db": "an evaluation", "loop.db": "a loop"}
 _META = Columns(value=TEXT)
+_SUMS = "COUNT(*), SUM(prompt_tokens), SUM(completion_tokens)"
+_MODELS = Columns(
+    first=MAYBE_TEXT, last=MAYBE_TEXT, requests=COUNT, prompt_tokens=MAYBE_COUNT,
+    completion_tokens=MAYBE_COUNT,
+)  # fmt: skip
 _PAID = Columns(model=TEXT, requests=COUNT, prompt_tokens=COUNT, completion_tokens=COUNT)
 _DETAILS = Columns(model=TEXT, cached=COUNT, cache_writes=COUNT, reasoning=COUNT)
 BILLING_TABLES = """
@@ -216,12 +223,23 @@ class Workdir:
         return {model: (cached, writes, reasoning) for model, cached, writes, reasoning in rows}
 
     def _sums(self, table: str) -> dict[str, Paid]:
-        rows = self.db.each(
-            _PAID.validate,
-            "SELECT model, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens) "
-            f"FROM {table} GROUP BY model ORDER BY model",
-        )
-        return {model: (n, sent, received) for model, n, sent, received in rows}
+        """Sum a table by model; one after another, since grouping would sort millions of rows."""
+        found: dict[str, Paid] = {}
+        last, query = "", f"SELECT MIN(model), MAX(model), {_SUMS} FROM {table} WHERE model > ?"
+        while len(found) < FEW_MODELS:
+            ((first, final, n, *tokens),) = self.db.each(_MODELS.validate, query, (last,))
+            if first is None:
+                return found
+            if first == final:
+                return found | {first: (n, *tokens)}
+            found |= self._grouped(f"{table} WHERE model = ?", first)
+            last = first
+        return found | self._grouped(f"{table} WHERE model > ?", last)
+
+    def _grouped(self, rows: str, model: str) -> dict[str, Paid]:
+        query = f"SELECT model, {_SUMS} FROM {rows} GROUP BY model ORDER BY model"
+        groups = self.db.each(_PAID.validate, query, (model,))
+        return {model: (n, sent, received) for model, n, sent, received in groups}
 
 
 def _why_none(folder: Path, kind: str, name: str) -> str:

@@ -323,8 +323,10 @@ class RowVerifier:
         Responses that came with the seeds are left out, unless `seeds`.
         """
         checks = self._verifier.checks
-        self.progress.total += pending.n_unchecked(self._store, checks, seeds=seeds)
-        await self._verify(pending.unchecked(self._store, checks, seeds=seeds))
+        n_unchecked = pending.n_unchecked(self._store, checks, seeds=seeds)
+        self.progress.total += n_unchecked
+        if n_unchecked:
+            await self._verify(pending.unchecked(self._store, checks, seeds=seeds))
 
     async def _verify(self, rows: Iterator[tuple[Task, Response]]) -> None:
         try:
