@@ -15,8 +15,6 @@ from evolcoder.config.load import load
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.evaluation.store import DB_NAME as EVAL_DB
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.experiment.results import FACTS as LOOP_FACTS
-from evolcoder.experiment.store import DB_NAME as LOOP_DB
 from evolcoder.report import cleaning, evaluation, loop, render, run
 from evolcoder.report.content import ReportContent, compared
 from evolcoder.storage import atomic
@@ -105,7 +103,7 @@ def _refuse_another_kind(path: Path, others: Sequence[Path]) -> None:
 def _kind(path: Path) -> str:
     if path.is_file():
         return "a cleaned file"
-    if any(os.path.lexists(path / name) for name in (LOOP_DB, LOOP_FACTS)):
+    if loop.is_loop(path):
         return "a loop"
     return "an evaluation" if os.path.lexists(path / EVAL_DB) else "a run"
 

@@ -30,6 +30,7 @@ from evolcoder.view import rows as run_rows
 from evolcoder.view import samples as eval_samples
 from evolcoder.view.index import Filters, Slice, key_of
 from evolcoder.view.pages import INSTALL, TEXT_CHARS, Pages, static
+from evolcoder.view.reports import ReportPages, ShownReport
 from evolcoder.view.rows import Run
 from evolcoder.view.samples import Benchmarks, Evaluation, ProblemFilters
 from evolcoder.view.sources import AnySource, Source
@@ -76,6 +77,7 @@ def make_app(viewer: "Viewer") -> "Starlette":
         Route("/evaluation/{key}/problem", viewer.problem),
         Route("/compare", viewer.compare),
         Route("/compare/problem", viewer.compare_problem),
+        *viewer.reports.routes(),
     ]
     handlers: dict[Any, Any] = {
         EvolcoderError: viewer.failed, sqlite3.Error: viewer.failed, 404: viewer.not_found
@@ -97,8 +99,9 @@ class Viewer:
         for source in sources:
             if source.kind == "run":
                 self.runs[source.key] = Run(cast("Source[RunStore]", source), index_folder)
-            else:
+            elif source.kind == "evaluation":
                 self.evaluations[source.key] = Evaluation(cast("Source[EvalStore]", source))
+        self.reports = ReportPages(sources, self._page, benchmarks.folder)
 
     def __enter__(self) -> Self:
         """Begin to index the runs."""
@@ -154,6 +157,9 @@ class Viewer:
         for one in every:
             with suppress(EvolcoderError):
                 one.live(wait_s=0.0)
+        for report in self.reports.shown.values():
+            with suppress(EvolcoderError):
+                report.content(wait_s=0.0)
         until = time.monotonic() + latest.WAIT_S
         for one in every:
             wait_s = max(0.0, until - time.monotonic())
@@ -162,6 +168,7 @@ class Viewer:
                 "counts": {},
                 "changing": False,
                 "wrong": "",
+                "summary": "",
             }
             try:
                 if isinstance(one, Run):
@@ -172,6 +179,8 @@ class Viewer:
             except EvolcoderError as error:
                 plain["wrong"] = str(error)
             yield plain
+        for report in self.reports.shown.values():
+            yield _report_line(report, max(0.0, until - time.monotonic()))
 
     # Runs
 
@@ -393,6 +402,17 @@ class Viewer:
     def _both(self, request: "Request") -> tuple[Evaluation, Evaluation]:
         first, second = (self._evaluation(request.query_params.get(name, "")) for name in "ab")
         return first, second
+
+
+def _report_line(report: ShownReport, wait_s: float) -> dict[str, Any]:
+    """Describe a loop or a cleaned file."""
+    plain = {"source": report.source, "counts": {}, "changing": False, "wrong": "", "summary": ""}
+    try:
+        content = report.content(wait_s=wait_s)
+        plain["summary"] = content.summary if content else ""
+    except EvolcoderError as error:
+        plain["wrong"] = str(error)
+    return plain
 
 
 def _evaluation_counts(one: Evaluation) -> dict[str, Any]:

@@ -188,6 +188,8 @@ class Benchmarks:
     def __init__(self, folders: Iterable[Path]) -> None:
         """`folders` are those of the user and of the cache, in the order in which they are read."""
         self._folders = tuple(folders)
+        self.folder = self._folders[0] if self._folders else None
+        """The folder that is read first."""
         self._found: dict[str, tuple[Bench, dict[str, Problem]] | str] = {}
         self._lock = threading.Lock()
 
