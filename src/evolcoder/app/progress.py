@@ -176,12 +176,16 @@ class TokenSpeed:
     """Formats tokens received so far and the current speed.
 
     An engine that streams counts tokens as they come (`n_streamed`); from others, an answer's
-    tokens come with the whole answer.
+    tokens come with the whole answer. Servers are asked to stream only for a live display.
     """
 
     def __init__(self, budget: Budget, engines: Iterable[Engine]) -> None:
         self._budget = budget
         each = {id(engine): engine for engine in engines}  # roles may share one
+        if sys.stderr.isatty():
+            for engine in each.values():
+                if hasattr(engine, "streams"):
+                    engine.streams = True
         self._engines = [engine for engine in each.values() if hasattr(engine, "n_streamed")]
         self._seen = deque([(time.monotonic(), self._n())])
 
