@@ -10,6 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from evolcoder.app import models
 from evolcoder.cli import output
 from evolcoder.config.load import load
 from evolcoder.errors import ConfigError, UserError
@@ -38,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--similarity", metavar="NAME,...",
         help="first measure how near the rows of a run are to these benchmarks by round, and store "
         "it with the run; done before, it is not measured again")  # fmt: skip
+    add("--judge", metavar="SPEC",
+        help="with --similarity, a model that also scores tasks from 1 to 10: how difficult they "
+        f"are, and how like problems: {models.SPEC_FORMS}")  # fmt: skip
     add("--data-dir", type=Path, metavar="DIR",
         help="folder with benchmark data, for --similarity and for the problems next to leaks "
         "(default: as in the run's config, or what was downloaded)")  # fmt: skip
@@ -49,6 +53,8 @@ def main(args: argparse.Namespace) -> int:
     """Write or print the report."""
     if args.out is not None and (args.markdown or args.json):
         raise ConfigError(f"--out {args.out}: is for the HTML page; redirect the output of others")
+    if args.judge is not None and args.similarity is None:
+        raise ConfigError(f"--judge {args.judge}: scores go with --similarity NAME,...; add it")
     if args.similarity is not None:
         _measure(args)
     found = _read(args.run, args.data_dir)
@@ -85,7 +91,7 @@ def _measure(args: argparse.Namespace) -> None:
     names = tuple(name.strip() for name in args.similarity.split(",") if name.strip())
     if not os.path.lexists(args.run / RUN_DB):
         raise ConfigError(f"--similarity {args.similarity}: {args.run} is no folder of a run")
-    options = SimilarityOptions(names, args.data_dir)
+    options = SimilarityOptions(names, args.data_dir, judge=args.judge)
     with shown(options.progress, if_long=True):
         measure_similarity(args.run, options)
 
