@@ -23,7 +23,7 @@ from evolcoder.engine.base import Engine
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.pipeline import RoundCounts
 from evolcoder.records import Stage
-from evolcoder.text import visible
+from evolcoder.text import cell_width, visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -260,10 +260,13 @@ def _live(line: Callable[[], str]) -> "Live":
 
 
 def fitted(line: str, width: int) -> str:
-    """Break a line between its parts so that no row is longer than `width`, if its parts allow."""
+    """Break a line between its parts.
+
+    No row takes more than `width` cells of the terminal, as far as its parts allow.
+    """
     rows: list[str] = []
     for part in line.split(SEPARATOR):
-        if rows and len(rows[-1]) + len(SEPARATOR) + len(part) <= width:
+        if rows and cell_width(rows[-1] + SEPARATOR + part) <= width:
             rows[-1] += SEPARATOR + part
         else:
             rows.append(part)
