@@ -1,9 +1,11 @@
 """The viewer in the system's Chromium: pages work, say nothing to the console, and ask for nothing else."""
 
 import importlib.resources
+import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,16 @@ BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
 )
 SERIOUS = {"serious", "critical"}
+TESTS = Path(__file__).parents[1]
+VIEW = """
+import sys
+from evolcoder.bench import registry
+from evolcoder.cli.main import main
+from report import samples
+registry.BENCHES["toy"] = samples.toy_bench
+sys.exit(main(["view", sys.argv[1]]))
+"""
+"""The command, with the toy benchmark among those of a name."""
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +42,9 @@ def address(tmp_path_factory):
         samples.cleaned(folder)
         samples.run(samples.loop(folder / "loop") / "run-main")
         make_evaluations(folder / "evals")
-        command = [sys.executable, "-m", "evolcoder.cli.main", "view", str(folder)]
+        command = [sys.executable, "-c", VIEW, str(folder)]
         with subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+            command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         ) as server:
             yield server.stdout.readline().strip()
             server.terminate()
@@ -71,6 +83,12 @@ def links(page, kind):
     return page.locator(f"a[href^='/{kind}/']")
 
 
+def shot(page, name):
+    """Keep a picture, where SHOTS names a folder."""
+    if folder := os.environ.get("SHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
 def go(page, kind):
     """Open the first page of a kind from the list."""
     links(page, kind).first.click()
@@ -81,11 +99,22 @@ def test_a_loop_shows_its_figures_and_leads_to_a_row(page):
     """The figures are drawn, also in the policy of the viewer; a nearest row opens."""
     go(page, "loop")
     figures = page.locator("img.figure")
+    figures.first.wait_for()  # the report is made in a thread
     assert figures.count() > 2
     for at in range(figures.count()):
         figures.nth(at).scroll_into_view_if_needed()
         assert figures.nth(at).evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
-    page.get_by_text("Numbers: Nearest rows", exact=False).first.click()
+    folded = page.locator("details:not([open]) > summary").first
+    folded.click()
+    opened = page.locator("details[open]").count()
+    figures.first.evaluate("one => { one.dataset.kept = 'yes' }")
+    page.evaluate("document.activeElement.blur()")  # nothing is replaced under the keyboard
+    with page.expect_response("**/live"):  # the next look: nothing changed, so all stays
+        pass
+    page.wait_for_timeout(500)
+    assert page.locator("details[open]").count() == opened
+    assert figures.first.get_attribute("data-kept") == "yes"
+    shot(page, "loop")
     page.locator("a[href*='/row/']").first.click()
     assert page.locator("h1").inner_text().startswith("Row ")
 
@@ -94,10 +123,12 @@ def test_a_cleaned_file_leads_from_a_count_to_a_row_and_its_problem(page):
     """Counts, list, row; what both texts share is marked."""
     go(page, "cleaned")
     page.locator("a[href$='rows?reason=leak']").first.click()
+    page.wait_for_url("**/rows?reason=leak")
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url("**/row/3")
-    assert page.locator("mark").first.is_visible()
+    page.locator("mark").first.wait_for()
+    shot(page, "leak")
     assert "share a run of" in page.locator("main").inner_text()
     page.keyboard.press("u")
     page.wait_for_url("**/rows")
@@ -116,11 +147,11 @@ def test_a_search_finds_a_row_and_its_note_is_kept(page):
     assert page.locator("[data-item]").count() == 1
     page.locator("[data-item] a").first.click()
     assert small_run.CHILD.id in page.url
-    page.get_by_label("note").fill("look <b>again</b>")
+    page.get_by_role("textbox", name="note").fill("look <b>again</b>")
     page.get_by_label("flagged").check()
     page.get_by_role("button", name="Store").click()
     page.wait_for_load_state()
-    assert page.get_by_label("note").input_value() == "look <b>again</b>"
+    assert page.get_by_role("textbox", name="note").input_value() == "look <b>again</b>"
     assert page.get_by_label("flagged").is_checked()
 
 

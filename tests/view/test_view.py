@@ -393,7 +393,7 @@ def test_a_damaged_folder_hides_no_other(tmp_path):
     ("arguments", "said"),
     [
         (["nowhere"], "no such folder"),
-        (["."], "holds no run and no evaluation"),
+        (["."], "holds no run, evaluation, loop or cleaned file"),
         (["run", "--port", "70000"], "--port 70000"),
         (["run", "--data-dir", "nowhere"], "--data-dir nowhere"),
     ],

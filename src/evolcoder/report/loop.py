@@ -31,6 +31,8 @@ from evolcoder.report.content import (
     Series,
 )
 from evolcoder.report.similarity import similarity_sections
+from evolcoder.storage.run_store import DB_NAME as RUN_DB
+from evolcoder.storage.run_store import RunStore
 
 Samples = Mapping[str, Sequence[StoredSample]]
 """Benchmark -> stored samples."""
@@ -328,6 +330,19 @@ def _steps_section(facts: Mapping[str, Any]) -> Iterator[ReportSection]:
         )
 
 
+def _with_tasks(run: Path, found: TaskSimilarity) -> list[ReportSection]:
+    """Return the sections of a run's similarity, with the texts of tasks if it can be read."""
+    if not (run / RUN_DB).is_file():
+        return list(similarity_sections(run, found, is_old=False))
+    with RunStore.read(run) as store:
+
+        def task_of(id: str) -> str:
+            task = store.task(id)
+            return task.instruction if task else ""
+
+        return list(similarity_sections(run, found, is_old=False, task_of=task_of))
+
+
 def _similarity_of_runs(path: Path) -> Iterator[ReportSection]:
     """Show the stored similarity of the loop's runs, or how it is made."""
     runs = sorted(one for one in path.glob("run-*") if one.is_dir())
@@ -336,7 +351,7 @@ def _similarity_of_runs(path: Path) -> Iterator[ReportSection]:
         run = runs[0] if runs else path / "run-main"
         yield from similarity_sections(run, None, is_old=False)
     for run, found in stored:
-        for section in similarity_sections(run, found, is_old=False):
+        for section in _with_tasks(run, found):
             yield replace(
                 section, name=f"{run.name}-{section.name}", title=f"{section.title}: {run.name}"
             )

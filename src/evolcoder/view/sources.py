@@ -108,7 +108,8 @@ class ReportSource:
         self.folder = path if kind == "loop" else path.parent
         self.key = content_id("view", os.path.realpath(path))[:KEY_CHARS]
         """Its name in addresses: the same whenever it is shown."""
-        self.name = path.resolve().name or str(path)
+        self.name = cleaning.stem_of(path) if kind == "cleaned" else path.resolve().name
+        self.name = self.name or str(path)
 
     def signature(self) -> Signature:
         """Return what changes with every write; zeros for files that are not there."""
