@@ -105,7 +105,7 @@ def test_no_page_of_an_evaluation_scans_or_sorts_a_table(tmp_path, asked, monkey
     )  # fmt: skip
     for address in addresses:
         shown.page(address)
-    monkeypatch.setattr(Evaluation, "benches", lambda _: None)
+    monkeypatch.setattr(Evaluation, "benches", lambda _, wait_s=None: None)
     for address in addresses:
         shown.page(address)
     assert "being counted" in shown.page(f"{problems}&kind=wrong")

@@ -10,6 +10,7 @@ shown with the texts of their rows if the file that was cleaned is still there a
 import hashlib
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from evolcoder.text import one_line
 
 CERTIFICATE = ".certificate.json"
 MAX_CERTIFICATE_MB = 16
+DUPLICATE = "duplicate_"
+"""How the reasons of duplicates begin."""
 DUPLICATES = 500
 """Most duplicates in the table."""
 SEEN_CHARS = 160
@@ -86,7 +89,7 @@ def report_of(path: Path, data_dir: Path | None) -> ReportContent:
             f"evolcoder clean DATA --out {path} writes both"
         )
     record = read_certificate(certificate)
-    drops = list(_drops(dropped_path))
+    drops = _Dropped.read(dropped_path)
     rows = record["rows"]
     source = str(record["input"].get("name", ""))
     dropped = sum(rows["dropped"].values())
@@ -99,7 +102,7 @@ def report_of(path: Path, data_dir: Path | None) -> ReportContent:
         sections=(
             _rows_section(rows),
             *certificate_sections(record),
-            *_leaks(path, record, drops, data_dir),
+            *_leaks(path, record, drops.leaks, data_dir),
             *_duplicates(drops),
         ),
     )
@@ -119,6 +122,35 @@ def _rows_section(rows: Mapping[str, Any]) -> ReportSection:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """The drops of a cleaned file, as far as they are shown."""
+
+    leaks: Sequence[Mapping[str, Any]]
+    """All leaks."""
+    duplicates: Sequence[Mapping[str, Any]]
+    """The first duplicates, at most DUPLICATES."""
+    kinds: Counter[str]
+    """Number of duplicates by kind."""
+
+    @classmethod
+    def read(cls, path: Path) -> "_Dropped":
+        leaks, duplicates, kinds = (
+            list[Mapping[str, Any]](),
+            list[Mapping[str, Any]](),
+            Counter[str](),
+        )
+        for drop in _drops(path):
+            reason = str(drop.get("reason"))
+            if reason == "leak":
+                leaks.append(drop)
+            elif reason.startswith(DUPLICATE):
+                kinds[reason.removeprefix(DUPLICATE)] += 1
+                if len(duplicates) < DUPLICATES:
+                    duplicates.append(drop)
+        return cls(leaks, duplicates, kinds)
+
+
 def _drops(path: Path) -> Iterator[Mapping[str, Any]]:
     """Read the drops next to a cleaned file; none if they are gone."""
     if not path.is_file():
@@ -134,7 +166,7 @@ def _drops(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _leaks(
-    path: Path, record: Mapping[str, Any], drops: Sequence[Mapping[str, Any]], data_dir: Path | None
+    path: Path, record: Mapping[str, Any], leaks: Sequence[Mapping[str, Any]], data_dir: Path | None
 ) -> Iterator[ReportSection]:
     source = str(record["input"].get("name", ""))
     if not record["detectors"]:
@@ -145,7 +177,6 @@ def _leaks(
             notes=(f"evolcoder clean {source} --against humaneval,mbpp --out {path} does",),
         )
         return
-    leaks = [drop for drop in drops if drop.get("reason") == "leak"]
     texts, more = _texts(path, record, leaks)
     rows = [
         LeakedRow(f"row {number}", tuple(hits_of(drop)), *texts.get(number, ("", "")))
@@ -208,17 +239,15 @@ def texts_of(source: Path, wanted: Collection[int]) -> tuple[dict[int, tuple[str
     return found, ""
 
 
-def _duplicates(drops: Sequence[Mapping[str, Any]]) -> Iterator[ReportSection]:
-    found = [one for one in drops if str(one.get("reason")).startswith("duplicate_")]
-    kinds = Counter(str(one["reason"]).removeprefix("duplicate_") for one in found)
-    if not found:
+def _duplicates(drops: _Dropped) -> Iterator[ReportSection]:
+    if not drops.duplicates:
         return
-    rows = tuple(tuple(_duplicate(one)) for one in found[:DUPLICATES])
-    by_kind = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common())
+    rows = tuple(tuple(_duplicate(one)) for one in drops.duplicates)
+    by_kind = ", ".join(f"{n:,} {kind}" for kind, n in drops.kinds.most_common())
     yield ReportSection(
         "duplicates",
         "Duplicates",
-        f"{len(rows):,} of {len(found):,} rows that repeat another one ({by_kind}), with the row "
+        f"{len(rows):,} of {drops.kinds.total():,} rows that repeat another one ({by_kind}), with the row "
         "that was kept.",
         ReportTable(("row", "kind", "similarity", "kept row", "text", "kept text"), rows),
     )

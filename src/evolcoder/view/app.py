@@ -159,7 +159,7 @@ class Viewer:
                 one.live(wait_s=0.0)
         for report in self.reports.shown.values():
             with suppress(EvolcoderError):
-                report.content(wait_s=0.0)
+                report.summary(wait_s=0.0)
         until = time.monotonic() + latest.WAIT_S
         for one in every:
             wait_s = max(0.0, until - time.monotonic())
@@ -335,8 +335,7 @@ class Viewer:
             *(given.get(name, "") for name in ("bench", "outcome", "query", "kind"))
         )
         found, note = eval_samples.list_problems(one, filters, after=given.get("after", ""))
-        benches = one.benches() or ()
-        counts = next((each for each in benches if each.bench == filters.bench), None)
+        counts = one.bench(filters.bench, wait_s=0.0)
         limit = eval_samples.PAGE
         return self._page(
             "problems.html",
@@ -408,8 +407,7 @@ def _report_line(report: ShownReport, wait_s: float) -> dict[str, Any]:
     """Describe a loop or a cleaned file."""
     plain = {"source": report.source, "counts": {}, "changing": False, "wrong": "", "summary": ""}
     try:
-        content = report.content(wait_s=wait_s)
-        plain["summary"] = content.summary if content else ""
+        plain["summary"] = report.summary(wait_s=wait_s)
     except EvolcoderError as error:
         plain["wrong"] = str(error)
     return plain

@@ -53,6 +53,11 @@ class Latest(Generic[T]):
             raise self._failure
         return self._value
 
+    @property
+    def known(self) -> T | None:
+        """The last value, if there is one; computes nothing."""
+        return self._value
+
     def _run(self, made_of: Hashable) -> None:
         started = time.monotonic()
         value, failure = self._value, None

@@ -46,6 +46,14 @@ class ShownReport:
         """Return the report; None while it is made for the first time."""
         return self._content.get(self.source.signature(), wait_s=wait_s)
 
+    def summary(self, *, wait_s: float) -> str:
+        """Return the report's summary for a list, or an empty string.
+
+        A list does not have the report of a loop made: that takes a minute for a large one.
+        """
+        content = self._content.known if self.source.kind == "loop" else self.content(wait_s=wait_s)
+        return content.summary if content else ""
+
     def _read(self) -> ReportContent:
         if self.source.kind == "loop":
             return loop.report_of(self.source.path)

@@ -57,9 +57,11 @@ _NUMBERS = "SELECT problem, COUNT(*) FROM samples WHERE bench = ? GROUP BY probl
 _NUMBER = Columns(problem=TEXT, n=COUNT)
 _FINDINGS = """
     SELECT problem, CASE WHEN passed THEN 'passed' ELSE COALESCE(json_extract(facts, '$.kind'), '')
-        END, passed FROM verdicts WHERE bench = ?
+        END AS kind, COUNT(*), COALESCE(SUM(passed), 0) FROM verdicts WHERE bench = ?
+    GROUP BY problem, kind
 """
-_FINDING = Columns(problem=TEXT, kind=TEXT, passed=MAYBE_COUNT)
+"""Added up by SQLite, which lets other threads run meanwhile."""
+_FINDING = Columns(problem=TEXT, kind=TEXT, n=COUNT, passed=COUNT)
 _NEXT = "SELECT MIN(problem) FROM samples WHERE bench = ? AND problem > ?"
 _HAVING: Mapping[str, Callable[["ListedProblem"], bool]] = {
     "": lambda _: True,
@@ -240,13 +242,17 @@ class Evaluation:
         with self.source.open() as store:
             return {name: store.db.number(query) for name, query in _COUNTS}
 
-    def benches(self) -> list[BenchCounts] | None:
-        """Return scores and findings by benchmark; None if they are being counted."""
-        return self._benches.get(self.source.signature())
+    def benches(self, *, wait_s: float | None = None) -> list[BenchCounts] | None:
+        """Return scores and findings by benchmark; None if they are being counted.
 
-    def bench(self, name: str) -> BenchCounts | None:
+        `wait_s` is the longest wait for the first counts, in seconds; None: as for a page.
+        """
+        return self._benches.get(self.source.signature(), wait_s=wait_s)
+
+    def bench(self, name: str, *, wait_s: float | None = None) -> BenchCounts | None:
         """Return the counts of one benchmark; None if they are being counted, or there is none."""
-        return next((one for one in self.benches() or () if one.bench == name), None)
+        found = self.benches(wait_s=wait_s) or ()
+        return next((one for one in found if one.bench == name), None)
 
     def _count_benches(self) -> list[BenchCounts]:
         with self.source.open() as store:
@@ -268,19 +274,23 @@ def _bench_names(store: EvalStore) -> list[str]:
 
 def _counts_of(store: EvalStore, bench: str) -> BenchCounts:
     """Count a benchmark's verdicts, in one pass over them."""
-    outcomes: dict[str, list[bool]] = {}
+    judged, passed, kinds = Counter[str](), Counter[str](), Counter[str]()
     kinds_of: dict[str, set[str]] = {}
-    kinds = Counter[str]()
-    for problem, kind, passed in store.db.each(_FINDING.validate, _FINDINGS, (bench,)):
-        outcomes.setdefault(problem, []).append(bool(passed))
+    for problem, kind, n, n_passed in store.db.each(_FINDING.validate, _FINDINGS, (bench,)):
+        judged[problem] += n
+        passed[problem] += n_passed
+        kinds[kind] += n
         kinds_of.setdefault(problem, set()).add(kind)
-        kinds[kind] += 1
     problems = [
-        ListedProblem(problem, n, len(passed := outcomes.get(problem, [])), sum(passed))
+        ListedProblem(problem, n, judged[problem], passed[problem])
         for problem, n in store.db.each(_NUMBER.validate, _NUMBERS, (bench,))
     ]
     left_out = store.excluded(bench)
-    scored = {problem: found for problem, found in outcomes.items() if problem not in left_out}
+    scored = {
+        problem: [True] * passed[problem] + [False] * (n - passed[problem])
+        for problem, n in judged.items()
+        if problem not in left_out
+    }
     found = score(scored, bench=bench, k=1) if scored else None
     ordered = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))
     return BenchCounts(bench, found, ordered, problems, kinds_of)
@@ -295,7 +305,7 @@ def list_problems(
     page.
     """
     is_filtered = bool(filters.outcome or filters.query or filters.kind)
-    counts = evaluation.bench(filters.bench)
+    counts = evaluation.bench(filters.bench, wait_s=None if is_filtered else 0.0)
     if counts is None:
         if is_filtered and evaluation.benches() is None:
             return [], "The verdicts are being counted; load the page again in a moment."
