@@ -247,8 +247,8 @@ def _duplicates(drops: _Dropped) -> Iterator[ReportSection]:
     yield ReportSection(
         "duplicates",
         "Duplicates",
-        f"{len(rows):,} of {drops.kinds.total():,} rows that repeat another one ({by_kind}), with the row "
-        "that was kept.",
+        f"{len(rows):,} of {drops.kinds.total():,} rows that repeat another one ({by_kind}), with "
+        "the row that was kept.",
         ReportTable(("row", "kind", "similarity", "kept row", "text", "kept text"), rows),
     )
 
