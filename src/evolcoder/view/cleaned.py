@@ -64,8 +64,8 @@ class DroppedRow:
         similarity = self.facts.get("similarity")
         kind = self.reason.removeprefix("duplicate_")
         degree = f", similarity {similarity:.3g}" if isinstance(similarity, int | float) else ""
-        beside = " of a file that was compared with" if self.facts.get("match_is_beside") else ""
-        return [f"repeats row {self.facts.get('match_number')}{beside} ({kind}{degree})"]
+        other = " of a file that was compared with" if self.facts.get("match_is_beside") else ""
+        return [f"repeats row {self.facts.get('match_number')}{other} ({kind}{degree})"]
 
 
 @dataclass(frozen=True, slots=True)
