@@ -3,6 +3,7 @@
 import json
 import re
 from html import unescape
+from html.parser import HTMLParser
 
 import pytest
 
@@ -75,6 +76,53 @@ def test_a_dropped_row_stands_next_to_what_it_repeats(tmp_path):
     listed = shown.page(f"{rows}s?reason=leak")
     assert re.findall(r">row (\d+)</a>", listed) == ["3"]
     assert re.findall(r">row (\d+)</a>", shown.page(f"{rows}s")) == ["2", "3"]
+
+
+HOSTILE = (
+    "<script>alert(1)</script> sort the list",
+    "</pre></section><img src=x onerror=alert(1)> reverse the list",
+    "\u202edrow\u202c and \x1b[31mred of a list",
+    '"><svg/onload=alert(1)> count the words',
+)
+
+
+def test_texts_of_a_cleaned_file_are_data(tmp_path):
+    """Tags of rows, drops and the certificate are escaped, control characters are visible."""
+    rows = [{"instruction": text, "output": f"{text}\n```python\n{text}\n```"}
+            for text in HOSTILE for _ in range(2)]  # fmt: skip
+    data, out = tmp_path / "<b>data.jsonl", tmp_path / "clean.jsonl"
+    data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    assert main(["clean", str(data), "--out", str(out)]) == 0
+    drops = cleaning.drops_path(out)
+    more = {"number": 90, "reason": "<script>x", "seen": "<img src=x>", "match_number": "<b>"}
+    drops.write_text(f"{drops.read_text()}{json.dumps(more)}\n")
+    shown = Shown(out, tmp_path / "index")
+    address = f"/cleaned/{only(shown).source.key}"
+    numbers = re.findall(r">row (\d+)</a>", rows_page := shown.page(f"{address}/rows"))
+    assert len(numbers) == len(HOSTILE) + 1
+    pages = [rows_page, shown.page("/"), shown.page(address)]
+    pages += [shown.page(f"{address}/row/{number}") for number in numbers[:-1]]
+    for page in pages:
+        tags = Tags(page)
+        assert not {"b", "img", "svg"} & set(tags.names) - ({"img"} if "figure" in page else set())
+        assert tags.names.count("script") == 1  # the viewer's own
+        assert not any(tag.startswith("on") for tag in tags.attributes)
+        assert "\u202e" not in page
+        assert "\x1b" not in page
+    assert sum("&lt;script&gt;alert(1)" in page for page in pages) >= 2
+
+
+class Tags(HTMLParser):
+    """Collects the tags of a page and the names of their attributes."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.names, self.attributes = [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attrs):
+        self.names.append(tag)
+        self.attributes += [name for name, _ in attrs]
 
 
 def test_texts_of_a_file_that_changed_are_not_shown(tmp_path):

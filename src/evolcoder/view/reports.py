@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from evolcoder.errors import EvolcoderError, UserError
 from evolcoder.report import charts, cleaning, loop
@@ -171,7 +172,9 @@ class ReportPages:
         )
         if run is None or not section.name.endswith("nearest"):
             return lambda _name, _value: ""
-        return lambda name, value: f"/run/{run.key}/row/{value}" if name == "row" else ""
+        return lambda name, value: (
+            f"/run/{run.key}/row/{quote(str(value), safe='')}" if name == "row" else ""
+        )
 
     def figure(self, request: "Request") -> "Response":
         """Return a figure as SVG."""
@@ -225,7 +228,7 @@ def _cleaned_link(source: ReportSource, section: str, name: str, value: Cell) ->
     """Return the address of what a cell names: a row, or the rows dropped for a reason."""
     rows = f"/cleaned/{source.key}/row"
     if section == "rows" and name == "rows" and value not in ("read", "kept"):
-        return f"{rows}s?reason={value}"
+        return f"{rows}s?reason={quote(str(value), safe='')}"
     number = str(value).removeprefix("row ")
     if section in ("leaks", "duplicates") and name in ("row", "kept row") and number.isdigit():
         return f"{rows}/{number}"
