@@ -311,7 +311,7 @@ def _settings(store: EvalStore) -> Mapping[str, Any]:
 def _print_evaluation(store: EvalStore, verdicts: Sequence[tuple[str, StoredVerdict]]) -> None:
     """Print what was evaluated, and counts by benchmark."""
     settings = _settings(store)
-    source = f"model {settings['model']}" if "model" in settings else "samples of a file"
+    source = f"samples of model {settings['model']}" if "model" in settings else "samples of a file"
     print(f"{source}\n\n{'benchmark':<18}{'samples':>8}{'passed':>8}  outcomes")
     for bench in dict.fromkeys(bench for bench, _ in verdicts):
         mine = [one for name, one in verdicts if name == bench]

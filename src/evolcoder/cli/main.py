@@ -30,7 +30,7 @@ VERBS = {
     "train": "fine-tune a model on rows, with the prompt template used in evaluation",
     "inspect": "show the funnel of a run, or the full lineage of one record",
     "report": "write one HTML page, Markdown or JSON about a run or an evaluation",
-    "view": "show runs and evaluations as local web pages, also while they go on",
+    "view": "show runs, evaluations, loops and cleaned files as local web pages, also live",
     "export": "write the rows of a run in a training format",
     "cluster": "check what the nodes of a Ray cluster can do: processors, GPUs, sandbox, vLLM",
     "doctor": "check this machine: sandbox, languages, models, memory and disk space",
