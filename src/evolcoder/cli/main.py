@@ -29,7 +29,7 @@ VERBS = {
     "loop": "evolve, fine-tune and score on dev until evolution stops helping; report every arm",
     "train": "fine-tune a model on rows, with the prompt template used in evaluation",
     "inspect": "show the funnel of a run, or the full lineage of one record",
-    "report": "write one HTML page, Markdown or JSON about a run or an evaluation",
+    "report": "write one HTML page, Markdown or JSON about a run, evaluation, loop or cleaned file",
     "view": "show runs, evaluations, loops and cleaned files as local web pages, also live",
     "export": "write the rows of a run in a training format",
     "cluster": "check what the nodes of a Ray cluster can do: processors, GPUs, sandbox, vLLM",
