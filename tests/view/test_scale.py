@@ -111,6 +111,8 @@ def test_no_page_of_an_evaluation_scans_or_sorts_a_table(tmp_path, asked, monkey
     assert "being counted" in shown.page(f"{problems}&kind=wrong")
     assert "being counted" in shown.page(f"/compare?{both}")
     assert "1 of 2 samples passed" in shown.page(problems)
+    monkeypatch.setattr(Evaluation, "live", lambda _: {})
+    assert "samples are being counted" in shown.page(f"/evaluation/{first}")
     assert faults(asked) == []
 
 
