@@ -252,13 +252,15 @@ def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> ReportSectio
             done = line.kept + line.n_dropped if line else 0
             rate = round_to(done / spent, 3) if spent else None
             rows.append((int(round), stage, round_to(spent, 1), done, rate))
+    chart = _throughput_chart(rows)
     return ReportSection(
         "speed",
         "Time",
         "Seconds during which at least one record was in a stage, over all sessions; stages run "
-        "at the same time, so they do not add up; the figure has the throughput of rounds.",
+        "at the same time, so they do not add up"
+        f"{'; the figure has the throughput of rounds' if chart else ''}.",
         ReportTable(("round", "stage", "seconds", "records", "records/s"), tuple(rows)),
-        _throughput_chart(rows),
+        chart,
     )
 
 
