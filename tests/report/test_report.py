@@ -272,6 +272,7 @@ def test_throughput_is_drawn_from_round_to_round(tmp_path):
         with RunStore.create(tmp_path / str(len(charts)), validate({}, where="test")) as store:
             small_run.fill(store)
             store.set_meta(SECONDS_META, seconds)
+            store.db.flush()
             report = report_of(store, validate({}, where="test"))
         charts.append(next(one.chart for one in report.sections if one.name == "speed"))
     assert charts[0].categories == ("seeds", "round 1")
