@@ -406,6 +406,7 @@ def similarity(
     *,
     data_dir: str | os.PathLike[str] | None = None,
     embedder: str | None = None,
+    judge: str | Engine | None = None,
 ) -> "TaskSimilarity":
     """Measure how near a run's tasks are to benchmark problems, next to complexity, by round.
 
@@ -414,8 +415,12 @@ def similarity(
     folder of benchmark files, downloaded by default. The result is stored in the run's folder and
     measured again only if rows or settings differ; `evolcoder report` shows it.
 
-    Raises UserError for a folder without rows, BenchError or ModelError if a benchmark or the
-    embedder is unavailable.
+    `judge`, a model spec or an `Engine`, also scores tasks from 1 to 10: how difficult at most 100
+    of each round are, and how alike at most 50 problems of each benchmark and their nearest rows
+    are (`scores`, with 95 % intervals). No question is sent twice.
+
+    Raises UserError for a folder without rows, BenchError or ModelError if a benchmark or a model
+    is unavailable, EngineError if the judge fails permanently, BudgetReached at the run's limits.
 
     >>> found = ec.similarity("runs/a", against=["humaneval", "mbpp"])   # doctest: +SKIP
     >>> [(one.benchmark, one.round, one.mean) for one in found.rounds][:1]   # doctest: +SKIP
@@ -425,7 +430,11 @@ def similarity(
 
     folder = run.folder if isinstance(run, Run) else Path(run)
     named = (against,) if isinstance(against, str) else tuple(against)
-    options = SimilarityOptions(named, None if data_dir is None else Path(data_dir), embedder)
+    engines = _Engines()
+    options = SimilarityOptions(
+        named, None if data_dir is None else Path(data_dir), embedder,
+        judge=engines.spec(judge), engines=engines.opened,
+    )  # fmt: skip
     return measure_similarity(folder, options)
 
 

@@ -81,6 +81,8 @@ DEEPER = 4
 """A closing fence is indented by fewer characters more than the opening one."""
 MAX_INNER_FENCES = 50
 """Fences after the opening one among which its closing one is searched."""
+JOINER = "\u200d"
+"""Ties emoji together; alone it is shown as an escape."""
 _BREAKABLE = late_pattern(
     rf"[{_UNSPACED}\uac00-\ud7af][,.!?;:，。！？、；：）」』”]*|\s+|[^\s{_UNSPACED}\uac00-\ud7af]+\s*"
 )
@@ -382,12 +384,28 @@ def _pieces(text: str, width: int) -> Iterator[str]:
     """Split a line where it may break; a piece takes at most `width` cells without its blanks."""
     for piece in _BREAKABLE.findall(text):
         part, used = "", 0
-        for char in piece:
-            if used + _cells(char) > width and not char.isspace():
+        for char in _clusters(piece):
+            cells = cell_width(char)
+            if part and used + cells > width and not char.isspace():
                 yield part
                 part, used = "", 0
-            part, used = part + char, used + _cells(char)
+            part, used = part + char, used + cells
         yield part
+
+
+def _clusters(text: str) -> Iterator[str]:
+    """Yield the characters of a text, each with its marks and what a joiner ties to it."""
+    if text.isascii():
+        yield from text
+        return
+    cluster = ""
+    for char in text:
+        if cluster and _cells(char) and not cluster.endswith(JOINER):
+            yield cluster
+            cluster = ""
+        cluster += char
+    if cluster:
+        yield cluster
 
 
 @lru_cache(maxsize=8192)
@@ -395,6 +413,20 @@ def _cells(char: str) -> int:
     if unicodedata.category(char) in {"Mn", "Me", "Cf"} or "\u1160" <= char <= "\u11ff":
         return 0
     return 2 if unicodedata.east_asian_width(char) in {"W", "F"} else 1
+
+
+def one_row(text: str, width: int) -> str:
+    """Collapse white space and shorten to `width` cells of a terminal."""
+    folded = _SPACE.sub(" ", text).strip()
+    if cell_width(folded) <= width:
+        return folded
+    row, used = "", 1  # the cell of the ellipsis
+    for char in _clusters(folded):
+        used += cell_width(char)
+        if used > width:
+            break
+        row += char
+    return f"{row}…"
 
 
 def one_line(text: str, width: int) -> str:

@@ -122,7 +122,7 @@ def test_a_cleaning_ends_with_a_certificate(capsys, tmp_path, data):
     text = page.read_text()
     for words in ("duplicate_near | 2", "leaks were not looked for", found["input"]["sha256"]):
         assert words in text
-    assert f"wrote {page}" in clean(capsys, data, "--out", out)[1]
+    assert f"wrote   {page}" in clean(capsys, data, "--out", out)[1]
 
 
 def test_a_run_has_its_certificate_in_its_folder(capsys, tmp_path):

@@ -108,7 +108,7 @@ def test_a_loop_without_results_is_one_line(tmp_path, capsys):
     """Nothing was graded yet."""
     (tmp_path / "loop.db").write_text("")
     assert main(["report", str(tmp_path)]) == 2
-    assert "holds no results of a loop" in capsys.readouterr().err
+    assert "the command that created it did not start" in capsys.readouterr().err
 
 
 def test_a_run_shows_stored_similarity_and_whether_it_is_old(tmp_path, capsys):

@@ -24,7 +24,7 @@ from evolcoder.report.content import (
 from evolcoder.report.outcome_text import verdict_text
 from evolcoder.report.run import report_of
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import funnel
+from evolcoder.storage.stats import SECONDS_META, funnel
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -262,3 +262,22 @@ def test_out_is_for_the_page(store, capsys, flag):
     store.close()
     assert main(["report", folder, "--out", "x.html", flag]) == 2
     assert "redirect" in capsys.readouterr().err
+
+
+def test_throughput_is_drawn_from_round_to_round(tmp_path):
+    """A line for each stage; none where it did not run, and no figure of one round."""
+    charts = []
+    for seconds in ({"0": {"respond": 2.0}, "1": {"evolve": 2.0, "respond": 4.0}},
+                    {"1": {"evolve": 2.0}}):  # fmt: skip
+        with RunStore.create(tmp_path / str(len(charts)), validate({}, where="test")) as store:
+            small_run.fill(store)
+            store.set_meta(SECONDS_META, seconds)
+            store.db.flush()
+            report = report_of(store, validate({}, where="test"))
+        charts.append(next(one.chart for one in report.sections if one.name == "speed"))
+    assert charts[0].categories == ("seeds", "round 1")
+    values = {one.name: one.values for one in charts[0].series}
+    assert values.keys() == {"respond", "evolve"}
+    assert values["evolve"][0] is None
+    assert values["evolve"][1] > 0
+    assert charts[1] is None

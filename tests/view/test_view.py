@@ -1,8 +1,6 @@
 """The viewer: who may see it, what it shows of runs and evaluations, and texts that attack it."""
 
-import asyncio
 import fcntl
-import itertools
 import json
 import re
 import signal
@@ -18,24 +16,17 @@ import pytest
 
 import evolcoder
 import small_run
-from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.cli.main import main
 from evolcoder.config.load import validate
-from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.annotations import Annotation, annotate
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.run_tables import MIGRATIONS
 from evolcoder.storage.sqlite_files import migrate
 from evolcoder.view import latest
-from evolcoder.view.app import Viewer, make_app
-from evolcoder.view.guard import Guard
-from evolcoder.view.samples import Benchmarks
-from evolcoder.view.sources import find_sources
+from viewer_client import BASE, PORT, TOKEN, Client, Shown, make_evaluations, make_run
 
 TEMPLATES = Path(evolcoder.__file__).parent / "data" / "view"
-PORT, TOKEN = 8123, "t" * 43
-BASE = f"http://127.0.0.1:{PORT}"
 SAME = {"origin": BASE, "sec-fetch-site": "same-origin"}
 MADE = Usage("scripted#toy", 1, 1, 1)
 HOSTILE = (
@@ -54,69 +45,6 @@ HOSTILE = (
 def _patient(monkeypatch):
     """Pages wait for what is counted in a thread."""
     monkeypatch.setattr(latest, "WAIT_S", 60.0)
-
-
-class Client:
-    """A browser without scripts, in this process."""
-
-    def __init__(self, app, cookies=None):
-        self.app, self.cookies = app, dict(cookies or {})
-
-    def get(self, address, **more):
-        return self.request("GET", address, **more)
-
-    def post(self, address, **more):
-        return self.request("POST", address, **more)
-
-    def request(self, method, address, **more):
-        async def ask():
-            transport = httpx.ASGITransport(self.app)
-            async with httpx.AsyncClient(
-                transport=transport, base_url=BASE, cookies=self.cookies
-            ) as one:
-                answer = await one.request(method, f"{BASE}{address}", **more)
-                self.cookies |= dict(one.cookies)
-                return answer
-
-        return asyncio.run(ask())
-
-
-class Shown:
-    """A viewer of a folder, with a client that has its cookie."""
-
-    def __init__(self, folder, cache, *, data=()):
-        self.viewer = Viewer(find_sources([folder]), cache, Benchmarks(data))
-        self.app = Guard(make_app(self.viewer), token=TOKEN, port=PORT)
-        self.client = Client(self.app, {f"evolcoder_view_{PORT}": TOKEN})
-        for run in self.viewer.runs.values():
-            assert run.index.update()
-
-    @property
-    def run(self):
-        return next(f"/run/{key}" for key in self.viewer.runs)
-
-    def page(self, address, status=200):
-        answer = self.client.get(address)
-        assert answer.status_code == status, answer.text
-        return answer.text
-
-    def ids(self, query=""):
-        """Return the beginnings of the ids that a list shows."""
-        return re.findall(
-            r"data-item><p class=\"facts\"><a [^>]*>(\w+)", self.page(f"{self.run}/rows{query}")
-        )
-
-
-def make_run(folder, records=(), *, rounds=2):
-    with RunStore.create(folder, validate({}, where="test")) as store:
-        if records:
-            for record in records:
-                store.add(record)
-            for round in range(rounds):
-                store.open_round(round, 1)
-        else:
-            small_run.fill(store)
-    return folder
 
 
 @pytest.fixture
@@ -397,20 +325,7 @@ def test_a_run_of_an_earlier_version_is_read_from_a_copy(tmp_path):
 @pytest.fixture
 def evaluations(tmp_path):
     """Two evaluations of three problems with two samples each; of the small benchmark's kind."""
-    for name, passing in (("before", {0, 1}), ("after", {1, 2})):
-        with EvalStore.create(tmp_path / "evals" / name, {"model": f"hf:{name}"}) as store:
-            for problem, number in itertools.product(range(3), range(2)):
-                id = f"HumanEval/{problem}"
-                text = f"Here:\n```python\ndef f():\n    return {problem}  # {name} <b>\n```"
-                store.add_sample(
-                    "humaneval", Sample(id, number, text, PromptForm.ANSWER, None), "stop"
-                )
-                passed = problem in passing and not (problem == 1 and number)
-                facts = {"kind": "passed" if passed else "wrong", "check": "f() == 7", "got": "<i>"}
-                store.add_verdict(
-                    "humaneval", StoredVerdict(id, number, passed, None, "fence", facts)
-                )
-            store.add_failure("humaneval", "HumanEval/9", 0, "the sandbox ended")
+    make_evaluations(tmp_path / "evals")
     return Shown(tmp_path / "evals", tmp_path / "index")
 
 
@@ -478,7 +393,7 @@ def test_a_damaged_folder_hides_no_other(tmp_path):
     ("arguments", "said"),
     [
         (["nowhere"], "no such folder"),
-        (["."], "holds no run and no evaluation"),
+        (["."], "holds no run, evaluation, loop or cleaned file"),
         (["run", "--port", "70000"], "--port 70000"),
         (["run", "--data-dir", "nowhere"], "--data-dir nowhere"),
     ],

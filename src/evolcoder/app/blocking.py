@@ -17,7 +17,7 @@ SIGNAL_POLL_S = 0.5
 """Timeout of each join of the worker thread: signal handlers run only between joins."""
 
 
-def _run(coroutine: Coroutine[Any, Any, T]) -> T:
+def run_blocking(coroutine: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine to completion, in a thread if this one already runs an event loop.
 
     Ctrl-C cancels the coroutine, waits for its clean-up, and raises KeyboardInterrupt.
@@ -69,7 +69,7 @@ def blocking_twin(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, 
 
     @functools.wraps(function)
     def twin(*args: P.args, **kwargs: P.kwargs) -> T:
-        return _run(function(*args, **kwargs))
+        return run_blocking(function(*args, **kwargs))
 
     return _set_name(twin, function.__name__.removesuffix("_async"))
 

@@ -128,7 +128,7 @@ async def open_detectors(
     options: DetectorOptions, config: Config, stack: AsyncExitStack
 ) -> DetectorSettings:
     """Open benchmarks and detectors, and register their closing on the stack."""
-    judge = await _judge(options.judge, config, stack) if options.judge else None
+    judge = await open_judge(options.judge, config, stack) if options.judge else None
     benches, detectors = read_benches(options.against, options.data_dir), options.detectors
     items = [item for bench in benches for item in benchmark_texts(bench.name, bench.problems())]
     embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
@@ -165,9 +165,18 @@ def read_benches(against: Sequence[str], data_dir: Path | None) -> list[Bench]:
     return found
 
 
-async def _judge(spec: str, config: Config, stack: AsyncExitStack) -> Role:
-    opened = await models.open_model(spec, config, config.judge)
-    stack.push_async_callback(opened.engine.aclose)
+async def open_judge(
+    spec: str, config: Config, stack: AsyncExitStack, engines: models.Engines | None = None
+) -> Role:
+    """Open the model of a judge behind the cache of completions, within the config's budget.
+
+    A model in `engines` is used as it is and stays open.
+    """
+    if engines and spec in engines:
+        opened = models.with_extras(engines[spec], config.judge)
+    else:
+        opened = await models.open_model(spec, config, config.judge)
+        stack.push_async_callback(opened.engine.aclose)
     prices = models.find_prices(config, [opened])
     budget = Budget(config.budget, Spending(), lambda *_: None)
     factory = models.ModelFactory(config, budget, prices, stack)

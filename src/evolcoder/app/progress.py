@@ -23,7 +23,7 @@ from evolcoder.engine.base import Engine
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.pipeline import RoundCounts
 from evolcoder.records import Stage
-from evolcoder.text import visible
+from evolcoder.text import cell_width, visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -176,12 +176,16 @@ class TokenSpeed:
     """Formats tokens received so far and the current speed.
 
     An engine that streams counts tokens as they come (`n_streamed`); from others, an answer's
-    tokens come with the whole answer.
+    tokens come with the whole answer. Servers are asked to stream only for a live display.
     """
 
     def __init__(self, budget: Budget, engines: Iterable[Engine]) -> None:
         self._budget = budget
         each = {id(engine): engine for engine in engines}  # roles may share one
+        if sys.stderr.isatty():
+            for engine in each.values():
+                if hasattr(engine, "streams"):
+                    engine.streams = True
         self._engines = [engine for engine in each.values() if hasattr(engine, "n_streamed")]
         self._seen = deque([(time.monotonic(), self._n())])
 
@@ -256,10 +260,13 @@ def _live(line: Callable[[], str]) -> "Live":
 
 
 def fitted(line: str, width: int) -> str:
-    """Break a line between its parts so that no row is longer than `width`, if its parts allow."""
+    """Break a line between its parts.
+
+    No row takes more than `width` cells of the terminal, as far as its parts allow.
+    """
     rows: list[str] = []
     for part in line.split(SEPARATOR):
-        if rows and len(rows[-1]) + len(SEPARATOR) + len(part) <= width:
+        if rows and cell_width(rows[-1] + SEPARATOR + part) <= width:
             rows[-1] += SEPARATOR + part
         else:
             rows.append(part)

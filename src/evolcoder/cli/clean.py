@@ -17,6 +17,7 @@ from evolcoder.app.detectors import DetectorOptions, embedder_for
 from evolcoder.app.progress import print_note, shown
 from evolcoder.cli import output, usage
 from evolcoder.cli.cancellation import run_cancellable
+from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.decontamination import report as reports
@@ -208,13 +209,13 @@ def _show(
     if report is not None:
         print(f"\n{reports.table(report)}\n")
     elif summary.layers:
-        print(f"sandbox of leak detection: {layers_text(summary.layers)}")
+        print_folded(f"sandbox of leak detection: {layers_text(summary.layers)}")
     if note := shared_note(summary):
-        print(note)
+        print_folded(note, 0)
     if summary.embedder is not None:
         print(f"embeddings by {summary.embedder}")
     for path in [*paths, *certificate]:
-        print(f"wrote {path}")
+        print(labelled("wrote", str(path)))
 
 
 def _add_leak_arguments(parser: argparse.ArgumentParser) -> None:

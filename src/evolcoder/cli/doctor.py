@@ -2,14 +2,13 @@
 
 Exits with 0 if the sandbox works at the requested level, Python works in it, and the model given
 (if any) answers; otherwise with 1, and prints the reason in one line after the report. The text
-report has at most 100 columns and truncates nothing.
+report has at most 100 columns, fewer on a narrower terminal, and truncates nothing.
 """
 
 import argparse
 import asyncio
 import json
 import sys
-import textwrap
 import time
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -20,6 +19,7 @@ from evolcoder.app import models
 from evolcoder.bench.multipl_e import CODES
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
+from evolcoder.cli.layout import MIN_TEXT, terminal_width
 from evolcoder.cli.sysinfo import Machine, read_machine
 from evolcoder.config import load as configs
 from evolcoder.engine.base import Message, Request, Sampling
@@ -27,7 +27,7 @@ from evolcoder.errors import EvolcoderError
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.selftest import Selftest, SelftestFinding, SelftestState, check
-from evolcoder.text import without_logins
+from evolcoder.text import visible, without_logins, wrapped
 
 WIDTH = 100
 NAMES = 12
@@ -154,9 +154,10 @@ def _engine(found: EngineFinding) -> list[str]:
 def _line(name: str, text: str) -> list[str]:
     """Format a label and its text, wrapped to the width of the report."""
     margin = max(NAMES, len(name))
-    wrapped = textwrap.wrap(text, WIDTH - margin, break_on_hyphens=False) or [""]
-    labels = [f"{name:<{margin}}", *[" " * margin] * (len(wrapped) - 1)]
-    return [(label + line).rstrip() for label, line in zip(labels, wrapped, strict=True)]
+    width = max(MIN_TEXT, min(WIDTH, terminal_width()) - margin)
+    lines = wrapped(visible(text, lines=False), width) or [""]
+    labels = [f"{name:<{margin}}", *[" " * margin] * (len(lines) - 1)]
+    return [(label + line).rstrip() for label, line in zip(labels, lines, strict=True)]
 
 
 def _seconds(seconds: float | None) -> str:

@@ -20,6 +20,7 @@ from evolcoder.bench.scores import Score
 from evolcoder.cli import output, prompt_variants, self_check, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.comparison import print_comparisons, print_plan
+from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.cli.usage import RaisingParser
 from evolcoder.errors import BudgetReached
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
@@ -27,6 +28,8 @@ from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.text import visible
 
+BELOW = " " * 18
+"""Under the column of benchmarks."""
 MAX_SEALED_NAMED = 5
 """Sealed problems named in a line of the table; the JSON names all."""
 
@@ -163,37 +166,42 @@ def _show_results(
         _show_result(result)
     print()
     for line in show.billing_lines(store):
-        print(line)
+        print_folded(line)
     for name, n in store.answered().items():
-        print(f"answered by {name}: {n}")
+        print_folded(f"answered by {name}: {n}")
     for path in paths:
-        print(f"wrote   {path}")
+        print(labelled("wrote", str(path)))
 
 
 def _show_result(result: BenchmarkResult) -> None:
     if result.withheld:
-        print(f"{f'{result.bench} ':<18}no score: {result.withheld}")
+        print_folded(f"{f'{result.bench} ':<18}no score: {result.withheld}", len(BELOW))
     for score in result.scores:
         print(f"{f'{result.bench} ':<18}{_row(f'pass@{score.k}', score)}")
     for group in result.groups:
-        print(f"{'':<18}{_row(_title(group), group.score)}")
+        _print_below(_row(_title(group), group.score))
     if result.n_samples:
-        print(f"{'':<18}{_listed(result.kinds)}")
+        _print_below(_listed(result.kinds))
         if result.odd:
             n_odd = sum(n for _, n in result.odd)
             share = f"{100 * n_odd / result.n_samples:.1f} %"
-            print(f"{'':<18}unexpected format {n_odd} ({share}): {_listed(result.odd)}")
+            _print_below(f"unexpected format {n_odd} ({share}): {_listed(result.odd)}")
         if [name for name, _ in result.chosen if name != ChosenBy.ONLY]:
-            print(f"{'':<18}block chosen by {_listed(result.chosen)}")
+            _print_below(f"block chosen by {_listed(result.chosen)}")
         if result.n_cut_off:
-            print(f"{'':<18}cut off by the limit of tokens: {result.n_cut_off}")
+            _print_below(f"cut off by the limit of tokens: {result.n_cut_off}")
         separation = f"separation from tests: {_listed(result.separations)}"
         inactive = f"; not active: {', '.join(result.missing)}" if result.missing else ""
-        print(f"{'':<18}{separation}{inactive}")
+        _print_below(f"{separation}{inactive}")
         if result.sealed:
-            print(f"{'':<18}{_sealed_text(result)}")
+            _print_below(_sealed_text(result))
     for note in result.notes:
-        print(f"{'':<18}note: {note}")
+        _print_below(f"note: {note}")
+
+
+def _print_below(text: str) -> None:
+    """Print what belongs to the benchmark above."""
+    print_folded(f"{BELOW}{text}", len(BELOW))
 
 
 def _sealed_text(result: BenchmarkResult) -> str:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from evolcoder.cli import output, show
+from evolcoder.cli.layout import MIN_TEXT, folded, folded_items, print_folded, terminal_width
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.evaluation.store import DB_NAME as EVAL_DB
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
@@ -24,7 +25,7 @@ from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.lineage import LineageStep, lineage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.text import one_line, visible
+from evolcoder.text import one_row, visible
 
 if TYPE_CHECKING:
     from evolcoder.verification.metrics import ChildAndParent, ComparisonRow
@@ -35,6 +36,8 @@ PAGE = 20
 """Records on a page, if `--limit` does not say."""
 ID_CHARS = 12
 """Characters of an id that are shown; `inspect RUN ID` takes any prefix."""
+DROP_INDENT = 10
+"""Where the texts of a drop begin."""
 SEEN_LINES = 3
 """Lines of a dropped text that are shown."""
 OF_TASKS = frozenset({"task_tokens", "constraints"})
@@ -138,7 +141,7 @@ def _show_run(store: RunStore, page: Page, *, as_json: bool) -> None:
     for line in (
         *show.style_lines(store), *show.agreement_lines(store), *show.billing_lines(store)
     ):  # fmt: skip
-        print(line)
+        print_folded(line)
     print(f"\n{'id':<{ID_CHARS}}{'round':>6}{'seed':>6}  {'heuristic':<12}{'outcome':<21}task")
     for id, round, ordinal, heuristic, instruction, fate in records:
         head = f"{id[:ID_CHARS]:<{ID_CHARS}}{round:>6}{ordinal:>6}  "
@@ -148,8 +151,8 @@ def _show_run(store: RunStore, page: Page, *, as_json: bool) -> None:
 
 def _print_row(head: str, text: str) -> None:
     """Print a row that ends with the beginning of a text, within the width of the terminal."""
-    width = max(20, show.terminal_width() - len(head) - 1)
-    print(f"{head}{one_line(visible(text), width)}".rstrip())
+    width = max(MIN_TEXT, terminal_width() - len(head))
+    print(f"{head}{one_row(visible(text), width)}".rstrip())
 
 
 def _show_drops(store: RunStore, page: Page, *, as_json: bool) -> None:
@@ -159,7 +162,7 @@ def _show_drops(store: RunStore, page: Page, *, as_json: bool) -> None:
             output.print_json(asdict(drop))
         return
     for drop in drops:
-        print("\n".join(_drop_lines(drop)))
+        print("\n".join(folded(line, DROP_INDENT) for line in _drop_lines(drop)))
     n = store.db.number("SELECT COUNT(*) FROM drops")
     print(page.footer(n, "drops"))
 
@@ -192,10 +195,11 @@ def show_harder(store: RunStore, *, as_json: bool) -> None:
         print(_comparison_text(line))
     n_task_only = sum(pair.parent.keys() <= OF_TASKS for pair in pairs)
     if n_task_only:
-        print(
+        print_folded(
             f"{n_task_only} of {len(pairs)} pairs are compared by their tasks alone: the answer to "
             "the parent is the seed file's or was dropped; with respond.reanswer_seeds=true the "
-            "same model answers both"
+            "same model answers both",
+            0,
         )
 
 
@@ -311,15 +315,15 @@ def _settings(store: EvalStore) -> Mapping[str, Any]:
 def _print_evaluation(store: EvalStore, verdicts: Sequence[tuple[str, StoredVerdict]]) -> None:
     """Print what was evaluated, and counts by benchmark."""
     settings = _settings(store)
-    source = f"model {settings['model']}" if "model" in settings else "samples of a file"
+    source = f"samples of model {settings['model']}" if "model" in settings else "samples of a file"
     print(f"{source}\n\n{'benchmark':<18}{'samples':>8}{'passed':>8}  outcomes")
     for bench in dict.fromkeys(bench for bench, _ in verdicts):
         mine = [one for name, one in verdicts if name == bench]
         kinds = Counter(str(one.facts["kind"]) for one in mine).most_common()
-        listed = ", ".join(f"{kind} {n}" for kind, n in kinds)
-        print(f"{bench:<18}{len(mine):>8}{sum(one.passed for one in mine):>8}  {listed}")
+        head = f"{bench:<18}{len(mine):>8}{sum(one.passed for one in mine):>8}  "
+        print(folded_items(head, (f"{kind} {n}" for kind, n in kinds)))
     for line in show.billing_lines(store):
-        print(line)
+        print_folded(line)
 
 
 def _outcome(one: StoredVerdict) -> str:
@@ -355,7 +359,8 @@ def _show_problem(
                 print(f"== {bench} {problem}, sample {number}: {said}\n{sample.text}")
                 details = {} if one is None else {k: v for k, v in one.facts.items() if v}
                 told = [f"{k} {v}" for k, v in details.items() if k not in {"layers", "missing"}]
-                print(f"-- {', '.join(told)}\n")
+                print_folded(f"-- {', '.join(told)}", 3)
+                print()
     if as_json:
         output.print_json(plain, indent=1)
 

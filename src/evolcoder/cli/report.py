@@ -10,13 +10,12 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from evolcoder.app import models
 from evolcoder.cli import output
 from evolcoder.config.load import load
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.evaluation.store import DB_NAME as EVAL_DB
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.experiment.results import FACTS as LOOP_FACTS
-from evolcoder.experiment.store import DB_NAME as LOOP_DB
 from evolcoder.report import cleaning, evaluation, loop, render, run
 from evolcoder.report.content import ReportContent, compared
 from evolcoder.storage import atomic
@@ -40,6 +39,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--similarity", metavar="NAME,...",
         help="first measure how near the rows of a run are to these benchmarks by round, and store "
         "it with the run; done before, it is not measured again")  # fmt: skip
+    add("--judge", metavar="SPEC",
+        help="with --similarity, a model that also scores tasks from 1 to 10: how difficult they "
+        f"are, and how like problems: {models.SPEC_FORMS}")  # fmt: skip
     add("--data-dir", type=Path, metavar="DIR",
         help="folder with benchmark data, for --similarity and for the problems next to leaks "
         "(default: as in the run's config, or what was downloaded)")  # fmt: skip
@@ -51,6 +53,8 @@ def main(args: argparse.Namespace) -> int:
     """Write or print the report."""
     if args.out is not None and (args.markdown or args.json):
         raise ConfigError(f"--out {args.out}: is for the HTML page; redirect the output of others")
+    if args.judge is not None and args.similarity is None:
+        raise ConfigError(f"--judge {args.judge}: scores go with --similarity NAME,...; add it")
     if args.similarity is not None:
         _measure(args)
     found = _read(args.run, args.data_dir)
@@ -87,7 +91,7 @@ def _measure(args: argparse.Namespace) -> None:
     names = tuple(name.strip() for name in args.similarity.split(",") if name.strip())
     if not os.path.lexists(args.run / RUN_DB):
         raise ConfigError(f"--similarity {args.similarity}: {args.run} is no folder of a run")
-    options = SimilarityOptions(names, args.data_dir)
+    options = SimilarityOptions(names, args.data_dir, judge=args.judge)
     with shown(options.progress, if_long=True):
         measure_similarity(args.run, options)
 
@@ -105,7 +109,7 @@ def _refuse_another_kind(path: Path, others: Sequence[Path]) -> None:
 def _kind(path: Path) -> str:
     if path.is_file():
         return "a cleaned file"
-    if any(os.path.lexists(path / name) for name in (LOOP_DB, LOOP_FACTS)):
+    if loop.is_loop(path):
         return "a loop"
     return "an evaluation" if os.path.lexists(path / EVAL_DB) else "a run"
 

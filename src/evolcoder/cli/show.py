@@ -1,6 +1,5 @@
 """Formats and prints run results: the funnel, the summary, and example tasks side by side."""
 
-import shutil
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.cli import output
+from evolcoder.cli.layout import folded_items, labelled, print_folded, terminal_width
 from evolcoder.records import Row, Stage
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
@@ -39,18 +39,18 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
         return
     print(funnel_table(funnel(store)))
     if missing is not None:
-        print(missing)
+        print_folded(missing, 0)
     for row in islice(store.rows(min_round=1), N_PAIRS):
         print()
         print(_pair(row))
     print()
     lines = (*style_lines(store), *agreement_lines(store), *billing_lines(store))
     for line in (*lines, *sandbox_lines(store)):
-        print(line)
-    print(f"run     {store.folder}")
+        print_folded(line)
+    print(labelled("run", str(store.folder)))
     for path in paths:
-        print(f"export  {path}")
-    print(f"next    evolcoder inspect {store.folder}")
+        print(labelled("export", str(path)))
+    print(labelled("next", f"evolcoder inspect {store.folder}"))
 
 
 def print_why_empty(store: RunStore) -> bool:
@@ -67,14 +67,15 @@ def billing_lines(store: Workdir) -> list[str]:
         cached, _, reasoning = details.get(model, (0, 0, 0))
         of_sent = f" ({cached:,} cached)" if cached else ""
         of_received = f" ({reasoning:,} reasoning)" if reasoning else ""
-        lines.append(
-            f"{model}: {n} requests, {sent:,} tokens sent{of_sent}, "
-            f"{received:,} received{of_received}"
-        )
+        counts = f"{n} requests, {sent:,} tokens sent{of_sent}, {received:,} received{of_received}"
+        lines.append(labelled("model", f"{model}: {counts}"))
     for model, (n, sent, received) in store.possible_calls_by_model().items():
         lines.append(
-            f"{model}: {n} requests sent and not answered, possibly billed: at most "
-            f"{sent:,} tokens sent, {received:,} received"
+            labelled(
+                "model",
+                f"{model}: {n} requests sent and not answered, possibly billed: at most "
+                f"{sent:,} tokens sent, {received:,} received",
+            )
         )
     return lines
 
@@ -103,14 +104,15 @@ def _plain_calls(calls: Paid) -> dict[str, int]:
 def sandbox_lines(store: RunStore) -> list[str]:
     """Describe the active sandbox layers, one line per stage."""
     return [
-        f"sandbox {stage}: {layers_text(layers)}" for stage, layers in protections(store).items()
+        labelled("sandbox", f"{stage}: {layers_text(layers)}")
+        for stage, layers in protections(store).items()
     ]
 
 
 def style_lines(store: RunStore) -> list[str]:
     """Describe the style of evolution and how it was decided; empty for a run that stored none."""
     fact = store.meta(STYLE_META, StyleFacts)
-    return [] if fact is None else [f"style   {fact['style']}: {fact['why']}"]
+    return [] if fact is None else [labelled("style", f"{fact['style']}: {fact['why']}")]
 
 
 def agreement_lines(store: RunStore) -> list[str]:
@@ -122,7 +124,7 @@ def agreement_lines(store: RunStore) -> list[str]:
     n_unverified = sum(found.unverified.values())
     rest = f"{n_unverified} unverified{f' ({why})' if why else ''}"
     counts = f"{found.asked:,} to {found.tasks:,} tasks, in {found.clusters:,} clusters"
-    return [f"answers {counts}: {found.agreed:,} tasks agreed, {rest}"]
+    return [labelled("answers", f"{counts}: {found.agreed:,} tasks agreed, {rest}")]
 
 
 def shortfall(lines: Iterable[FunnelLine], target: int | None) -> str | None:
@@ -171,9 +173,10 @@ def funnel_table(lines: Iterable[FunnelLine]) -> str:
     )
     rows = [head]
     for line in lines:
-        why = ", ".join(f"{reason} {n}" for reason, n in line.dropped.items())
+        why = (f"{reason} {n}" for reason, n in line.dropped.items())
         counts = f"{line.entered:>8}{line.kept:>8}{line.n_dropped:>9}{line.waiting:>9}"
-        rows.append(f"{line.round:>5}  {line.stage:<8}{counts}  {why}".rstrip())
+        row = f"{line.round:>5}  {line.stage:<8}{counts}  "
+        rows.append(folded_items(row, why).rstrip())
     return "\n".join(rows)
 
 
@@ -186,11 +189,6 @@ def _pair(row: Row) -> str:
     rule = f"{'-- before ':-<{width}}-+-{f' {title} ':-<{width}}"
     body = (f"{padded(a, width)} | {b}".rstrip() for a, b in zip_longest(left, right, fillvalue=""))
     return "\n".join([rule, *body])
-
-
-def terminal_width() -> int:
-    """Return the columns of the terminal; 100 where there is none."""
-    return shutil.get_terminal_size((100, 24)).columns
 
 
 def _wrapped(text: str, width: int) -> list[str]:

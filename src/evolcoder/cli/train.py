@@ -19,6 +19,7 @@ import yaml
 from evolcoder.app.train import check_training, train_model
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
+from evolcoder.cli.layout import LABEL, folded, labelled
 from evolcoder.cli.usage import RaisingParser
 from evolcoder.config import load as configs
 from evolcoder.errors import SharedTrainError, TrainError
@@ -189,9 +190,11 @@ def _outcome_text(outcome: TrainingOutcome) -> str:
     held_text = "" if held is None else f"; {held:.4f} on the held-out rows"
     losses = f"{outcome.first_loss:.4f} at the first step, {outcome.last_loss:.4f} at the last"
     lines = (
-        f"rows   {rows}",
-        f"loss   {losses}{held_text}",
-        f"speed  {outcome.tokens_per_s:,.0f} tokens/s on {outcome.device}{mfu}; {memory}",
-        f"model  {outcome.folder}",
+        labelled("rows", rows),
+        labelled("loss", f"{losses}{held_text}"),
+        labelled(
+            "speed", f"{outcome.tokens_per_s:,.0f} tokens/s on {outcome.device}{mfu}; {memory}"
+        ),
     )
-    return "\n".join(lines)
+    folder = labelled("model", str(outcome.folder))
+    return "\n".join([*(folded(line, LABEL) for line in lines), folder])

@@ -15,6 +15,7 @@ from evolcoder.app import export, models, verify
 from evolcoder.app.evolve import default_folder
 from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
+from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.errors import BudgetReached, ConfigError
@@ -188,9 +189,9 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
         print(f"\n{share[0]} of {share[1]} rows that ask for a bound have a verdict on it")
     print()
     for line in (*show.billing_lines(store), *show.sandbox_lines(store)):
-        print(line)
+        print_folded(line)
     if note := pipeline.unjudged_note(store):
-        print(f"note    {note}")
+        print_folded(labelled("note", note))
     for path in paths:
-        print(f"written {path}")
-    print(f"next    evolcoder inspect {store.folder} ID")
+        print(labelled("wrote", str(path)))
+    print(labelled("next", f"evolcoder inspect {store.folder} ID"))

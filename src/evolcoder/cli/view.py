@@ -1,4 +1,6 @@
-"""`evolcoder view`: shows runs and evaluations as local web pages, also while they go on.
+"""`evolcoder view`: shows runs, evaluations, loops and cleaned files as local web pages.
+
+Also while they go on.
 
 The pages answer on the loopback address only, to a browser that has the printed address with its
 token. Folders are only read, but for flags and notes in a file of the run's folder.
@@ -18,7 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("paths", type=Path, nargs="+", metavar="PATH",
-        help="folder of a run or an evaluation, or one that holds such folders")  # fmt: skip
+        help="folder of a run, an evaluation or a loop, a file that clean wrote, or a folder that "
+        "holds such")  # fmt: skip
     add("--port", type=int, default=0, metavar="N",
         help="port on the loopback address (default: any that is free)")  # fmt: skip
     add("--data-dir", type=Path, metavar="DIR",
@@ -46,7 +49,7 @@ def main(args: argparse.Namespace) -> int:
         app = make_app(viewer)
         address = f"http://{HOST}:{port.getsockname()[1]}/?token={token}"
         print(address, flush=True)
-        print(f"evolcoder: {len(sources):,} folders shown at the address above; Ctrl-C ends it",
+        print(f"evolcoder: {len(sources):,} shown at the address above; Ctrl-C ends it",
               file=sys.stderr)  # fmt: skip
         run_cancellable(serve(app, port, token))
     return 0

@@ -141,16 +141,22 @@ async def _ask(question: _Question, judge: Role, seed: int) -> tuple[Answer, str
 
 
 def _question(pair: NearPair) -> _Question:
-    one, two = (_quote(text) for text in (pair.item.wording, pair.task))
+    one, two = (quoted(text) for text in (pair.item.wording, pair.task))
     key = content_id("judged", [one, two])
-    mark = content_id("mark", [key])[:8]
-    while mark in one or mark in two:  # a text that contains its mark could forge the answer
-        mark = content_id("mark", [key, mark])[:8]
+    mark = mark_for(key, one, two)
     asked = QUESTION.format(mark=mark, one=one, two=two)
     return _Question(key, mark, (Message("user", asked),))
 
 
-def _quote(text: str) -> str:
+def mark_for(key: str, *texts: str) -> str:
+    """Return eight hexadecimal digits that no text contains: it could forge the answer."""
+    mark = content_id("mark", [key])[:8]
+    while any(mark in text for text in texts):
+        mark = content_id("mark", [key, mark])[:8]
+    return mark
+
+
+def quoted(text: str) -> str:
     """Quote a text as a JSON string on one line."""
     text = clean(text).strip()
     if len(text) > MAX_TEXT_CHARS:

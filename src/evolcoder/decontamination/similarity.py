@@ -122,6 +122,28 @@ class RoundMeasure:
 
 
 @dataclass(frozen=True, slots=True)
+class RoundScore:
+    """Scores of one round by a model, from 1 to 10."""
+
+    kind: str
+    """`difficulty` of tasks, or `likeness` of problems and their nearest rows."""
+    benchmark: str
+    """Command-line name of the benchmark; empty for a difficulty."""
+    round: int
+    """The round; 0 for seeds."""
+    n: int
+    """Tasks or pairs with a score."""
+    n_unreadable: int
+    """Tasks or pairs whose answer could not be read, or that the server rejected."""
+    mean: float | None
+    """Mean score; None without any."""
+    low: float | None
+    """Lower end of its 95 % interval, over rows or problems."""
+    high: float | None
+    """Upper end."""
+
+
+@dataclass(frozen=True, slots=True)
 class MapPoint:
     """A task or a problem on the map."""
 
@@ -151,6 +173,10 @@ class TaskSimilarity:
     """The map of the tasks: rows spread evenly over the run, and problems."""
     explained: float
     """Share of the variance of the tasks' embeddings that the map shows."""
+    scores: tuple[RoundScore, ...] = ()
+    """Scores by a model; empty if none was asked."""
+    judge: str = ""
+    """What was asked for them: the model, its parameters and the prompts; empty if none was."""
 
     @classmethod
     def read(cls, folder: Path) -> "TaskSimilarity | None":
@@ -247,12 +273,12 @@ def _rounds(
     bound, first = SimilarityBounds().cosine, next(iter(sizes))
     for benchmark in dict.fromkeys(one.benchmark for one in neighbours):
         earliest = _means(by_place[benchmark, first])
-        draws = _draws(len(earliest), seed, benchmark)
+        draws = draws_of(len(earliest), seed, benchmark)
         for round, n_rows in sizes.items():
             found = by_place[benchmark, round]
             means, nearest = _means(found), [one.cosines[0] for one in found]
-            low, mean, high = _interval(means, draws)
-            change = (None, None, None) if round == first else _interval(means - earliest, draws)
+            low, mean, high = interval_of(means, draws)
+            change = (None, None, None) if round == first else interval_of(means - earliest, draws)
             yield RoundSimilarity(
                 benchmark, round, n_rows, len(found), round_to(fmean(nearest)), mean, low, high,
                 change[1], change[0], change[2],
@@ -265,16 +291,17 @@ def _means(found: Sequence[ProblemNeighbours]) -> "NDArray[np.float64]":
     return np.array([fmean(one.cosines) for one in found])
 
 
-def _draws(n: int, seed: int, name: str) -> "NDArray[np.int64]":
+def draws_of(n: int, seed: int, name: str) -> "NDArray[np.int64]":
     """Draw problems with replacement, (N_RESAMPLES, n): the same for all rounds of a benchmark."""
     rng = np.random.default_rng(rng_for(seed, "similarity", name).getrandbits(64))
     return rng.integers(0, n, (N_RESAMPLES, n))
 
 
-def _interval(
-    values: "NDArray[np.float64]", draws: "NDArray[np.int64]"
+def interval_of(
+    values: "NDArray[np.float64] | Sequence[float]", draws: "NDArray[np.int64]"
 ) -> tuple[float, float, float]:
-    """Return the percentile interval of a mean around it."""
+    """Return the percentile interval of a mean around it: (low, mean, high)."""
+    values = np.asarray(values, dtype=np.float64)
     outside = 100 * (1 - CONFIDENCE) / 2
     low, high = np.percentile(values[draws].mean(axis=1), (outside, 100 - outside))
     return round_to(low), round_to(values.mean()), round_to(high)

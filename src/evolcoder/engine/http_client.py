@@ -21,7 +21,7 @@ import ipaddress
 import math
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -32,7 +32,7 @@ from yarl import URL
 from evolcoder import __version__
 from evolcoder.engine.endpoint import Endpoint, is_loopback
 from evolcoder.engine.retry import RequestFault, RetryClass
-from evolcoder.engine.transport import MAX_BYTES, HttpAnswer
+from evolcoder.engine.transport import MAX_BYTES, MAX_STREAM_BYTES, HttpAnswer
 from evolcoder.errors import ModelError
 from evolcoder.text import one_line
 
@@ -122,7 +122,7 @@ class HttpClient:
             trust_env=False,
         )
 
-    async def exchange(
+    async def exchange(  # noqa: PLR0913 - all of it decides
         self,
         method: str,
         url: URL,
@@ -131,10 +131,12 @@ class HttpClient:
         *,
         headers: Mapping[str, str] | None = None,
         max_bytes: int = MAX_BYTES,
+        on_event_bytes: Callable[[bytes], None] | None = None,
     ) -> HttpAnswer | RequestFault:
         """Send a request and return its response, whatever its status, or why there is none.
 
-        `headers` replace those of the endpoint.
+        `headers` replace those of the endpoint. `on_event_bytes` gets the body of server-sent
+        events, instead of the response.
         """
         n_answers, clock = self._n_answers, asyncio.get_running_loop().time
         started = clock()
@@ -149,7 +151,11 @@ class HttpClient:
                 proxy=self._proxy_url,
             ) as response:
                 status, received = response.status, response.headers
-                content = await _body_of(response, max_bytes)
+                if on_event_bytes and status == 200 and _is_events(received):
+                    await _pass_on(response, on_event_bytes)
+                    content = b""
+                else:
+                    content = await _body_of(response, max_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError, TooLongError) as error:
             alone = n_answers == self._n_answers
             reached_no_model = (
@@ -215,6 +221,20 @@ async def _body_of(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
             raise TooLongError(max_bytes)
         parts.append(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _is_events(headers: Mapping[str, str]) -> bool:
+    return headers.get("Content-Type", "").lower().startswith("text/event-stream")
+
+
+async def _pass_on(response: aiohttp.ClientResponse, take: Callable[[bytes], None]) -> None:
+    """Pass a body on as it comes; TooLongError above the limit."""
+    size = 0
+    while part := await response.content.readany():
+        size += len(part)
+        if size > MAX_STREAM_BYTES:
+            raise TooLongError(MAX_STREAM_BYTES)
+        take(part)
 
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:

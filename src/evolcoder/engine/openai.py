@@ -8,6 +8,9 @@ A rejected request is an error of that request here; `evidence` finds out whethe
 fault. If a model rejects `max_tokens`, `temperature`, `top_p` or `seed`, the request is sent again
 without it or under its newer name, as are all later requests to that model; see `not_sent`.
 
+With `streams`, answers are asked for token by token and put together again (`event_stream`), which
+gives the same completions; a server that does not stream as it should is asked for whole answers.
+
 >>> OpenAIEngine("http://127.0.0.1:8000/v1", api_key=None, traffic=TrafficConfig())
 OpenAIEngine('http://127.0.0.1:8000/v1')
 """
@@ -18,10 +21,13 @@ from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 
+from yarl import URL
+
 from evolcoder.config.load import TrafficConfig
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.endpoint import Endpoint, Key
+from evolcoder.engine.event_stream import CompletionStream, StreamedModels
 from evolcoder.engine.http_errors import (
     classify_error_with_status_200,
     classify_model_list,
@@ -47,6 +53,8 @@ PROBE_S = 10.0
 """Timeout of one attempt of a probe."""
 TIMED_OUT = frozenset({408, 499, 504, 524, 598})
 """Statuses of servers and gateways that gave up waiting for the model."""
+NO_STREAM = frozenset({400, 404, 405, 406, 415, 422, 501})
+"""Statuses with which a server may refuse to stream."""
 _ALL_SENT: frozenset[str] = frozenset()
 
 
@@ -73,6 +81,9 @@ class OpenAIEngine:
         self._unlisted: dict[str, tuple[str, ...]] = {}
         """Models that are not listed and have answered nothing yet -> the listed names."""
         self._first = asyncio.Lock()
+        self._streamed = StreamedModels()
+        self.n_streamed = 0
+        """Tokens received so far from models that stream, those of unfinished answers included."""
         self._unsent = _ALL_SENT if traffic.seeds else frozenset({"seed"})
 
     def __repr__(self) -> str:
@@ -87,6 +98,15 @@ class OpenAIEngine:
     def limit(self) -> int:
         """Current limit of requests in flight, adapted to the server."""
         return self._rate_limiter.limit
+
+    @property
+    def streams(self) -> bool:
+        """Whether tokens are wanted as they come, for a display."""
+        return self._streamed.is_wanted
+
+    @streams.setter
+    def streams(self, is_wanted: bool) -> None:
+        self._streamed.is_wanted = is_wanted
 
     @property
     def not_sent(self) -> dict[str, tuple[str, ...]]:
@@ -171,19 +191,26 @@ class OpenAIEngine:
         """Send the request, and again without each parameter that the model rejects."""
         while True:
             unsent = self._refused.get(request.model, self._unsent)
-            body = openai_schema.payload(request, unsent)
+            stream = self._streamed.begin(request)
+            body = openai_schema.payload(request, unsent, is_streamed=stream is not None)
             url = self._endpoint.raw_url if request.is_raw else self._endpoint.chat_url
-            answer = await self._transport.exchange("POST", url, body)
+            if stream is None:
+                answer = await self._transport.exchange("POST", url, body)
+            else:
+                answer = await self._streamed_answer(request, url, body, stream)
             if isinstance(answer, RequestFault):
                 return answer
             if answer.status == 200:
-                return self._parse(answer, request)
+                return self._parse(answer, request, stream)
             answer = self._masked(answer)
             refused = (
                 openai_schema.parse_error(answer.body).parameter
                 if answer.status in {400, 422}
                 else None
             )
+            if stream is not None and answer.status in NO_STREAM and refused is None:
+                self._streamed.ended(request, works=False)
+                continue  # asked for whole, it answers, or says what is wrong
             if refused is None or refused in unsent:
                 rejected = self._endpoint.rejected
                 fault = classify_response(answer, model=request.model, rejected=rejected)
@@ -192,18 +219,51 @@ class OpenAIEngine:
             known = self._refused.get(request.model, self._unsent)
             self._refused[request.model] = known | {refused}
 
-    def _parse(self, answer: HttpAnswer, request: Request) -> Completion | RequestFault:
+    async def _streamed_answer(
+        self, request: Request, url: URL, body: bytes, stream: CompletionStream
+    ) -> HttpAnswer | RequestFault:
+        """Send a request for a stream; return its response as if it had come whole."""
+
+        def take(part: bytes) -> None:
+            self.n_streamed += stream.feed(part)
+
+        works: bool | None = None
+        try:
+            answer = await self._transport.exchange("POST", url, body, on_event_bytes=take)
+            if isinstance(answer, RequestFault):
+                works = False if stream.has_begun else None
+                return answer
+            if not stream.has_begun:
+                works = False if answer.status == 200 else None
+                return answer
+            stream.close()
+            works = stream.is_complete and stream.has_usage
+            if stream.is_complete:
+                return replace(answer, body=stream.body)
+            what = "an incomplete response"
+            return RequestFault(what, "", RetryClass.SERVER_ERROR, possibly_billed=True)
+        finally:
+            self._streamed.ended(request, works=works)
+
+    def _parse(
+        self, answer: HttpAnswer, request: Request, stream: CompletionStream | None
+    ) -> Completion | RequestFault:
         """Parse a completion and remove keys that the model or the server put into it."""
         try:
             parsed = openai_schema.parse_completion(answer.body, request)
         except ValueError:
             answer = self._masked(answer)
             if openai_schema.is_error(answer.body):
-                return classify_error_with_status_200(answer, model=request.model)
+                fault = classify_error_with_status_200(answer, model=request.model)
+                has_text = stream is not None and stream.n_events > 0
+                return replace(fault, possibly_billed=True) if has_text else fault
             got = openai_schema.parse_error(answer.body).message
             return RequestFault(
                 "an invalid completion", got, RetryClass.SERVER_ERROR, possibly_billed=True
             )
+        if self.streams:  # an event may hold several tokens, or none; whole answers have no event
+            n_counted = stream.n_events if stream is not None else 0
+            self.n_streamed += parsed.completion_tokens - n_counted
         shown = (parsed.text, parsed.reasoning, parsed.finish, parsed.model)
         masked = tuple(map(self._endpoint.masked, shown))
         if masked == shown:

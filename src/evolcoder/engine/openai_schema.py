@@ -41,6 +41,7 @@ _KIND_FIELDS = frozenset({"code", "type", "status", "reason", "error_type", "err
 _STATUS = re.compile(r"[45]\d\d")
 _HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
+_STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 MAX_PART_DEPTH = 3
 """Most levels of parts within parts that are read."""
 _PART_FIELDS = ("text", "thinking", "reasoning", "content", "summary")
@@ -78,7 +79,9 @@ class ErrorBody:
         return next((int(kind) for kind in sorted(self.kinds) if _STATUS.fullmatch(kind)), None)
 
 
-def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
+def payload(
+    request: Request, refused: frozenset[str] = frozenset(), *, is_streamed: bool = False
+) -> bytes:
     """Serialise a request with all sampling parameters except the refused ones.
 
     The config refuses extras that would replace a field of ours.
@@ -91,6 +94,7 @@ def payload(request: Request, refused: frozenset[str] = frozenset()) -> bytes:
         "top_p": sampling.top_p,
         "max_tokens": sampling.max_tokens,
         "seed": request.seed,
+        **(_STREAMED if is_streamed else {}),
         **request.extra_body,
     }
     for name in refused:

@@ -70,6 +70,9 @@ class ServerPool:
         self._traffic = traffic
         self._note = note
         self._backoff_s = backoff_s
+        self._streams = False
+        self._n_streamed_before = 0
+        """Tokens of servers that were removed."""
         self._revivals: set[asyncio.Task[None]] = set()
 
     def __repr__(self) -> str:
@@ -79,6 +82,22 @@ class ServerPool:
     def n_servers(self) -> int:
         """Servers, those that are left out included."""
         return len(self._servers)
+
+    @property
+    def n_streamed(self) -> int:
+        """Tokens received so far from servers that stream."""
+        return self._n_streamed_before + sum(one.engine.n_streamed for one in self._servers)
+
+    @property
+    def streams(self) -> bool:
+        """Whether tokens are wanted as they come, for a display."""
+        return self._streams
+
+    @streams.setter
+    def streams(self, is_wanted: bool) -> None:
+        self._streams = is_wanted
+        for one in self._servers:
+            one.engine.streams = is_wanted
 
     @property
     def outstanding(self) -> dict[str, int]:
@@ -112,6 +131,7 @@ class ServerPool:
 
     def add(self, server: OpenAIEngine) -> None:
         """Send requests to one more server."""
+        server.streams = self._streams
         self._servers.append(_Server(server))
 
     async def remove(self, server: OpenAIEngine, grace_s: float) -> None:
@@ -123,6 +143,7 @@ class ServerPool:
         if found is None:
             return
         self._servers.remove(found)
+        self._n_streamed_before += server.n_streamed
         found.is_up = False
         if found.n_requests:
             found.idle.clear()

@@ -10,7 +10,7 @@ there. Responses are read up to `MAX_BYTES`, or the limit of the call, decompres
 HttpAnswer(status=200, body=b'{"data":[...]}', headers={'content-type': 'application/json'})
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 8 * 1024 * 1024
 """Maximum size of a body; model answers are far smaller."""
+
+MAX_STREAM_BYTES = 64 * 1024 * 1024
+"""Maximum size of a body of events: some 300 bytes for each token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class Transport:
         self._timeout_s = timeout_s
         self._client: HttpClient | None = None
 
-    async def exchange(
+    async def exchange(  # noqa: PLR0913 - all of it decides
         self,
         method: str,
         url: URL,
@@ -65,18 +68,22 @@ class Transport:
         timeout_s: float | None = None,
         content_type: str | None = None,
         max_bytes: int = MAX_BYTES,
+        on_event_bytes: Callable[[bytes], None] | None = None,
     ) -> HttpAnswer | RequestFault:
         """Send a request and return its response, whatever its status.
 
         `content_type` replaces the endpoint's; a response has at most `max_bytes`, decompressed.
+        `on_event_bytes` gets the body of server-sent events with status 200 as it comes, up to
+        `MAX_STREAM_BYTES`; the body of the response is then empty.
         Raises ModelError if the environment names a proxy that cannot be used.
         """
         client = self._client or self._open()
         more = {"Content-Type": content_type} if content_type else None
         timeout_s = timeout_s or self._timeout_s
         return await client.exchange(
-            method, url, body, timeout_s, headers=more, max_bytes=max_bytes
-        )
+            method, url, body, timeout_s, headers=more, max_bytes=max_bytes,
+            on_event_bytes=on_event_bytes,
+        )  # fmt: skip
 
     async def aclose(self) -> None:
         """Close all connections; idempotent."""

@@ -9,7 +9,8 @@ shown with the texts of their rows if the file that was cleaned is still there a
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ from evolcoder.text import one_line
 
 CERTIFICATE = ".certificate.json"
 MAX_CERTIFICATE_MB = 16
+DUPLICATE = "duplicate_"
+"""How the reasons of duplicates begin."""
 DUPLICATES = 500
 """Most duplicates in the table."""
 SEEN_CHARS = 160
@@ -57,6 +60,16 @@ def stem_of(path: Path) -> str:
     return path.name.removesuffix(CERTIFICATE) if path.name.endswith(CERTIFICATE) else path.stem
 
 
+def certificate_path(path: Path) -> Path:
+    """Return where the certificate of a cleaned file lies."""
+    return path.with_name(f"{stem_of(path)}{CERTIFICATE}")
+
+
+def drops_path(path: Path) -> Path:
+    """Return where the drops of a cleaned file lie."""
+    return path.with_name(f"{stem_of(path)}.drops.jsonl")
+
+
 def read_certificate(path: Path) -> dict[str, Any]:
     """Read a certificate; UserError if it is damaged."""
     text = read_text(path, max_mb=MAX_CERTIFICATE_MB, error=UserError)
@@ -69,15 +82,14 @@ def read_certificate(path: Path) -> dict[str, Any]:
 
 def report_of(path: Path, data_dir: Path | None) -> ReportContent:
     """Collect the report of a cleaned file, given by its path or its certificate's."""
-    stem = stem_of(path)
-    certificate = path.with_name(f"{stem}{CERTIFICATE}")
+    certificate, dropped_path = certificate_path(path), drops_path(path)
     if not certificate.is_file():
         raise ConfigError(
             f"{path}: there is no {certificate.name} next to it; "
             f"evolcoder clean DATA --out {path} writes both"
         )
     record = read_certificate(certificate)
-    drops = list(_drops(path.with_name(f"{stem}.drops.jsonl")))
+    drops = _Dropped.read(dropped_path)
     rows = record["rows"]
     source = str(record["input"].get("name", ""))
     dropped = sum(rows["dropped"].values())
@@ -90,7 +102,7 @@ def report_of(path: Path, data_dir: Path | None) -> ReportContent:
         sections=(
             _rows_section(rows),
             *certificate_sections(record),
-            *_leaks(path, record, drops, data_dir),
+            *_leaks(path, record, drops.leaks, data_dir),
             *_duplicates(drops),
         ),
     )
@@ -110,6 +122,35 @@ def _rows_section(rows: Mapping[str, Any]) -> ReportSection:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Dropped:
+    """The drops of a cleaned file, as far as they are shown."""
+
+    leaks: Sequence[Mapping[str, Any]]
+    """All leaks."""
+    duplicates: Sequence[Mapping[str, Any]]
+    """The first duplicates, at most DUPLICATES."""
+    kinds: Counter[str]
+    """Number of duplicates by kind."""
+
+    @classmethod
+    def read(cls, path: Path) -> "_Dropped":
+        leaks, duplicates, kinds = (
+            list[Mapping[str, Any]](),
+            list[Mapping[str, Any]](),
+            Counter[str](),
+        )
+        for drop in _drops(path):
+            reason = str(drop.get("reason"))
+            if reason == "leak":
+                leaks.append(drop)
+            elif reason.startswith(DUPLICATE):
+                kinds[reason.removeprefix(DUPLICATE)] += 1
+                if len(duplicates) < DUPLICATES:
+                    duplicates.append(drop)
+        return cls(leaks, duplicates, kinds)
+
+
 def _drops(path: Path) -> Iterator[Mapping[str, Any]]:
     """Read the drops next to a cleaned file; none if they are gone."""
     if not path.is_file():
@@ -125,7 +166,7 @@ def _drops(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _leaks(
-    path: Path, record: Mapping[str, Any], drops: Sequence[Mapping[str, Any]], data_dir: Path | None
+    path: Path, record: Mapping[str, Any], leaks: Sequence[Mapping[str, Any]], data_dir: Path | None
 ) -> Iterator[ReportSection]:
     source = str(record["input"].get("name", ""))
     if not record["detectors"]:
@@ -136,10 +177,9 @@ def _leaks(
             notes=(f"evolcoder clean {source} --against humaneval,mbpp --out {path} does",),
         )
         return
-    leaks = [drop for drop in drops if drop.get("reason") == "leak"]
-    texts, more = _texts(source, record["input"].get("sha256"), path, leaks)
+    texts, more = _texts(path, record, leaks)
     rows = [
-        LeakedRow(f"row {number}", tuple(_hits(drop)), *texts.get(number, ("", "")))
+        LeakedRow(f"row {number}", tuple(hits_of(drop)), *texts.get(number, ("", "")))
         for drop in leaks
         if isinstance(number := drop.get("number"), int)
     ]
@@ -147,46 +187,68 @@ def _leaks(
         yield leaks_section(rows, data_dir, more=more)
 
 
-def _hits(drop: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def hits_of(drop: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the findings of a drop that is a leak."""
     hits = drop.get("hits")
     return [hit for hit in hits if isinstance(hit, dict)] if isinstance(hits, list) else []
 
 
 def _texts(
-    source: str, digest: object, path: Path, leaks: Sequence[Mapping[str, Any]]
+    path: Path, record: Mapping[str, Any], leaks: Sequence[Mapping[str, Any]]
 ) -> tuple[dict[int, tuple[str, str]], str]:
     """Return tasks and answers of leaked rows by number, and how rows are numbered or missing."""
-    wanted = {drop.get("number") for drop in leaks}
-    at = next((one for one in (Path(source), path.parent / source) if one.is_file()), None)
+    source, why = source_of(path, record)
+    if source is None:
+        return {}, why
+    found, why = texts_of(
+        source, {number for drop in leaks if isinstance(number := drop.get("number"), int)}
+    )
+    return found, why or f"row 0 is the first of {record['input'].get('name', '')}"
+
+
+def source_of(path: Path, record: Mapping[str, Any]) -> tuple[Path | None, str]:
+    """Return the file that was cleaned, or why its rows cannot be shown.
+
+    `path` is that of the cleaned file or its certificate, `record` the certificate. The whole file
+    is read, to see that it is the one that was cleaned.
+    """
+    name = str(record["input"].get("name", ""))
+    at = next((one for one in (Path(name), path.parent / name) if one.is_file()), None)
     if at is None:
-        return {}, f"{source} is not there, so the rows' texts are not shown"
+        return None, f"{name} is not there, so the rows' texts are not shown"
     with at.open("rb") as file:
-        if hashlib.file_digest(file, "sha256").hexdigest() != digest:
-            return {}, f"{source} changed since, so the rows' texts are not shown"
-    found = {}
+        if hashlib.file_digest(file, "sha256").hexdigest() != record["input"].get("sha256"):
+            return None, f"{name} changed since, so the rows' texts are not shown"
+    return at, ""
+
+
+def texts_of(source: Path, wanted: Collection[int]) -> tuple[dict[int, tuple[str, str]], str]:
+    """Return task and answer of rows by number, and why some are missing; empty if none is.
+
+    Reads the file up to the last of these rows.
+    """
+    found: dict[int, tuple[str, str]] = {}
     try:
-        for number, placed in enumerate(placed_rows(SeedsConfig(path=str(at)))):
+        for number, placed in enumerate(placed_rows(SeedsConfig(path=str(source)))):
             if number in wanted:
                 found[number] = placed.row.task.instruction, placed.row.response.text
             if len(found) == len(wanted):
                 break
     except SeedsError as error:
-        return found, f"some rows of {source} cannot be read without their columns: {error}"
-    return found, f"row 0 is the first of {source}"
+        return found, f"some rows of {source.name} cannot be read without their columns: {error}"
+    return found, ""
 
 
-def _duplicates(drops: Sequence[Mapping[str, Any]]) -> Iterator[ReportSection]:
-    found = [one for one in drops if str(one.get("reason")).startswith("duplicate_")]
-    kinds = Counter(str(one["reason"]).removeprefix("duplicate_") for one in found)
-    if not found:
+def _duplicates(drops: _Dropped) -> Iterator[ReportSection]:
+    if not drops.duplicates:
         return
-    rows = tuple(tuple(_duplicate(one)) for one in found[:DUPLICATES])
-    by_kind = ", ".join(f"{n:,} {kind}" for kind, n in kinds.most_common())
+    rows = tuple(tuple(_duplicate(one)) for one in drops.duplicates)
+    by_kind = ", ".join(f"{n:,} {kind}" for kind, n in drops.kinds.most_common())
     yield ReportSection(
         "duplicates",
         "Duplicates",
-        f"{len(rows):,} of {len(found):,} rows that repeat another one ({by_kind}), with the row "
-        "that was kept.",
+        f"{len(rows):,} of {drops.kinds.total():,} rows that repeat another one ({by_kind}), with "
+        "the row that was kept.",
         ReportTable(("row", "kind", "similarity", "kept row", "text", "kept text"), rows),
     )
 

@@ -7,8 +7,9 @@ loop's own tables; nothing is graded again. Similarity is shown of runs that hav
 'Loop h200'
 """
 
+import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from evolcoder.decontamination.similarity import TaskSimilarity
 from evolcoder.experiment import results
 from evolcoder.experiment.config import merge
 from evolcoder.experiment.results import FACTS, StoredSample
+from evolcoder.experiment.store import DB_NAME as LOOP_DB
+from evolcoder.experiment.store import LoopStore
 from evolcoder.experiment.tables import BySeed, Resampler, Table, TableCell
 from evolcoder.report.content import (
     Cell,
@@ -28,6 +31,8 @@ from evolcoder.report.content import (
     Series,
 )
 from evolcoder.report.similarity import similarity_sections
+from evolcoder.storage.run_store import DB_NAME as RUN_DB
+from evolcoder.storage.run_store import RunStore
 
 Samples = Mapping[str, Sequence[StoredSample]]
 """Benchmark -> stored samples."""
@@ -37,9 +42,29 @@ SCORED_ARMS = 12
 """Most arms in the figure of scores."""
 
 
+def is_loop(path: Path) -> bool:
+    """Whether a folder is that of a loop, or its results folder."""
+    return any(os.path.lexists(path / name) for name in (LOOP_DB, FACTS))
+
+
+def results_folder(path: Path) -> Path:
+    """Return the results folder of a loop, which may be the given one."""
+    return path if (path / FACTS).is_file() else path / "results"
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return the files whose change changes the report of a loop."""
+    return results_folder(path) / FACTS, path / LOOP_DB, path / f"{LOOP_DB}-wal"
+
+
 def report_of(path: Path) -> ReportContent:
-    """Collect the report of a loop; BenchError if it has no results yet."""
-    folder = path if (path / FACTS).is_file() else path / "results"
+    """Collect the report of a loop, of its steps alone while it has no results.
+
+    BenchError if results are damaged, RunFolderError if there is neither.
+    """
+    folder = results_folder(path)
+    if not (folder / FACTS).is_file():
+        return _unfinished(path)
     facts = results.facts(folder)
     samples = {bench: list(results.samples(folder, bench)) for bench in results.benches(folder)}
     tests = [bench for bench in facts["config"]["tests"] if bench in samples]
@@ -58,6 +83,19 @@ def report_of(path: Path) -> ReportContent:
             *_steps_section(facts),
             *_similarity_of_runs(path),
         ),
+    )
+
+
+def _unfinished(path: Path) -> ReportContent:
+    """Collect the report of a loop whose results are not written yet: its steps."""
+    with LoopStore.read(path) as store:
+        steps = [asdict(step) for step in store.steps()]
+    last = f" The last was {steps[-1]['kind']} {steps[-1]['name']}." if steps else ""
+    return ReportContent(
+        title=f"Loop {path.resolve().name}",
+        summary=f"{len(steps):,} steps are done; there are no results yet.{last}",
+        facts=(),
+        sections=(*_steps_section({"steps": steps}), *_similarity_of_runs(path)),
     )
 
 
@@ -292,6 +330,19 @@ def _steps_section(facts: Mapping[str, Any]) -> Iterator[ReportSection]:
         )
 
 
+def _with_tasks(run: Path, found: TaskSimilarity) -> list[ReportSection]:
+    """Return the sections of a run's similarity, with the texts of tasks if it can be read."""
+    if not (run / RUN_DB).is_file():
+        return list(similarity_sections(run, found, is_old=False))
+    with RunStore.read(run) as store:
+
+        def task_of(id: str) -> str:
+            task = store.task(id)
+            return task.instruction if task else ""
+
+        return list(similarity_sections(run, found, is_old=False, task_of=task_of))
+
+
 def _similarity_of_runs(path: Path) -> Iterator[ReportSection]:
     """Show the stored similarity of the loop's runs, or how it is made."""
     runs = sorted(one for one in path.glob("run-*") if one.is_dir())
@@ -300,7 +351,7 @@ def _similarity_of_runs(path: Path) -> Iterator[ReportSection]:
         run = runs[0] if runs else path / "run-main"
         yield from similarity_sections(run, None, is_old=False)
     for run, found in stored:
-        for section in similarity_sections(run, found, is_old=False):
+        for section in _with_tasks(run, found):
             yield replace(
                 section, name=f"{run.name}-{section.name}", title=f"{section.title}: {run.name}"
             )

@@ -156,6 +156,11 @@ def _records(section: ReportSection, left: int) -> Iterator[dict[str, object]]:
         yield plain
 
 
+def records_html(records: Sequence[ReportRecord]) -> list[dict[str, object]]:
+    """Return records as what a template shows: texts as escaped HTML, everything else visible."""
+    return [_record(record) for record in records]
+
+
 def _record_bytes(plain: Mapping[str, object]) -> int:
     return len(escape(str(plain["notes"])).encode()) + sum(
         len(str(plain[name]).encode()) for name in ("id", "facts", "texts")

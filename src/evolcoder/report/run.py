@@ -252,13 +252,31 @@ def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> ReportSectio
             done = line.kept + line.n_dropped if line else 0
             rate = round_to(done / spent, 3) if spent else None
             rows.append((int(round), stage, round_to(spent, 1), done, rate))
+    chart = _throughput_chart(rows)
     return ReportSection(
         "speed",
         "Time",
         "Seconds during which at least one record was in a stage, over all sessions; stages run "
-        "at the same time, so they do not add up.",
+        "at the same time, so they do not add up"
+        f"{'; the figure has the throughput of rounds' if chart else ''}.",
         ReportTable(("round", "stage", "seconds", "records", "records/s"), tuple(rows)),
+        chart,
     )
+
+
+def _throughput_chart(rows: Sequence[Sequence[Cell]]) -> Chart | None:
+    """Draw the records per second of each stage by round; None for fewer than two rounds."""
+    rounds = sorted({int(row[0] or 0) for row in rows})
+    rates = {(int(row[0] or 0), str(row[1])): row[4] for row in rows}
+    if len(rounds) < 2:
+        return None
+    series = [
+        Series(stage, tuple(None if (rate := rates.get((round, stage))) is None else float(rate)
+                            for round in rounds))
+        for stage in dict.fromkeys(str(row[1]) for row in rows)
+    ]  # fmt: skip
+    names = tuple("seeds" if round == 0 else f"round {round}" for round in rounds)
+    return Chart("lines", names, tuple(series), "records per second")
 
 
 def round_to(value: float, digits: int) -> float:
@@ -272,7 +290,10 @@ def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> Rep
         for q in (_TASKS, _EVOLUTIONS_DROPPED, _ANSWERED, _KEPT, _PASSED)
     )
     growth: defaultdict[str, list[float]] = defaultdict(list)
+    difficulty: defaultdict[str, list[float]] = defaultdict(list)
     for one in measured:
+        if one.complexity is not None:
+            difficulty[one.heuristic or SEED].append(one.complexity)
         if one.parent_tokens:
             growth[one.heuristic or SEED].append(one.task_tokens / one.parent_tokens)
     rows: list[tuple[Cell, ...]] = []
@@ -280,9 +301,11 @@ def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> Rep
         n_made, n_kept = made.get(name, (0, 0))[0], kept.get(name, (0, 0))[0]
         n_tried = n_made + tried.get(name, (0, 0))[0]
         tokens = sum(part.get(name, (0, 0))[1] for part in (made, tried, answered))
-        ratio = quartiles(growth[name])[1] if growth[name] else None
+        ratio, complexity = (
+            quartiles(values[name])[1] if values[name] else None for values in (growth, difficulty)
+        )
         rows.append((name, n_tried, n_made, n_kept, share(n_kept, n_tried),
-                     share(passed.get(name, (0, 0))[0], n_made), ratio,
+                     share(passed.get(name, (0, 0))[0], n_made), ratio, complexity,
                      round(tokens / n_kept) if n_kept else None))  # fmt: skip
     parts = {
         "kept": [int(row[3] or 0) for row in rows],
@@ -290,12 +313,13 @@ def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> Rep
         "evolution dropped": [int(row[1] or 0) - int(row[2] or 0) for row in rows],
     }
     columns = ("heuristic", "tried", "evolved", "kept", "share kept", "share that ran",
-               "median growth", "tokens for each kept row")  # fmt: skip
+               "median growth", "median complexity", "tokens for each kept row")  # fmt: skip
     return ReportSection(
         "heuristics",
         "Heuristics",
         "How many evolutions of each heuristic were tried and kept, how much longer the median "
-        "kept task is than its parent (1.3: by 30 %), and what a kept row cost.",
+        "kept task is than its parent (1.3: by 30 %), the median cyclomatic complexity of the kept "
+        "Python answers, and what a kept row cost.",
         ReportTable(columns, tuple(rows)),
         Chart("stacked", tuple(str(row[0]) for row in rows), _series(parts), "evolutions")
         if rows

@@ -9,7 +9,12 @@ here. Without it, a section names that command.
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from evolcoder.decontamination.similarity import MapPoint, RoundSimilarity, TaskSimilarity
+from evolcoder.decontamination.similarity import (
+    MapPoint,
+    RoundScore,
+    RoundSimilarity,
+    TaskSimilarity,
+)
 from evolcoder.report.content import Cell, Chart, ReportSection, ReportTable, Series, share
 from evolcoder.text import one_line
 
@@ -54,6 +59,8 @@ def similarity_sections(
     yield _by_round(found, notes)
     if len(_rounds(found)) > 1:
         yield _with_complexity(found)
+    if found.scores:
+        yield _scores(found)
     yield _nearest(found, task_of)
     if found.points:
         yield _map(found)
@@ -130,6 +137,8 @@ def _with_complexity(found: TaskSimilarity) -> ReportSection:
         mine = {one.round: one.median for one in found.measures if one.measure == measure}
         if mine:
             values[title] = mine
+    for title, scores in _scores_by_name(found).items():
+        values[title] = {one.round: one.mean for one in scores if one.mean is not None}
     rows = tuple((round, *(mine.get(round) for mine in values.values())) for round in rounds)
     series = tuple(
         Series(name, tuple(_percent(mine.get(round), first) for round in rounds))
@@ -139,11 +148,50 @@ def _with_complexity(found: TaskSimilarity) -> ReportSection:
     return ReportSection(
         "similarity-complexity",
         "Likeness and difficulty",
-        "Similarity to benchmarks next to lengths, complexity and pass rate, each in per cent of "
+        "Similarity to benchmarks next to lengths, complexity, pass rate and what a model judged, "
+        "where these were measured, each in per cent of "
         f"its value in {_name(rounds[0])} (medians of rows): gains may come from either.",
         ReportTable(("round", *values), rows),
         Chart("lines", tuple(map(_name, rounds)), series, f"% of {_name(rounds[0])}"),
     )
+
+
+def _scores_by_name(found: TaskSimilarity) -> dict[str, list[RoundScore]]:
+    """Return the scores by what was judged, each by round."""
+    named: dict[str, list[RoundScore]] = {}
+    for one in sorted(found.scores, key=lambda one: (one.kind, one.benchmark, one.round)):
+        name = f"judged {one.kind}{f' to {one.benchmark}' if one.benchmark else ''}"
+        named.setdefault(name, []).append(one)
+    return named
+
+
+def _scores(found: TaskSimilarity) -> ReportSection:
+    """Show the scores of a model by round with their intervals."""
+    rows, series = list[tuple[Cell, ...]](), []
+    for name, scores in _scores_by_name(found).items():
+        by_round = {one.round: one for one in scores}
+        rows += [
+            (name, one.round, one.n, one.n_unreadable, one.mean, one.low, one.high)
+            for one in scores
+        ]
+        mine = [by_round.get(round) for round in _rounds(found)]
+        mean, low, high = (
+            tuple(getattr(one, part) if one else None for one in mine)
+            for part in ("mean", "low", "high")
+        )
+        series.append(Series(name, mean, low, high))
+    columns = ("judged", "round", "scores", "unreadable", "mean", "from", "to")
+    return ReportSection(
+        "judged",
+        "What a model judged",
+        "Mean score from 1 to 10 of the difficulty of a round's tasks, and of the likeness of "
+        "problems and their nearest rows, with 95 % intervals over rows and over problems: one "
+        "model's opinion, to be compared between rounds only.",
+        ReportTable(columns, tuple(rows)),
+        Chart("lines", tuple(map(_name, _rounds(found))), tuple(series), "mean score, 1 to 10",
+              has_zero=False),
+        notes=(f"judged by {found.judge}",),
+    )  # fmt: skip
 
 
 def _percent(value: float | None, first: float) -> float | None:

@@ -8,7 +8,9 @@ pages but the form for a flag and a note only read.
 """
 
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
@@ -23,10 +25,12 @@ from evolcoder.storage.lineage import LineageStep
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
 from evolcoder.text import visible, without_logins
+from evolcoder.view import latest
 from evolcoder.view import rows as run_rows
 from evolcoder.view import samples as eval_samples
 from evolcoder.view.index import Filters, Slice, key_of
 from evolcoder.view.pages import INSTALL, TEXT_CHARS, Pages, static
+from evolcoder.view.reports import ReportPages, ShownReport
 from evolcoder.view.rows import Run
 from evolcoder.view.samples import Benchmarks, Evaluation, ProblemFilters
 from evolcoder.view.sources import AnySource, Source
@@ -41,6 +45,8 @@ MAX_FORM = 64_000
 STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FILTERS = ("query", "round", "heuristic", "language", "outcome", "verdict", "marked")
 """Names of the filters of rows, in the order of the form."""
+CHANGES = 100
+"""Problems that changed, on a page."""
 MARKS = ("flagged", "not flagged", "noted")
 
 
@@ -71,6 +77,7 @@ def make_app(viewer: "Viewer") -> "Starlette":
         Route("/evaluation/{key}/problem", viewer.problem),
         Route("/compare", viewer.compare),
         Route("/compare/problem", viewer.compare_problem),
+        *viewer.reports.routes(),
     ]
     handlers: dict[Any, Any] = {
         EvolcoderError: viewer.failed, sqlite3.Error: viewer.failed, 404: viewer.not_found
@@ -92,8 +99,9 @@ class Viewer:
         for source in sources:
             if source.kind == "run":
                 self.runs[source.key] = Run(cast("Source[RunStore]", source), index_folder)
-            else:
+            elif source.kind == "evaluation":
                 self.evaluations[source.key] = Evaluation(cast("Source[EvalStore]", source))
+        self.reports = ReportPages(sources, self._page, benchmarks.folder)
 
     def __enter__(self) -> Self:
         """Begin to index the runs."""
@@ -141,24 +149,38 @@ class Viewer:
         return self._page("home_live.html", lines=list(self._lines()))
 
     def _lines(self) -> Iterator[dict[str, Any]]:
-        """Describe each source; what is wrong with one does not hide the others."""
+        """Describe each source; what is wrong with one does not hide the others.
+
+        All are counted at the same time, and waited for together.
+        """
         every: list[Run | Evaluation] = [*self.runs.values(), *self.evaluations.values()]
         for one in every:
+            with suppress(EvolcoderError):
+                one.live(wait_s=0.0)
+        for report in self.reports.shown.values():
+            with suppress(EvolcoderError):
+                report.summary(wait_s=0.0)
+        until = time.monotonic() + latest.WAIT_S
+        for one in every:
+            wait_s = max(0.0, until - time.monotonic())
             plain: dict[str, Any] = {
                 "source": one.source,
                 "counts": {},
                 "changing": False,
                 "wrong": "",
+                "summary": "",
             }
             try:
                 if isinstance(one, Run):
-                    live = one.live()
+                    live = one.live(wait_s=wait_s)
                     plain |= {"counts": live.counts, "changing": live.is_changing}
                 else:
-                    plain["counts"] = one.live()
+                    plain["counts"] = one.live(wait_s=wait_s)
             except EvolcoderError as error:
                 plain["wrong"] = str(error)
             yield plain
+        for report in self.reports.shown.values():
+            yield _report_line(report, max(0.0, until - time.monotonic()))
 
     # Runs
 
@@ -202,7 +224,7 @@ class Viewer:
             counts = index.counts() if index else {}
         return self._page(
             "rows.html", source=run.source, page=page, filters=asdict(filters), counts=counts,
-            marks=MARKS,
+            marks=MARKS, is_back=part.before is not None,
         )  # fmt: skip
 
     def export(self, request: "Request") -> "Response":
@@ -312,12 +334,9 @@ class Viewer:
         filters = ProblemFilters(
             *(given.get(name, "") for name in ("bench", "outcome", "query", "kind"))
         )
+        found, note = eval_samples.list_problems(one, filters, after=given.get("after", ""))
+        counts = one.bench(filters.bench, wait_s=0.0)
         limit = eval_samples.PAGE
-        found = eval_samples.read_problems(
-            one, filters, after=given.get("after", ""), limit=limit + 1
-        )
-        benches = one.benches() or ()
-        counts = next((each for each in benches if each.bench == filters.bench), None)
         return self._page(
             "problems.html",
             source=one.source,
@@ -326,6 +345,7 @@ class Viewer:
             filters=asdict(filters),
             kinds=[kind for kind, _ in counts.kinds] if counts else [],
             outcomes=eval_samples.OUTCOMES,
+            note=note,
         )
 
     def problem(self, request: "Request") -> "Response":
@@ -337,7 +357,7 @@ class Viewer:
             raise UserError(
                 f"this evaluation has no samples of {bench} {id} from number {first} on"
             )
-        following = eval_samples.read_problems(one, ProblemFilters(bench), after=id, limit=1)
+        following = eval_samples.next_problem(one, bench, id)
         return self._page(
             "problem.html", source=one.source, bench=bench, problem=id, samples=shown,
             prompt=eval_samples.prompt_of(self._benchmarks, bench, id), following=following,
@@ -349,10 +369,14 @@ class Viewer:
         first, second = self._both(request)
         shared = [name for name in first.bench_names() if name in second.bench_names()]
         bench = request.query_params.get("bench") or (shared[0] if shared else "")
-        changes, n_both = eval_samples.read_changes(first, second, bench)
+        found = eval_samples.read_changes(first, second, bench)
+        changes, n_both = found or ([], 0)
+        start = min(_number(request, "start") or 0, len(changes))
+        n_better = sum(one.is_better for one in changes)
         return self._page(
             "compare.html", first=first.source, second=second.source, benches=shared, bench=bench,
-            changes=changes, n_both=n_both,
+            changes=changes[start : start + CHANGES], n_changes=len(changes), n_better=n_better,
+            n_both=n_both, start=start, per_page=CHANGES, is_counted=found is not None,
         )  # fmt: skip
 
     def compare_problem(self, request: "Request") -> "Response":
@@ -377,6 +401,16 @@ class Viewer:
     def _both(self, request: "Request") -> tuple[Evaluation, Evaluation]:
         first, second = (self._evaluation(request.query_params.get(name, "")) for name in "ab")
         return first, second
+
+
+def _report_line(report: ShownReport, wait_s: float) -> dict[str, Any]:
+    """Describe a loop or a cleaned file."""
+    plain = {"source": report.source, "counts": {}, "changing": False, "wrong": "", "summary": ""}
+    try:
+        plain["summary"] = report.summary(wait_s=wait_s)
+    except EvolcoderError as error:
+        plain["wrong"] = str(error)
+    return plain
 
 
 def _evaluation_counts(one: Evaluation) -> dict[str, Any]:

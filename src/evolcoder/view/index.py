@@ -14,6 +14,7 @@ Does not forget the words of an answer that was replaced by another.
 
 import fcntl
 import heapq
+import itertools
 import json
 import os
 import re
@@ -23,7 +24,6 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
-from itertools import groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,12 @@ PAUSE_S = 2.0
 """Seconds between looks at a run that does not change."""
 SHARE = 0.2
 """Most of the time that a run that changes may be indexed."""
+WINDOW = 20_000
+"""Rows that are looked through between two looks at the clock."""
+FEW = 1_000
+"""Rows that a filter leaves for whose words are looked up one by one."""
+WALK_S, SEARCH_S = 0.1, 0.4
+"""Seconds after which no further window of rows is looked through, by filters and by words."""
 INDEXED_CHARS = 100_000
 """Most characters of a text whose words are indexed."""
 WAITING, KEPT = "waiting", "kept"
@@ -165,6 +171,43 @@ class Slice:
     """Most keys."""
 
 
+@dataclass(frozen=True, slots=True)
+class FoundKeys:
+    """Keys of rows that fit, and how far they were looked for."""
+
+    keys: Sequence[int]
+    """The keys in ascending order."""
+    reached: int | None = None
+    """Where the search stopped because its time was over; None: it came to its end."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """How rows that fit are looked for: along one source, with conditions for the rest."""
+
+    source: str
+    """Tables, the first of which is walked along."""
+    column: str
+    """The column of that table that holds keys."""
+    conditions: Sequence[str]
+    """What a row fulfils."""
+    values: Sequence[Any]
+    """Values of the conditions."""
+    is_short: bool
+    """Whether the whole walk is short, or every step of it finds a row."""
+
+    def keys(self, connection: sqlite3.Connection, low: int, high: int, *, limit: int,
+             is_back: bool) -> list[int]:  # fmt: skip
+        """Return at most `limit` keys from `low` to before `high`, in the order of the walk."""
+        conditions = [*self.conditions, f"{self.column} >= ?", f"{self.column} < ?"]
+        query = (
+            f"SELECT {self.column} FROM {self.source} WHERE {' AND '.join(conditions)} "
+            f"ORDER BY {self.column} {'DESC' if is_back else ''} LIMIT ?"
+        )
+        values = (*self.values, low, high, limit)
+        return [key for (key,) in connection.execute(query, values)]
+
+
 class IndexReader:
     """Reads an index; one connection, for one request."""
 
@@ -174,62 +217,87 @@ class IndexReader:
     def keys(
         self, filters: Filters, part: Slice, *, only: Iterable[int] | None = None,
         without: Iterable[int] | None = None,
-    ) -> list[int]:  # fmt: skip
-        """Return keys of rows in ascending order; `only` and `without` bound them to given keys."""
+    ) -> FoundKeys:  # fmt: skip
+        """Find rows; `only` and `without` bound them to given keys.
+
+        What fits is looked for in windows of rows, and no further once `WALK_S` or, with words,
+        `SEARCH_S` are over: filters and words that are frequent each and never meet would have all
+        rows looked at.
+        """
         if filters.query and not match_of(filters.query):
-            return []
-        driver, conditions, values = self._plan(filters)
-        column = {"texts": "texts.rowid", "verdicts": "v.key"}.get(driver, "e.key")
+            return FoundKeys([])
+        walk = self._walk(filters, only, without)
         low, high = filters.bounds
-        conditions += [f"{column} >= ?", f"{column} < ?"]
+        low = max(low, (part.after if part.after is not None else -1) + 1)
+        high = min(high, part.before if part.before is not None else high)
         is_back = part.before is not None
-        values += [max(low, (part.after if part.after is not None else -1) + 1),
-                   min(high, part.before if part.before is not None else high)]  # fmt: skip
+        windows = [(low, high)] if walk.is_short else self._windows(low, high)
+        until = time.monotonic() + (SEARCH_S if filters.query else WALK_S)
+        found: list[int] = []
+        reached = None
+        for start, end in reversed(windows) if is_back else windows:
+            left = part.limit - len(found)
+            found += walk.keys(self._connection, start, end, limit=left, is_back=is_back)
+            if len(found) == part.limit:
+                break
+            if time.monotonic() > until and (start > low if is_back else end < high):
+                reached = start if is_back else end - 1
+                break
+        return FoundKeys(found[::-1] if is_back else found, reached)
+
+    def _windows(self, low: int, high: int) -> list[tuple[int, int]]:
+        """Divide a range of keys into parts of about WINDOW rows."""
+        inner = [key for key in json.loads(_meta(self._connection, "windows") or "[]")
+                 if low < key < high]  # fmt: skip
+        ends = [low, *inner, high]
+        return list(itertools.pairwise(ends)) if low < high else []
+
+    def _walk(
+        self, filters: Filters, only: Iterable[int] | None, without: Iterable[int] | None
+    ) -> _Walk:
+        """Choose what is walked along, and write conditions for the rest.
+
+        The rarest filter's index is walked along; `+` keeps SQLite from taking another. Words are
+        looked up row by row where a filter leaves few rows.
+        """
+        equal = _equal(filters)
+        first, n_first = self._rarest(filters, equal)
+        match = match_of(filters.query)
+        is_by_words = bool(match) and n_first > FEW
+        if is_by_words:
+            first = "words"
+        source, column = _SOURCES.get(first, _SOURCES[""])
+        conditions = [f"{'' if name == first else '+'}e.{name} = ?" for name in equal]
+        values: list[Any] = list(equal.values())
+        for is_wanted, name, value in (
+            (bool(match), "words" if is_by_words else "each word", match),
+            (bool(filters.verdict), "verdict" if first == "verdict" else "each verdict",
+             filters.verdict),
+        ):  # fmt: skip
+            if is_wanted:
+                conditions.append(_CONDITIONS[name])
+                values.append(value)
+        if filters.outcome == "dropped":
+            conditions.append("+e.outcome NOT IN ('kept', 'waiting')")
         for word, given in (("IN", only), ("NOT IN", without)):
             if given is not None:
                 conditions.append(f"{column} {word} (SELECT value FROM json_each(?))")
                 values.append(json.dumps(list(given)))
-        sources = {
-            "texts": "texts CROSS JOIN entries e ON e.key = texts.rowid",
-            "verdicts": "verdicts v CROSS JOIN entries e ON e.key = v.key",
-        }
-        query = (
-            f"SELECT {column} FROM {sources.get(driver, 'entries e')} "
-            f"WHERE {' AND '.join(conditions)} "
-            f"ORDER BY {column} {'DESC' if is_back else ''} LIMIT ?"
-        )
-        found = [key for (key,) in self._connection.execute(query, [*values, part.limit])]
-        return found[::-1] if is_back else found
+        is_one = len(conditions) <= 1 and filters.outcome != "dropped"
+        if is_by_words:
+            is_short = is_one and match.strip('"').isalnum()
+        else:
+            is_short = is_one or n_first <= WINDOW
+        return _Walk(source, column, conditions, values, is_short)
 
-    def _plan(self, filters: Filters) -> tuple[str, list[str], list[Any]]:
-        """Choose what is walked along, and write conditions for the rest.
-
-        The rarest filter's index is walked along; `+` keeps SQLite from taking another.
-        """
-        equal = {"heuristic": filters.heuristic, "language": filters.language}
-        if filters.outcome != "dropped":
-            equal["outcome"] = filters.outcome
-        equal = {name: value for name, value in equal.items() if value}
+    def _rarest(self, filters: Filters, equal: Mapping[str, str]) -> tuple[str, int]:
+        """Return the name of the filter that leaves the fewest rows, and how many these are."""
         counts = self.counts()
         sizes = {name: counts.get(name, {}).get(value, 0) for name, value in equal.items()}
-        driver, conditions, values = "", [], list[Any]()
-        if match := match_of(filters.query):
-            driver, conditions, values = "texts", ["texts MATCH ?"], [match]
         if filters.verdict:
-            n = counts.get("verdict", {}).get(filters.verdict, 0)
-            if not driver and n <= min(sizes.values(), default=n):
-                driver, conditions, values = "verdicts", ["v.what = ?"], [filters.verdict]
-            else:
-                conditions.append("EXISTS (SELECT 1 FROM verdicts v WHERE v.what = ? "
-                                  "AND v.key = e.key)")  # fmt: skip
-                values.append(filters.verdict)
-        first = min(sizes, key=sizes.__getitem__, default="") if not driver else ""
-        for name, value in equal.items():
-            conditions.append(f"{'' if name == first else '+'}e.{name} = ?")
-            values.append(value)
-        if filters.outcome == "dropped":
-            conditions.append("+e.outcome NOT IN ('kept', 'waiting')")
-        return driver, conditions, values
+            sizes["verdict"] = counts.get("verdict", {}).get(filters.verdict, 0)
+        first = min(sizes, key=sizes.__getitem__, default="")
+        return first, sizes.get(first, 1 << 62)
 
     def dropped(self, what: str, part: Slice) -> list[int]:
         """Return keys of drops with a stage and reason, in ascending order."""
@@ -246,6 +314,28 @@ class IndexReader:
         """Return rows indexed, rows known, and whether the last pass came to its end."""
         n, left, is_done = json.loads(_meta(self._connection, "progress") or "[0, 0, false]")
         return int(n) - int(left), int(n), bool(is_done)
+
+
+_SOURCES = {
+    "": ("entries e", "e.key"),
+    "words": ("texts CROSS JOIN entries e ON e.key = texts.rowid", "texts.rowid"),
+    "verdict": ("verdicts v CROSS JOIN entries e ON e.key = v.key", "v.key"),
+}
+"""What is walked along -> tables, and the column of keys."""
+_CONDITIONS = {
+    "words": "texts MATCH ?",
+    "each word": "EXISTS (SELECT 1 FROM texts WHERE texts MATCH ? AND texts.rowid = e.key)",
+    "verdict": "v.what = ?",
+    "each verdict": "EXISTS (SELECT 1 FROM verdicts v WHERE v.what = ? AND v.key = e.key)",
+}
+
+
+def _equal(filters: Filters) -> dict[str, str]:
+    """Return the filters that are columns of entries."""
+    found = {"heuristic": filters.heuristic, "language": filters.language,
+             "outcome": filters.outcome}  # fmt: skip
+    return {name: value for name, value in found.items()
+            if value and (name, value) != ("outcome", "dropped")}  # fmt: skip
 
 
 def match_of(query: str) -> str:
@@ -411,7 +501,7 @@ class _Pass:
                 ((key, what, 1) for key, what in self._drops_of(stage)),
             )
             changes: list[tuple[Any, ...]] = []
-            for (key, what), group in groupby(both, key=itemgetter(0, 1)):
+            for (key, what), group in itertools.groupby(both, key=itemgetter(0, 1)):
                 sides = {side for *_, side in group}
                 if len(sides) == 1:
                     changes.append((what, key, sides.pop()))
@@ -434,7 +524,7 @@ class _Pass:
     def _update_outcomes(self) -> None:
         """Make the outcomes those of the run, by reading keys of both in step."""
         changes: list[tuple[Any, ...]] = []
-        for key, group in groupby(self._outcomes(), key=itemgetter(0)):
+        for key, group in itertools.groupby(self._outcomes(), key=itemgetter(0)):
             found = {rank: value for _, rank, value in group}
             known = found.pop(-1, None)
             if known is None:
@@ -510,6 +600,12 @@ class _Pass:
         ):  # fmt: skip
             query = f"SELECT {column}, COUNT(*) FROM {table} GROUP BY {column}"
             found[name] = dict(self.connection.execute(query).fetchall())
+        ends = (
+            "SELECT key FROM (SELECT key, row_number() OVER (ORDER BY key) AS n FROM entries) "
+            "WHERE n % ? = 0"
+        )
+        _set_meta(self.connection, "windows",
+                  [key for (key,) in self.connection.execute(ends, (WINDOW,))])  # fmt: skip
         rounds = f"SELECT key >> {ORDINAL_BITS}, COUNT(*) FROM entries GROUP BY 1"
         found["round"] = {str(round): n for round, n in self.connection.execute(rounds)}
         _set_meta(self.connection, "counts", found)

@@ -35,10 +35,11 @@ class Latest(Generic[T]):
         self._failure: EvolcoderError | sqlite3.Error | None = None
         self._ended = threading.Event()
 
-    def get(self, made_of: Hashable) -> T | None:
+    def get(self, made_of: Hashable, *, wait_s: float | None = None) -> T | None:
         """Return the last value, or None if there is none yet; raise what its computation raised.
 
-        Another `made_of` than that of the last value has it computed again.
+        Another `made_of` than that of the last value has it computed again. A first value is waited
+        for `wait_s` seconds, WAIT_S if that is None.
         """
         with self._lock:
             is_due = made_of != self._made_of and time.monotonic() >= self._not_before
@@ -47,9 +48,14 @@ class Latest(Generic[T]):
                 self._ended.clear()
                 threading.Thread(target=self._run, args=(made_of,), daemon=True).start()
         if self._value is None:
-            self._ended.wait(WAIT_S)
+            self._ended.wait(WAIT_S if wait_s is None else wait_s)
         if self._failure is not None:
             raise self._failure
+        return self._value
+
+    @property
+    def known(self) -> T | None:
+        """The last value, if there is one; computes nothing."""
         return self._value
 
     def _run(self, made_of: Hashable) -> None:

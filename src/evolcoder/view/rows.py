@@ -9,7 +9,6 @@ at its beginning. Filters and search need the index (`index.py`), a plain list d
 """
 
 import json
-import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,6 +33,7 @@ from evolcoder.view.index import (
     KEPT,
     WAITING,
     Filters,
+    FoundKeys,
     IndexReader,
     RowIndex,
     Slice,
@@ -47,6 +47,8 @@ EXCERPT = 200
 """Characters of a text in a list."""
 READ_CHARS = 4_000
 """Characters of a text in which a searched word is looked for."""
+TICK_S = 2.0
+"""Seconds after which the rates of a run that goes on are measured again."""
 RATE_S = 60.0
 """Seconds over which rates are measured."""
 PAGE = 50
@@ -121,6 +123,8 @@ class RowsPage:
     """Whether there are rows after them."""
     note: str = ""
     """What the page may lack; empty if nothing."""
+    reached: int | None = None
+    """The key at which the search stopped because its time was over; None: it did not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +132,7 @@ class LiveCounts:
     """Counts of a run that may be going on."""
 
     counts: Mapping[str, int]
-    """Number by name."""
+    """Number by name; empty while they are counted for the first time."""
     per_minute: Mapping[str, float]
     """How many came per minute, lately; empty if nothing changed."""
     is_changing: bool
@@ -141,9 +145,9 @@ class Run:
     def __init__(self, source: Source[RunStore], index_folder: Path) -> None:
         self.source = source
         self.index = RowIndex(source, index_folder)
-        self._lock = threading.Lock()
         self._history: deque[tuple[float, dict[str, int]]] = deque(maxlen=60)
-        self._counted: tuple[object, float, LiveCounts] | None = None
+        self._live = Latest(self._count)
+        self._is_changing = False
         self._funnel = Latest(self._count_funnel)
         self._annotations: tuple[tuple[int, int], Annotations] | None = None
 
@@ -159,24 +163,24 @@ class Run:
             self._annotations = stamp, read_annotations(self.source.folder)
         return self._annotations[1]
 
-    def live(self) -> LiveCounts:
-        """Count records, and how many came per minute, in at most a fifth of the time."""
-        with self._lock:
-            now = time.monotonic()
-            signature = self.source.signature()
-            if self._counted is not None:
-                before, until, found = self._counted
-                if before == signature and not found.is_changing:
-                    return found
-                if now < until:
-                    return found
-            with self.source.open() as store:
-                counts = {name: store.db.number(query) for name, query in _COUNTS}
-            self._history.append((now, counts))
-            spent = time.monotonic() - now
-            found = self._rated(now, counts)
-            self._counted = signature, now + 5 * spent, found
-            return found
+    def live(self, *, wait_s: float | None = None) -> LiveCounts:
+        """Return numbers of records, and how many came per minute, counted in a thread.
+
+        `wait_s` is the longest wait for the first counts, in seconds; None: as for a page.
+        """
+        tick = int(time.monotonic() / TICK_S) if self._is_changing else 0
+        found = self._live.get((self.source.signature(), tick), wait_s=wait_s)
+        return found or LiveCounts({}, {}, is_changing=False)
+
+    def _count(self) -> LiveCounts:
+        """Count records; called by one thread at a time."""
+        now = time.monotonic()
+        with self.source.open() as store:
+            counts = {name: store.db.number(query) for name, query in _COUNTS}
+        self._history.append((now, counts))
+        found = self._rated(now, counts)
+        self._is_changing = found.is_changing
+        return found
 
     def _rated(self, now: float, counts: dict[str, int]) -> LiveCounts:
         while len(self._history) > 1 and now - self._history[0][0] > RATE_S:
@@ -204,7 +208,8 @@ def read_page(run: Run, filters: Filters, part: Slice) -> RowsPage:
     """Read a page of the rows that fit."""
     more = replace(part, limit=part.limit + 1)
     with run.source.open() as store, run.index.reader() as index:
-        keys = _keys(run, store, index, filters, more)
+        looked = _keys(run, store, index, filters, more)
+        keys = list(looked.keys)
         is_full = len(keys) > part.limit
         keys = keys[-part.limit :] if part.before is not None else keys[: part.limit]
         found = run.annotations().by_id
@@ -216,6 +221,7 @@ def read_page(run: Run, filters: Filters, part: Slice) -> RowsPage:
         has_before=is_full if is_back else part.after is not None,
         has_after=is_back or is_full,
         note=note,
+        reached=looked.reached,
     )
 
 
@@ -233,11 +239,11 @@ def _note(run: Run, index: IndexReader | None) -> str:
 
 def _keys(
     run: Run, store: RunStore, index: IndexReader | None, filters: Filters, part: Slice
-) -> list[int]:
+) -> FoundKeys:
     if not filters.needs_index:
-        return _own_keys(store, filters, part)
+        return FoundKeys(_own_keys(store, filters, part))
     if index is None:
-        return []
+        return FoundKeys([])
     return index.keys(filters, part, **_marked_keys(run, store, filters.marked))
 
 
@@ -346,13 +352,13 @@ def exported(run: Run, filters: Filters) -> Iterator[bytes]:
     after: int | None = None
     while True:
         with run.source.open() as store, run.index.reader() as index:
-            keys = _keys(run, store, index, filters, Slice(after=after, limit=PAGE))
+            looked = _keys(run, store, index, filters, Slice(after=after, limit=PAGE))
             found = run.annotations().by_id
-            lines = [_exported(store, key, found) for key in keys]
+            lines = [_exported(store, key, found) for key in looked.keys]
         yield b"".join(filter(None, lines))  # with the folder closed: a reader may be slow
-        if len(keys) < PAGE:
+        if looked.reached is None and len(looked.keys) < PAGE:
             return
-        after = keys[-1]
+        after = looked.reached if looked.reached is not None else looked.keys[-1]
 
 
 def _exported(store: RunStore, key: int, found: Mapping[str, Annotation]) -> bytes | None:

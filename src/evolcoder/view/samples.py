@@ -1,14 +1,18 @@
 """Reads an evaluation by problem, its samples with their verdicts, and two evaluations together.
 
-Counts come from SQL over the stored verdicts, and are kept until the database changes. Prompts and
-programs come from the benchmark's data where this machine has it; nothing is downloaded or run.
+Counts are made of the stored verdicts in a thread, and kept until the database changes; a page
+waits for them a moment only. Prompts and programs come from the benchmark's data where this machine
+has it; nothing is downloaded or run.
 
->>> for one in read_problems(evaluation, ProblemFilters("humaneval"), after="", limit=50):
-...     print(one.problem, one.n_passed, one.n_samples)   # doctest: +SKIP
+>>> found, note = list_problems(evaluation, ProblemFilters("humaneval"), after="")
+>>> print(found[0].problem, found[0].n_passed, found[0].n_samples)   # doctest: +SKIP
 """
 
+import itertools
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,27 +33,41 @@ PAGE = 50
 """Problems on a page."""
 SAMPLES = 10
 """Samples on a page."""
-_BENCHES = "SELECT DISTINCT bench FROM {table} ORDER BY bench"
+_BENCHES = """
+    WITH RECURSIVE found (bench) AS (
+        SELECT MIN(bench) FROM {table} UNION ALL
+        SELECT (SELECT MIN(t.bench) FROM {table} t WHERE t.bench > f.bench) FROM found f
+        WHERE f.bench IS NOT NULL
+    )
+    SELECT bench FROM found WHERE bench IS NOT NULL
+"""
+"""Names of benchmarks; each is one search in the index, where DISTINCT would read all of it."""
 _NAME = Columns(name=TEXT)
-_PASSED = "SELECT problem, passed FROM verdicts WHERE bench = ?"
-_OUTCOME = Columns(problem=TEXT, passed=MAYBE_COUNT)
-_KINDS = """
-    SELECT CASE WHEN passed THEN 'passed' ELSE COALESCE(json_extract(facts, '$.kind'), '') END,
-        COUNT(*) AS n FROM verdicts WHERE bench = ? GROUP BY 1 ORDER BY n DESC, 1
-"""
-_KIND = Columns(kind=TEXT, n=COUNT)
+_MAYBE_NAME = Columns(name=MAYBE_TEXT)
 _SAMPLED = """
-    SELECT s.problem, COUNT(*), COUNT(v.number), COALESCE(SUM(v.passed), 0)
-    FROM samples s LEFT JOIN verdicts v USING (bench, problem, number)
-    WHERE s.bench = ? AND s.problem > ? {where} GROUP BY s.problem {having}
-    ORDER BY s.problem LIMIT ?
+    SELECT page.problem, page.n, (SELECT COUNT(*) FROM verdicts v WHERE v.bench = page.bench
+        AND v.problem = page.problem), (SELECT COALESCE(SUM(v.passed), 0) FROM verdicts v
+        WHERE v.bench = page.bench AND v.problem = page.problem)
+    FROM (SELECT bench, problem, COUNT(*) AS n FROM samples WHERE bench = ? AND problem > ?
+        GROUP BY problem ORDER BY problem LIMIT ?) page
 """
+"""The problems of a page with their counts; reads the samples of these problems alone."""
 _PROBLEM = Columns(problem=TEXT, n=COUNT, judged=COUNT, passed=COUNT)
-_HAVING = {
-    "": "",
-    "all passed": "HAVING SUM(v.passed) = COUNT(*)",
-    "some passed": "HAVING SUM(v.passed) BETWEEN 1 AND COUNT(*) - 1",
-    "none passed": "HAVING COALESCE(SUM(v.passed), 0) = 0",
+_NUMBERS = "SELECT problem, COUNT(*) FROM samples WHERE bench = ? GROUP BY problem ORDER BY problem"
+_NUMBER = Columns(problem=TEXT, n=COUNT)
+_FINDINGS = """
+    SELECT problem, CASE WHEN passed THEN 'passed' ELSE COALESCE(json_extract(facts, '$.kind'), '')
+        END AS kind, COUNT(*), COALESCE(SUM(passed), 0) FROM verdicts WHERE bench = ?
+    GROUP BY problem, kind
+"""
+"""Added up by SQLite, which lets other threads run meanwhile."""
+_FINDING = Columns(problem=TEXT, kind=TEXT, n=COUNT, passed=COUNT)
+_NEXT = "SELECT MIN(problem) FROM samples WHERE bench = ? AND problem > ?"
+_HAVING: Mapping[str, Callable[["ListedProblem"], bool]] = {
+    "": lambda _: True,
+    "all passed": lambda one: one.n_passed == one.n_samples,
+    "some passed": lambda one: 0 < one.n_passed < one.n_samples,
+    "none passed": lambda one: one.n_passed == 0,
 }
 OUTCOMES = tuple(name for name in _HAVING if name)
 """Values of the filter by outcome."""
@@ -64,10 +82,6 @@ _SAMPLES = """
     LEFT JOIN failures f USING (bench, problem, number)
     WHERE s.bench = ? AND s.problem = ? AND s.number >= ? ORDER BY s.number LIMIT ?
 """
-_RATES = """
-    SELECT problem, COUNT(*), COUNT(*), COALESCE(SUM(passed), 0) FROM verdicts WHERE bench = ?
-    GROUP BY problem ORDER BY problem
-"""
 _COUNTS = (
     ("samples", "SELECT COUNT(*) FROM samples"),
     ("verdicts", "SELECT COUNT(*) FROM verdicts"),
@@ -77,7 +91,7 @@ _COUNTS = (
 
 @dataclass(frozen=True, slots=True)
 class BenchCounts:
-    """What an evaluation found on a benchmark."""
+    """What an evaluation found on a benchmark; of the size of its problems, not its samples."""
 
     bench: str
     """Name of the benchmark."""
@@ -85,6 +99,10 @@ class BenchCounts:
     """pass@1 over the problems that have verdicts; None without any."""
     kinds: Sequence[tuple[str, int]]
     """Numbers of verdicts by finding, the most frequent first."""
+    problems: Sequence["ListedProblem"]
+    """All problems by id, with their samples counted."""
+    kinds_of: Mapping[str, AbstractSet[str]]
+    """Problem -> the findings of its samples."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,6 +190,8 @@ class Benchmarks:
     def __init__(self, folders: Iterable[Path]) -> None:
         """`folders` are those of the user and of the cache, in the order in which they are read."""
         self._folders = tuple(folders)
+        self.folder = self._folders[0] if self._folders else None
+        """The folder that is read first."""
         self._found: dict[str, tuple[Bench, dict[str, Problem]] | str] = {}
         self._lock = threading.Lock()
 
@@ -208,17 +228,31 @@ class Evaluation:
 
     def __init__(self, source: Source[EvalStore]) -> None:
         self.source = source
+        self._live = Latest(self._count)
         self._benches = Latest(self._count_benches)
-        self._rates: dict[str, tuple[object, dict[str, float]]] = {}
 
-    def live(self) -> dict[str, int]:
-        """Count samples, verdicts and failures."""
+    def live(self, *, wait_s: float | None = None) -> dict[str, int]:
+        """Return numbers of samples, verdicts and failures, counted in a thread.
+
+        Empty while they are counted for the first time, beyond `wait_s` seconds.
+        """
+        return self._live.get(self.source.signature(), wait_s=wait_s) or {}
+
+    def _count(self) -> dict[str, int]:
         with self.source.open() as store:
             return {name: store.db.number(query) for name, query in _COUNTS}
 
-    def benches(self) -> list[BenchCounts] | None:
-        """Return scores and findings by benchmark; None if they are being counted."""
-        return self._benches.get(self.source.signature())
+    def benches(self, *, wait_s: float | None = None) -> list[BenchCounts] | None:
+        """Return scores and findings by benchmark; None if they are being counted.
+
+        `wait_s` is the longest wait for the first counts, in seconds; None: as for a page.
+        """
+        return self._benches.get(self.source.signature(), wait_s=wait_s)
+
+    def bench(self, name: str, *, wait_s: float | None = None) -> BenchCounts | None:
+        """Return the counts of one benchmark; None if they are being counted, or there is none."""
+        found = self.benches(wait_s=wait_s) or ()
+        return next((one for one in found if one.bench == name), None)
 
     def _count_benches(self) -> list[BenchCounts]:
         with self.source.open() as store:
@@ -228,17 +262,6 @@ class Evaluation:
         """Return the names of the benchmarks."""
         with self.source.open() as store:
             return _bench_names(store)
-
-    def rates(self, bench: str) -> dict[str, float]:
-        """Return the share of passed samples by problem; counted again when it has changed."""
-        signature = self.source.signature()
-        known = self._rates.get(bench)
-        if known is None or known[0] != signature:
-            with self.source.open() as store:
-                rows = store.db.each(_PROBLEM.validate, _RATES, (bench,))
-                found = {str(problem): passed / n for problem, n, _, passed in rows}
-            known = self._rates[bench] = signature, found
-        return known[1]
 
 
 def _bench_names(store: EvalStore) -> list[str]:
@@ -250,32 +273,62 @@ def _bench_names(store: EvalStore) -> list[str]:
 
 
 def _counts_of(store: EvalStore, bench: str) -> BenchCounts:
-    outcomes: dict[str, list[bool]] = {}
+    """Count a benchmark's verdicts, in one pass over them."""
+    judged, passed, kinds = Counter[str](), Counter[str](), Counter[str]()
+    kinds_of: dict[str, set[str]] = {}
+    for problem, kind, n, n_passed in store.db.each(_FINDING.validate, _FINDINGS, (bench,)):
+        judged[problem] += n
+        passed[problem] += n_passed
+        kinds[kind] += n
+        kinds_of.setdefault(problem, set()).add(kind)
+    problems = [
+        ListedProblem(problem, n, judged[problem], passed[problem])
+        for problem, n in store.db.each(_NUMBER.validate, _NUMBERS, (bench,))
+    ]
     left_out = store.excluded(bench)
-    for problem, passed in store.db.each(_OUTCOME.validate, _PASSED, (bench,)):
-        if problem not in left_out:
-            outcomes.setdefault(problem, []).append(bool(passed))
-    found = score(outcomes, bench=bench, k=1) if outcomes else None
-    kinds = [(str(kind), int(n)) for kind, n in store.db.each(_KIND.validate, _KINDS, (bench,))]
-    return BenchCounts(bench, found, kinds)
+    scored = {
+        problem: [True] * passed[problem] + [False] * (n - passed[problem])
+        for problem, n in judged.items()
+        if problem not in left_out
+    }
+    found = score(scored, bench=bench, k=1) if scored else None
+    ordered = sorted(kinds.items(), key=lambda one: (-one[1], one[0]))
+    return BenchCounts(bench, found, ordered, problems, kinds_of)
 
 
-def read_problems(
-    evaluation: Evaluation, filters: ProblemFilters, *, after: str, limit: int
-) -> list[ListedProblem]:
-    """Return problems by id, of those after one."""
-    where, values = "", [filters.bench, after]
-    if filters.query:
-        where += " AND instr(lower(s.problem), lower(?)) > 0"
-        values.append(filters.query)
-    if filters.kind:
-        where += """ AND s.problem IN (SELECT problem FROM verdicts WHERE bench = ? AND
-            CASE WHEN passed THEN 'passed' ELSE json_extract(facts, '$.kind') END = ?)"""
-        values += [filters.bench, filters.kind]
-    query = _SAMPLED.format(where=where, having=_HAVING.get(filters.outcome, ""))
+def list_problems(
+    evaluation: Evaluation, filters: ProblemFilters, *, after: str
+) -> tuple[list[ListedProblem], str]:
+    """Return at most PAGE + 1 problems after one, by id, and what the list lacks.
+
+    Filters need the counts of all problems; without them, the database is asked for those of a
+    page.
+    """
+    is_filtered = bool(filters.outcome or filters.query or filters.kind)
+    counts = evaluation.bench(filters.bench, wait_s=None if is_filtered else 0.0)
+    if counts is None:
+        if is_filtered and evaluation.benches() is None:
+            return [], "The verdicts are being counted; load the page again in a moment."
+        with evaluation.source.open() as store:
+            rows = store.db.each(_PROBLEM.validate, _SAMPLED, (filters.bench, after, PAGE + 1))
+            return [ListedProblem(*row) for row in rows], ""
+    fits = _HAVING.get(filters.outcome, _HAVING[""])
+    found = (
+        one
+        for one in counts.problems
+        if one.problem > after
+        and filters.query.lower() in one.problem.lower()
+        and (not filters.kind or filters.kind in counts.kinds_of.get(one.problem, ()))
+        and fits(one)
+    )
+    return list(itertools.islice(found, PAGE + 1)), ""
+
+
+def next_problem(evaluation: Evaluation, bench: str, problem: str) -> str | None:
+    """Return the id of the problem after one; None at the end."""
     with evaluation.source.open() as store:
-        rows = store.db.each(_PROBLEM.validate, query, (*values, limit))
-        return [ListedProblem(*row) for row in rows]
+        rows = list(store.db.each(_MAYBE_NAME.validate, _NEXT, (bench, problem)))
+    return rows[0][0] if rows else None
 
 
 def read_samples(
@@ -338,9 +391,14 @@ def _checks_text(problem: Problem) -> str:
     return "\n".join([*lines, *more])
 
 
-def read_changes(one: Evaluation, other: Evaluation, bench: str) -> tuple[list[Change], int]:
-    """Return problems whose share of passed samples differs, and how many both evaluations have."""
-    first, second = one.rates(bench), other.rates(bench)
+def read_changes(one: Evaluation, other: Evaluation, bench: str) -> tuple[list[Change], int] | None:
+    """Return problems whose share of passed samples differs, and how many both evaluations have.
+
+    None while the verdicts are counted.
+    """
+    if one.benches() is None or other.benches() is None:
+        return None
+    first, second = _rates(one, bench), _rates(other, bench)
     both = [problem for problem in first if problem in second]
     changes = [
         Change(problem, first[problem], second[problem])
@@ -348,3 +406,10 @@ def read_changes(one: Evaluation, other: Evaluation, bench: str) -> tuple[list[C
         if first[problem] != second[problem]
     ]
     return sorted(changes, key=lambda one: (one.after - one.before, one.problem)), len(both)
+
+
+def _rates(evaluation: Evaluation, bench: str) -> dict[str, float]:
+    """Return the share of passed samples by problem, of those with a verdict."""
+    counts = evaluation.bench(bench)
+    listed = counts.problems if counts else ()
+    return {one.problem: one.n_passed / one.n_judged for one in listed if one.n_judged}

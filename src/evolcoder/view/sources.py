@@ -1,4 +1,4 @@
-"""The runs and evaluations that a viewer shows, opened for each request and never written to.
+"""The folders and files that a viewer shows, opened for each request and never written to.
 
 A folder is opened anew for each request, so that what a run writes meanwhile is seen, a folder
 that was replaced is noticed, and no connection of ours delays a writer's checkpoint. Contents are
@@ -20,6 +20,8 @@ from evolcoder.errors import RunFolderError
 from evolcoder.evaluation.store import DB_NAME as EVAL_DB
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.ids import content_id
+from evolcoder.report import cleaning, loop
+from evolcoder.report.cleaning import CERTIFICATE
 from evolcoder.storage.run_store import DB_NAME as RUN_DB
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import Workdir
@@ -97,11 +99,41 @@ class Source(Generic[Store]):
             self._copy = None
 
 
-AnySource = Source[RunStore] | Source[EvalStore]
+class ReportSource:
+    """A loop's folder or a cleaned file, of which a report is shown."""
+
+    def __init__(self, path: Path, kind: Literal["loop", "cleaned"]) -> None:
+        self.path = path
+        self.kind = kind
+        self.folder = path if kind == "loop" else path.parent
+        self.key = content_id("view", os.path.realpath(path))[:KEY_CHARS]
+        """Its name in addresses: the same whenever it is shown."""
+        self.name = cleaning.stem_of(path) if kind == "cleaned" else path.resolve().name
+        self.name = self.name or str(path)
+
+    def signature(self) -> Signature:
+        """Return what changes with every write; zeros for files that are not there."""
+        found: list[int] = []
+        for path in self._files():
+            try:
+                facts = path.stat()
+            except OSError:
+                found += [0, 0, 0]
+            else:
+                found += [facts.st_ino, facts.st_size, facts.st_mtime_ns]
+        return tuple(found)
+
+    def _files(self) -> tuple[Path, ...]:
+        if self.kind == "loop":
+            return loop.files_of(self.path)
+        return cleaning.certificate_path(self.path), cleaning.drops_path(self.path)
+
+
+AnySource = Source[RunStore] | Source[EvalStore] | ReportSource
 
 
 def find_sources(paths: Sequence[Path]) -> list[AnySource]:
-    """Return the runs and evaluations in folders, in the order given.
+    """Return the runs, evaluations, loops and cleaned files in folders, in the order given.
 
     Raises RunFolderError for a path that has none.
     """
@@ -109,7 +141,7 @@ def find_sources(paths: Sequence[Path]) -> list[AnySource]:
     for path in paths:
         before = len(found)
         is_new = False
-        for one in _under(path, MAX_DEPTH):
+        for one in _given(path):
             is_new = True
             found.setdefault(one.key, one)
         if not is_new and len(found) == before:
@@ -117,20 +149,45 @@ def find_sources(paths: Sequence[Path]) -> list[AnySource]:
     return list(found.values())
 
 
+def _given(path: Path) -> Iterator[AnySource]:
+    """Yield what is at a path: a cleaned file, given by its path or its certificate's, or more."""
+    if not path.is_file():
+        yield from _under(path, MAX_DEPTH)
+    elif (certificate := cleaning.certificate_path(path)).is_file():
+        yield ReportSource(certificate, "cleaned")
+
+
 def _under(folder: Path, depth: int) -> Iterator[AnySource]:
     if (folder / RUN_DB).is_file():
         yield Source(folder, RunStore)
-    elif (folder / EVAL_DB).is_file():
+        return
+    if (folder / EVAL_DB).is_file():
         yield Source(folder, EvalStore)
-    elif depth:
+        return
+    is_loop = loop.is_loop(folder)
+    if is_loop:
+        yield ReportSource(folder, "loop")
+    for certificate in _certificates_in(folder):
+        yield ReportSource(certificate, "cleaned")
+    if depth:
         for inner in _folders_in(folder):
-            yield from _under(inner, depth - 1)
+            if not (is_loop and inner == loop.results_folder(folder)):
+                yield from _under(inner, depth - 1)
+
+
+def _certificates_in(folder: Path) -> list[Path]:
+    """Return the certificates of cleaned files in a folder; none if it cannot be read."""
+    return [one for one in _in(folder) if one.name.endswith(CERTIFICATE) and one.is_file()]
 
 
 def _folders_in(folder: Path) -> list[Path]:
     """Return the folders in a folder, without links; none if it cannot be read."""
+    return [one for one in _in(folder) if one.is_dir() and not one.is_symlink()]
+
+
+def _in(folder: Path) -> list[Path]:
     try:
-        return sorted(one for one in folder.iterdir() if one.is_dir() and not one.is_symlink())
+        return sorted(folder.iterdir())
     except OSError:
         return []
 
@@ -139,5 +196,11 @@ def _why_none(path: Path) -> str:
     if not path.exists():
         return "there is no such folder"
     if not path.is_dir():
-        return "is a file; name the folder of a run or an evaluation"
-    return "holds no run and no evaluation; evolcoder run and evolcoder eval make them"
+        return (
+            "is a file without a certificate of a cleaning next to it; name the folder of a run, "
+            "an evaluation or a loop, or a file that evolcoder clean wrote"
+        )
+    return (
+        "holds no run, evaluation, loop or cleaned file; evolcoder run, eval, loop and clean make "
+        "them"
+    )

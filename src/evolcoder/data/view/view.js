@@ -30,6 +30,8 @@ document.addEventListener("keydown", (event) => {
 });
 for (const part of document.querySelectorAll("[data-poll]")) {
   let pause = 2000;
+  let shown = part.innerHTML.trim();
+  const folds = () => [...part.querySelectorAll("details > summary")].map((one) => [one.textContent, one.parentElement]);
   const poll = async () => {
     try {
       if (!document.hidden && !part.contains(document.activeElement)) {
@@ -37,9 +39,12 @@ for (const part of document.querySelectorAll("[data-poll]")) {
         const answer = await fetch(part.dataset.poll);
         if (answer.ok) {
           const made = new DOMParser().parseFromString(await answer.text(), "text/html");
-          if (made.body.innerHTML !== part.dataset.shown) {
-            part.dataset.shown = made.body.innerHTML;
+          const now = made.body.innerHTML.trim();
+          if (now !== shown) {
+            shown = now;
+            const opened = new Map(folds().map(([name, one]) => [name, one.open]));
             part.replaceChildren(...made.body.childNodes);
+            for (const [name, one] of folds()) if (opened.has(name)) one.open = opened.get(name);
           }
         }
         pause = Math.max(2000, 10 * (performance.now() - started));

@@ -1,0 +1,152 @@
+"""What commands print fits the terminal, in cells, and stays one line for each record elsewhere."""
+
+import io
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import time
+from fcntl import ioctl
+
+import pytest
+
+import small_run
+from evolcoder.app.progress import SEPARATOR, fitted
+from evolcoder.cli import layout
+from evolcoder.cli.layout import folded, folded_items
+from evolcoder.config.load import validate
+from evolcoder.records import Drop, Reason, Stage, Task
+from evolcoder.storage.run_store import RunStore
+from evolcoder.text import cell_width, one_row
+
+HAN = "写一个函数，返回列表中所有偶数的和，并且按照输入顺序保留重复的元素。"
+TEXTS = (HAN, "リストを逆順にする関数を書いてください。" * 3, "Напишите функцию, которая " * 8,
+         "اكتب دالة تعيد مجموع الأعداد الزوجية " * 5, "Write a function that merges " * 9,
+         "e\u0301" * 90, "🎈👩‍💻" * 40)  # fmt: skip
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Standard output is a terminal of a width."""
+
+    def of(columns):
+        monkeypatch.setattr(layout.sys, "stdout", Terminal())
+        monkeypatch.setenv("COLUMNS", str(columns))
+
+    return of
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize("text", TEXTS)
+def test_lines_are_broken_by_cells_and_what_follows_is_indented(terminal, columns, text):
+    """No line is wider than the terminal, and nothing is lost."""
+    terminal(columns)
+    lines = folded(f"model   {text}", 8).split("\n")
+    assert max(map(cell_width, lines)) <= columns
+    assert all(line.startswith(" " * 8) for line in lines[1:])
+    joined = "".join(lines).replace(" ", "")
+    assert joined == f"model{text}".replace(" ", "")
+
+
+def test_lists_are_broken_between_their_items(terminal):
+    """A count stays with its name."""
+    terminal(40)
+    items = [
+        f"{name} {n}" for n, name in enumerate(("wrong language", "no task", "缺少答案", "cut"))
+    ]
+    lines = folded_items("    1  evolve  ", items).split("\n")
+    assert max(map(cell_width, lines)) <= 40
+    assert " ".join(line.strip() for line in lines) == f"1  evolve  {', '.join(items)}"
+    assert all(any(item in line for line in lines) for item in items)
+
+
+def test_without_a_terminal_a_record_is_one_line(monkeypatch):
+    """Whatever the width in the environment: another program reads it."""
+    monkeypatch.setattr(layout.sys, "stdout", io.StringIO())
+    monkeypatch.setenv("COLUMNS", "40")
+    assert folded("model   " + "word " * 40, 8).count("\n") == 0
+    assert folded_items("x ", ["word"] * 40).count("\n") == 0
+
+
+@pytest.mark.parametrize("width", [5, 20, 61])
+@pytest.mark.parametrize("text", TEXTS)
+def test_a_text_is_shortened_by_cells(text, width):
+    """It fills the row as far as wide characters allow."""
+    row = one_row(text, width)
+    assert width - 4 < cell_width(row) <= width or cell_width(text) <= width
+    assert row.endswith("…")
+    assert text.startswith(row[:-1])
+
+
+@pytest.mark.parametrize("width", [30, 80])
+def test_the_parts_of_a_progress_line_are_fitted_by_cells(width):
+    """A heuristic's or reason's name may be wide."""
+    line = SEPARATOR.join(
+        ["第一轮：已完成 3/9，保留 2", "生成 4", "1,204 tokens, 38/s", "放弃 3（太短 2）"]
+    )
+    rows = fitted(line, width).split("\n")
+    assert max(map(cell_width, rows)) <= width
+    assert SEPARATOR.join(rows) == line
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A run with tasks and drops in several scripts."""
+    with RunStore.create(tmp_path / "run", validate({}, where="test")) as store:
+        small_run.fill(store)
+        for at, text in enumerate(TEXTS, 5):
+            store.add(task := Task.seed(text, ordinal=at, language=None))
+            detail = "; ".join(["wrong_language (latin script, not han)"] * 3)
+            store.add(Drop(Stage.RESPOND, Reason.REFUSAL, task.id, 0, at, None, text, detail, None))
+    return tmp_path / "run"
+
+
+def in_terminal(columns, *arguments):
+    """Run a command in a terminal; return its lines."""
+    ours, theirs = pty.openpty()
+    ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    command = [sys.executable, "-m", "evolcoder.cli.main", *arguments]
+    with subprocess.Popen(
+        command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment, close_fds=True
+    ) as process:
+        os.close(theirs)
+        shown, until = b"", time.monotonic() + 60
+        while time.monotonic() < until:
+            if not select.select([ours], [], [], 1)[0]:
+                continue
+            try:
+                part = os.read(ours, 65536)
+            except OSError:  # the end of the other side
+                break
+            if not part:
+                break
+            shown += part
+    os.close(ours)
+    assert process.returncode == 0, shown.decode()
+    return shown.decode().replace("\r\n", "\n").rstrip("\n").split("\n")
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize("view", [(), ("--drops",)])
+def test_inspect_fits_a_terminal(run, columns, view):
+    """In any script; tables stay aligned, and a pipe gets whole records."""
+    lines = in_terminal(columns, "inspect", str(run), *view)
+    listed = [line for line in lines if str(run) not in line]
+    assert max(map(cell_width, listed)) <= columns
+    assert any(HAN[:6] in line for line in listed)
+    piped = subprocess.run(
+        [sys.executable, "-m", "evolcoder.cli.main", "inspect", str(run), *view],
+        capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": str(columns)},
+    ).stdout.split("\n")  # fmt: skip
+    if view:
+        assert sum("detail  wrong_language" in line and line.count("script") == 3
+                   for line in piped) == len(TEXTS)  # fmt: skip

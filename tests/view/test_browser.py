@@ -1,0 +1,192 @@
+"""The viewer in the system's Chromium: pages work, say nothing to the console, and ask for nothing else."""
+
+import importlib.resources
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import small_run
+from evolcoder.bench import registry
+from report import samples
+from viewer_client import make_evaluations
+
+pytestmark = pytest.mark.e2e
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
+)
+SERIOUS = {"serious", "critical"}
+TESTS = Path(__file__).parents[1]
+VIEW = """
+import sys
+from evolcoder.bench import registry
+from evolcoder.cli.main import main
+from report import samples
+registry.BENCHES["toy"] = samples.toy_bench
+sys.exit(main(["view", sys.argv[1]]))
+"""
+"""The command, with the toy benchmark among those of a name."""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """A viewer of a run, two evaluations, a loop and a cleaned file; its printed address."""
+    folder = tmp_path_factory.mktemp("shown")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.BENCHES, "toy", samples.toy_bench)
+        patch.setenv("EVOLCODER_CACHE", str(folder / "cache"))
+        samples.run(folder / "run")
+        samples.cleaned(folder)
+        samples.run(samples.loop(folder / "loop") / "run-main")
+        make_evaluations(folder / "evals")
+        command = [sys.executable, "-c", VIEW, str(folder)]
+        with subprocess.Popen(
+            command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        ) as server:
+            yield server.stdout.readline().strip()
+            server.terminate()
+
+
+@pytest.fixture(scope="module")
+def browser(address):
+    """Chromium, driven by Playwright; it starts after the viewer, since it occupies the loop."""
+    assert address.startswith("http://127.0.0.1:")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
+    if BROWSER is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """A page that was opened by the printed address; what it said and asked is in lists."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 900})
+    opened.said, opened.asked = [], []
+    opened.on("console", lambda one: opened.said.append(one.text))
+    opened.on("pageerror", lambda one: opened.said.append(str(one)))
+    opened.on("request", lambda one: opened.asked.append(one.url))
+    opened.goto(address)
+    yield opened
+    host = address.partition("/?")[0]
+    assert opened.said == []
+    assert all(url.startswith(f"{host}/") for url in opened.asked), opened.asked
+    opened.close()
+
+
+def links(page, kind):
+    return page.locator(f"a[href^='/{kind}/']")
+
+
+def shot(page, name):
+    """Keep a picture, where SHOTS names a folder."""
+    if folder := os.environ.get("SHOTS"):
+        page.screenshot(path=f"{folder}/{name}.png", full_page=True)
+
+
+def go(page, kind):
+    """Open the first page of a kind from the list."""
+    links(page, kind).first.click()
+    page.wait_for_load_state()
+
+
+def test_a_loop_shows_its_figures_and_leads_to_a_row(page):
+    """The figures are drawn, also in the policy of the viewer; a nearest row opens."""
+    go(page, "loop")
+    figures = page.locator("img.figure")
+    figures.first.wait_for()  # the report is made in a thread
+    assert figures.count() > 2
+    for at in range(figures.count()):
+        figures.nth(at).scroll_into_view_if_needed()
+        assert figures.nth(at).evaluate("one => one.decode().then(() => one.naturalWidth)") > 100
+    folded = page.locator("details:not([open]) > summary").first
+    folded.click()
+    opened = page.locator("details[open]").count()
+    figures.first.evaluate("one => { one.dataset.kept = 'yes' }")
+    page.evaluate("document.activeElement.blur()")  # nothing is replaced under the keyboard
+    with page.expect_response("**/live"):  # the next look: nothing changed, so all stays
+        pass
+    page.wait_for_timeout(500)
+    assert page.locator("details[open]").count() == opened
+    assert figures.first.get_attribute("data-kept") == "yes"
+    shot(page, "loop")
+    page.locator("a[href*='/row/']").first.click()
+    assert page.locator("h1").inner_text().startswith("Row ")
+
+
+def test_a_cleaned_file_leads_from_a_count_to_a_row_and_its_problem(page):
+    """Counts, list, row; what both texts share is marked."""
+    go(page, "cleaned")
+    page.locator("a[href$='rows?reason=leak']").first.click()
+    page.wait_for_url("**/rows?reason=leak")
+    page.keyboard.press("j")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/row/3")
+    page.locator("mark").first.wait_for()
+    shot(page, "leak")
+    assert "share a run of" in page.locator("main").inner_text()
+    page.keyboard.press("u")
+    page.wait_for_url("**/rows")
+
+
+def test_a_search_finds_a_row_and_its_note_is_kept(page):
+    """The numbers on the page are those of the database; a note comes back."""
+    links(page, "run").filter(has_text="run").first.click()
+    page.get_by_label("Search in tasks and answers").fill("dates")
+    page.get_by_role("button", name="Search").click()
+    for _ in range(100):
+        if page.locator("[data-item]").count():
+            break
+        page.wait_for_timeout(200)
+        page.reload()
+    assert page.locator("[data-item]").count() == 1
+    page.locator("[data-item] a").first.click()
+    assert small_run.CHILD.id in page.url
+    page.get_by_role("textbox", name="note").fill("look <b>again</b>")
+    page.get_by_label("flagged").check()
+    page.get_by_role("button", name="Store").click()
+    page.wait_for_load_state()
+    assert page.get_by_role("textbox", name="note").input_value() == "look <b>again</b>"
+    assert page.get_by_label("flagged").is_checked()
+
+
+def test_two_evaluations_lead_to_a_problem_that_changed(page):
+    """Two changed, one each way; both answers stand side by side."""
+    go(page, "evaluation")
+    page.locator("a[href^='/compare?']").first.click()
+    assert "pass more often" in page.locator("main").inner_text()
+    page.locator("tr[data-item] a").first.click()
+    assert page.locator(".sides > section").count() == 2
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
+def test_pages_are_accessible_and_do_not_scroll_sideways(browser, address, width, scheme):
+    """No serious fault in axe."""
+    axe = pytest.importorskip("axe_core_python", reason="no axe-core")
+    source = importlib.resources.files(axe).joinpath("axe.min.js").read_text("utf-8")
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme,
+                                  bypass_csp=True)  # fmt: skip
+    page = context.new_page()
+    page.goto(address)
+    page.wait_for_load_state()
+    host = address.partition("/?")[0]
+    first = {one: links(page, one).first.get_attribute("href")
+             for one in ("run", "evaluation", "loop", "cleaned")}  # fmt: skip
+    paths = ["/", *first.values(), f"{first['run']}/rows", f"{first['run']}/drops",
+             f"{first['cleaned']}/rows", f"{first['cleaned']}/row/2", f"{first['cleaned']}/row/3",
+             f"{first['evaluation']}/problems?bench=humaneval"]  # fmt: skip
+    for path in paths:
+        page.goto(f"{host}{path}")
+        page.wait_for_load_state()
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        page.evaluate(source)
+        found = page.evaluate("axe.run().then(found => found.violations)")
+        faults = [(one["id"], one["nodes"][0]["html"][:200]) for one in found
+                  if one["impact"] in SERIOUS]  # fmt: skip
+        assert faults == [], path
+    context.close()
