@@ -11,7 +11,7 @@ from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.evolution.candidate import CandidateTask, concatenate, tokenize
 from evolcoder.evolution.distractor import DRAFT
-from evolcoder.evolution.evolver import evolve
+from evolcoder.evolution.evolver import evolve, first_messages
 from evolcoder.evolution.heuristics import BUILT_IN
 from evolcoder.evolution.openings import complete, openings_for, prompt
 from evolcoder.evolution.prompts import BEGIN
@@ -335,6 +335,22 @@ def test_begun_sentences_share_one_prompt():
     assert len({chat[:-1] for chat in chats}) == 1
     assert chats[0][1].content == examples[0].answer
     assert chats[0][-2].content == template.format(task=SORT.instruction)
+
+
+@pytest.mark.parametrize("heuristic", ["constrain", "specialise", "misdirect", "complexity"])
+def test_an_estimate_counts_what_is_asked_first(heuristic):
+    """The messages are those of the first request; none where the model is not asked."""
+    chats = []
+    engine = ScriptedEngine(lambda request: chats.append(request.messages) or " be skipped.")
+    engine.identity = "http://127.0.0.1:1/v1"
+    config = validate({"evolve": {"candidates": 1}}, where="test")
+    role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+    named = BY_NAME[heuristic]
+    told = evolve(SORT, round=1, heuristic=named, evolver=role, judge=None, config=config)
+    asyncio.run(told)
+    assert [first_messages(SORT, named, config, is_small=True)] == chats
+    unfit = Task.seed("Assign the tuple (3, 4) to x.", ordinal=0, language=None)
+    assert first_messages(unfit, BY_NAME["deepen"], config, is_small=True) == ()
 
 
 def test_code_that_the_task_shows_is_no_distractor():

@@ -182,6 +182,11 @@ class _Evolution:
             )
         return with_similar_examples(heuristic, self.parent.instruction)
 
+    def draft(self) -> tuple[Message, ...]:
+        """Return the messages that ask for a solution, to be made a distractor."""
+        asked = DRAFT.replace(TASK_PLACEHOLDER, self.parent.instruction)
+        return (Message("user", asked),)
+
     def opening(self) -> str:
         """Return how this attempt's addition begins; empty if the model begins it."""
         return self.openings[len(self.attempts) % len(self.openings)] if self.openings else ""
@@ -272,6 +277,19 @@ def is_small(evolver: Role) -> bool:
     return evolver.identity.startswith(IN_PROCESS) if size is None else size < REWRITES_FROM
 
 
+def first_messages(
+    task: Task, heuristic: Heuristic, config: Config, *, is_small: bool
+) -> tuple[Message, ...]:
+    """Return what a model is asked first for a task of round 1; empty if it is not asked."""
+    evolution = _Evolution(task, 1, heuristic, config, is_small=is_small)
+    if evolution.lacks_bound or evolution.lacks_opening:
+        return ()
+    if evolution.spoils:
+        return evolution.draft()
+    opening = evolution.opening()
+    return build(evolution.heuristic, task.instruction, None, config.evolve.style, opening=opening)
+
+
 async def evolve(
     task: Task,
     *,
@@ -312,8 +330,7 @@ async def evolve(
 
 async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
     if evolution.spoils:
-        draft = DRAFT.replace(TASK_PLACEHOLDER, evolution.parent.instruction)
-        completion = await _ask(evolution, evolver, (Message("user", draft),), seed)
+        completion = await _ask(evolution, evolver, evolution.draft(), seed)
         candidate = evolution.spoiled_candidate(completion)
     else:
         completion, opening = await _ask_for_candidate(evolution, evolver, seed)
