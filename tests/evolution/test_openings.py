@@ -149,6 +149,23 @@ def test_what_completes_a_sentence_must_say_something(said, reason):
     assert (found.reason if found else None) is reason
 
 
+def test_a_beginning_that_demands_enough_may_be_completed_with_known_words():
+    """One about a matrix is new, although its rest names what the task names."""
+    parent = Task.seed("Find the largest value of a list.", ordinal=0, language=None)
+    rules = validate({}, where="test").eliminate
+    for opening, reason in (
+        ("Then use it for each row of a matrix, and print the number of the row with the", None),
+        ("Then print the", Reason.EQUAL_TO_PARENT),
+    ):
+        before, added = tokenize(parent.instruction), tokenize(f"{opening} largest value.")
+        after = concatenate(f"{before.text} {added.text}", before, added)
+        candidate = CandidateTask(
+            parent, before, after, added, None, False, BY_NAME["deepen"], rules, opening
+        )
+        found = find_violation(candidate)
+        assert (found.reason if found else None) is reason
+
+
 @pytest.mark.parametrize(
     ("heuristic", "identity", "model"),
     [
