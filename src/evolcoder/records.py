@@ -96,6 +96,8 @@ class Reason(StrEnum):
     """`misdirect` gave no wrong code."""
     NO_BOUND = "no_bound"
     """`complexity` gave no bound on time or space."""
+    NO_OPENING = "no_opening"
+    """No beginning of a sentence fits the task, which a model below 7B needs; it was not asked."""
     WRONG_LANGUAGE = "wrong_language"
     """The text is in another programming or natural language than the task asks for."""
     REFUSAL = "refusal"

@@ -11,9 +11,9 @@ from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.evolution.candidate import CandidateTask, concatenate, tokenize
 from evolcoder.evolution.distractor import DRAFT
-from evolcoder.evolution.evolver import evolve
+from evolcoder.evolution.evolver import evolve, first_messages
 from evolcoder.evolution.heuristics import BUILT_IN
-from evolcoder.evolution.openings import complete, openings_for
+from evolcoder.evolution.openings import complete, openings_for, prompt
 from evolcoder.evolution.prompts import BEGIN
 from evolcoder.evolution.rules import find_violation
 from evolcoder.evolution.styles import heuristics_of
@@ -149,6 +149,23 @@ def test_what_completes_a_sentence_must_say_something(said, reason):
     assert (found.reason if found else None) is reason
 
 
+def test_a_beginning_that_demands_enough_may_be_completed_with_known_words():
+    """One about a matrix is new, although its rest names what the task names."""
+    parent = Task.seed("Find the largest value of a list.", ordinal=0, language=None)
+    rules = validate({}, where="test").eliminate
+    for opening, reason in (
+        ("Then use it for each row of a matrix, and print the number of the row with the", None),
+        ("Then print the", Reason.EQUAL_TO_PARENT),
+    ):
+        before, added = tokenize(parent.instruction), tokenize(f"{opening} largest value.")
+        after = concatenate(f"{before.text} {added.text}", before, added)
+        candidate = CandidateTask(
+            parent, before, after, added, None, False, BY_NAME["deepen"], rules, opening
+        )
+        found = find_violation(candidate)
+        assert (found.reason if found else None) is reason
+
+
 @pytest.mark.parametrize(
     ("heuristic", "identity", "model"),
     [
@@ -167,7 +184,7 @@ def test_openings_fit_the_task_and_say_something_new():
     text = "Write a function that sums the numbers of an array. If the array is empty, return 0."
     task = Task.seed(text, ordinal=0, language=None)
     found = openings_for("constrain", task, round=1, seed=0)
-    assert len(found) == len(set(found)) == 3
+    assert len(found) == len(set(found)) > 3
     assert "If the array is empty," not in found
     deeper = openings_for("deepen", task, round=1, seed=0)
     assert (
@@ -301,6 +318,72 @@ def test_no_bound_is_asked_for_where_none_is_known():
     assert made.reason is Reason.NO_BOUND
     assert made.made is not None
     assert made.made.attempts == 0
+
+
+def test_a_task_that_no_beginning_fits_is_not_asked():
+    """Small models begin badly; the drop says so, costs nothing, and is the same for servers."""
+    for identity in ("gguf:toy", "http://127.0.0.1:1/v1"):
+        engine = ScriptedEngine(lambda _: "Then sort them.")
+        engine.identity = identity
+        role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+        task = Task.seed("Assign the tuple (3, 4) to x.", ordinal=0, language=None)
+        told = evolve(
+            task, round=1, heuristic=BY_NAME["constrain"], evolver=role, judge=None,
+            config=validate({}, where="test"),
+        )  # fmt: skip
+        made = asyncio.run(told)
+        assert isinstance(made, Drop)
+        assert (made.reason, made.made.attempts) == (Reason.NO_OPENING, 0)
+
+
+def test_begun_sentences_share_one_prompt():
+    """Tasks and heuristics have the same turns before the task, which a server's cache keeps."""
+    chats = []
+    for heuristic in ("constrain", "deepen", "specialise"):
+        engine = ScriptedEngine(lambda request: chats.append(request.messages) or " be skipped.")
+        engine.identity = "gguf:toy"
+        role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+        told = evolve(
+            SORT, round=1, heuristic=BY_NAME[heuristic], evolver=role, judge=None,
+            config=validate({"evolve": {"candidates": 1}}, where="test"),
+        )  # fmt: skip
+        asyncio.run(told)
+    template, examples = prompt()
+    assert len({chat[:-1] for chat in chats}) == 1
+    assert chats[0][1].content == examples[0].answer
+    assert chats[0][-2].content == template.format(task=SORT.instruction)
+
+
+@pytest.mark.parametrize("heuristic", ["constrain", "specialise", "misdirect", "complexity"])
+def test_an_estimate_counts_what_is_asked_first(heuristic):
+    """The messages are those of the first request; none where the model is not asked."""
+    chats = []
+    engine = ScriptedEngine(lambda request: chats.append(request.messages) or " be skipped.")
+    engine.identity = "http://127.0.0.1:1/v1"
+    config = validate({"evolve": {"candidates": 1}}, where="test")
+    role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+    named = BY_NAME[heuristic]
+    told = evolve(SORT, round=1, heuristic=named, evolver=role, judge=None, config=config)
+    asyncio.run(told)
+    assert [first_messages(SORT, named, config, is_small=True)] == chats
+    unfit = Task.seed("Assign the tuple (3, 4) to x.", ordinal=0, language=None)
+    assert first_messages(unfit, BY_NAME["deepen"], config, is_small=True) == ()
+
+
+def test_code_that_the_task_shows_is_no_distractor():
+    """A task about code that it shows is not made harder by a wrong copy of it."""
+    code = "def f(x):\n    y = x + 1\n    return y"
+    task = Task.seed(f"Comment this code.\n\n{code}", ordinal=0, language=None)
+    engine = ScriptedEngine(lambda _: f"```python\n{code}\n```")
+    engine.identity = "gguf:toy"
+    told = evolve(
+        task, round=1, heuristic=BY_NAME["misdirect"], judge=None,
+        evolver=Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200)),
+        config=validate({"evolve": {"candidates": 1}}, where="test"),
+    )  # fmt: skip
+    made = asyncio.run(told)
+    assert isinstance(made, Drop)
+    assert made.reason is Reason.NO_BAIT
 
 
 @pytest.mark.parametrize(

@@ -175,6 +175,67 @@ def test_a_chat_is_no_double_of_its_first_exchange(read, seeds_file):
     assert read(seeds_file("s.jsonl", [*rows, *rows]))[1].n_tasks == 3
 
 
+ASKED = [
+    {"role": "user", "content": "Write add."},
+    {"role": "assistant", "content": "def add(a, b): return a + b"},
+    {"role": "user", "content": "Run it."},
+]
+CALLED = {
+    "openai": lambda x, y: [
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": x}}]},
+        {"role": "tool", "content": y},
+    ],
+    "parts of a result": lambda x, y: [
+        {"role": "assistant", "tool_calls": [{"function": {"name": "f", "arguments": x}}]},
+        {"role": "tool", "content": [{"type": "text", "text": y}]},
+    ],
+    "anthropic": lambda x, y: [
+        {"role": "assistant", "content": [{"type": "tool_use", "name": "f", "input": {"x": x}}]},
+        {"role": "user", "content": [{"type": "tool_result", "content": [
+            {"type": "text", "text": y}]}]},
+    ],
+    "gemini": lambda x, y: [
+        {"role": "model", "parts": [{"functionCall": {"name": "f", "args": {"x": x}}}]},
+        {"role": "user", "parts": [{"functionResponse": {"name": "f", "response": {"y": y}}}]},
+    ],
+    "responses": lambda x, y: [
+        {"type": "function_call", "name": "f", "arguments": x},
+        {"type": "function_call_output", "output": y},
+    ],
+    "sharegpt": lambda x, y: [
+        {"from": "function_call", "value": x},
+        {"from": "observation", "value": y},
+    ],
+    "langchain": lambda x, y: [
+        {"type": "ai", "content": "", "tool_calls": [{"name": "f", "args": {"x": x}}]},
+        {"type": "tool", "content": y},
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("notation", CALLED)
+def test_chats_that_differ_in_a_call_or_in_its_result_are_two_seeds(read, seeds_file, notation):
+    """In whichever notation tools are called; a chat with the same calls is a double."""
+
+    def row(x: str, y: str) -> dict:
+        return {"messages": [*ASKED, *CALLED[notation](x, y), ASKED[1]]}
+
+    rows = [row("1", "1"), row("2", "1"), row("1", "2")]
+    records, report = read(seeds_file("s.jsonl", [*rows, row("1", "1")]))
+    assert report.n_tasks == len({task.id for task in of(Task, records)}) == 3
+    assert report.left_out == (("later turns", 4),)
+    assert {answer.text for answer in of(Response, records)} == {ASKED[1]["content"]}
+
+
+@pytest.mark.parametrize("notation", CALLED)
+def test_a_question_that_is_answered_by_a_call_needs_tools(read, seeds_file, notation):
+    """In whichever notation the tool is called."""
+    calls = [ASKED[2], *CALLED[notation]("1", "1"), ASKED[1]]
+    rows = [{"messages": calls}, {"messages": ASKED[:2]}]
+    _, report = read(seeds_file("s.jsonl", rows))
+    assert report.dropped == (("needs_tools", 1),)
+
+
 def test_every_row_is_a_task_when_asked_for(seeds_file):
     """Rows of one task differ in their ids, of which the first is that of a seed."""
     path = seeds_file("s.jsonl", [ROWS[0], ROWS[1], ROWS[0]])

@@ -15,8 +15,9 @@ from evolcoder.app.style import N_SEEDS
 from evolcoder.config.load import Config, validate
 from evolcoder.engine.batch.budget import batch_price
 from evolcoder.engine.prices import price_of, usd
+from evolcoder.evolution.evolver import first_messages
 from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
-from evolcoder.evolution.prompts import build
+from evolcoder.evolution.styles import REWRITES_FROM, size_in_name
 from evolcoder.records import Check, Response, Task
 from evolcoder.seeds.read import read_seeds
 from evolcoder.storage.database import COUNT, MAYBE_NUMBER, Columns
@@ -227,7 +228,9 @@ def _seeds(config: Config) -> tuple[list[Task], int, int]:
 
 def _prompt_chars(config: Config, heuristics: tuple[Heuristic, ...], task: Task) -> int:
     heuristic = choose(heuristics, config.seed, task, 1)
-    messages = build(heuristic, task.instruction, None)
+    size = size_in_name(config.evolver.model)
+    is_small = config.evolver.model.endswith(".gguf") if size is None else size < REWRITES_FROM
+    messages = first_messages(task, heuristic, config, is_small=is_small)
     return sum(len(message.content) for message in messages) + len(config.evolver.system)
 
 

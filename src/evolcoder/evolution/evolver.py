@@ -28,7 +28,7 @@ from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concaten
 from evolcoder.evolution.distractor import DRAFT, MAX_LINES, spoil
 from evolcoder.evolution.examples import with_similar_examples
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm, Heuristic, TaskContents
-from evolcoder.evolution.openings import complete, complete_asked, openings_for
+from evolcoder.evolution.openings import complete, complete_asked, openings_for, prompt
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
@@ -44,6 +44,8 @@ from evolcoder.text import clean, one_line
 
 VIOLATION_CHARS, SERVER_CHARS = 100, 400
 """Maximum characters of the evidence of an attempt, and of a server's words, in a drop."""
+N_OWN_LINES = 2
+"""Lines of code up to which it is not compared with that of the task."""
 _NO = re.compile(r"\W*no\b", re.IGNORECASE)
 
 
@@ -104,8 +106,11 @@ class _Evolution:
             self.openings = openings_for(heuristic.name, parent, round=round, seed=config.seed)
         is_bound = is_own and heuristic.holds is TaskContents.BOUND
         is_english = prompt_language(parent.instruction) in {"", "en"}
-        self.lacks_bound = is_small and is_bound and is_english and not self.openings
+        lacks_opening = is_small and is_own and is_english and not self.openings
+        self.lacks_bound = lacks_opening and is_bound
         """Whether a small model would name a bound that any program meets."""
+        self.lacks_opening = lacks_opening and heuristic.holds is TaskContents.NOTHING
+        """Whether a small model would have to begin for itself, which it does badly."""
         if is_small:
             heuristic = self._for_small(heuristic)
         self.heuristic = in_language(heuristic, parent.instruction)
@@ -150,7 +155,8 @@ class _Evolution:
         found = None
         if closed and closed[0].language in {None, language or closed[0].language}:
             block = closed[0]
-            code = spoil(block.code, block.language or language, rng)
+            is_own = _is_code_of(self.before.text, block.code)
+            code = None if is_own else spoil(block.code, block.language or language, rng)
             if code is not None and len(code.splitlines()) <= MAX_LINES:
                 found = replace(block, code=code)
         return CandidateTask(
@@ -166,13 +172,20 @@ class _Evolution:
         )
 
     def _for_small(self, heuristic: Heuristic) -> Heuristic:
-        """Return a heuristic with examples like the task; as an addition if it is begun."""
+        """Return a heuristic with the prompt for begun sentences, or examples like the task."""
         if prompt_language(self.parent.instruction) not in {"", "en"}:
             return heuristic  # its prompt is translated, with examples of its own
-        is_begun_task = self.openings and heuristic.form is ExampleForm.TASK
-        shown = BUILT_IN[0] if is_begun_task else heuristic
-        shown = with_similar_examples(shown, self.parent.instruction)
-        return replace(shown, name=heuristic.name, weight=heuristic.weight)
+        if self.openings and heuristic.holds is TaskContents.NOTHING:
+            template, examples = prompt()
+            return replace(
+                heuristic, template=template, examples=examples, form=ExampleForm.ADDITION
+            )
+        return with_similar_examples(heuristic, self.parent.instruction)
+
+    def draft(self) -> tuple[Message, ...]:
+        """Return the messages that ask for a solution, to be made a distractor."""
+        asked = DRAFT.replace(TASK_PLACEHOLDER, self.parent.instruction)
+        return (Message("user", asked),)
 
     def opening(self) -> str:
         """Return how this attempt's addition begins; empty if the model begins it."""
@@ -234,6 +247,12 @@ class _Evolution:
         )
 
 
+def _is_code_of(text: str, code: str) -> bool:
+    """Whether at most one line of code is not in a text, which then shows it already."""
+    lines = [line.strip() for line in code.splitlines() if line.strip()]
+    return len(lines) > N_OWN_LINES and sum(line not in text for line in lines) <= 1
+
+
 def _described(violation: RuleViolation, max_chars: int) -> str:
     return f"{violation.reason} ({one_line(violation.detail, max_chars)})"
 
@@ -245,10 +264,30 @@ NO_KNOWN_BOUND = RuleViolation(
 )
 
 
+NO_FITTING_OPENING = RuleViolation(
+    Reason.NO_OPENING,
+    "no beginning of a sentence fits this task, and what models below 7B add to it without one is "
+    "seldom of use; the model was not asked, and another heuristic may fit in the next round",
+)
+
+
 def is_small(evolver: Role) -> bool:
     """Return whether a model is too small to rewrite: by its name, or run in this process."""
     size = size_in_name(evolver.model)
     return evolver.identity.startswith(IN_PROCESS) if size is None else size < REWRITES_FROM
+
+
+def first_messages(
+    task: Task, heuristic: Heuristic, config: Config, *, is_small: bool
+) -> tuple[Message, ...]:
+    """Return what a model is asked first for a task of round 1; empty if it is not asked."""
+    evolution = _Evolution(task, 1, heuristic, config, is_small=is_small)
+    if evolution.lacks_bound or evolution.lacks_opening:
+        return ()
+    if evolution.spoils:
+        return evolution.draft()
+    opening = evolution.opening()
+    return build(evolution.heuristic, task.instruction, None, config.evolve.style, opening=opening)
 
 
 async def evolve(
@@ -266,6 +305,8 @@ async def evolve(
         return evolution.drop(task.instruction, hopeless, evolver.identity)
     if evolution.lacks_bound:
         return evolution.drop(task.instruction, NO_KNOWN_BOUND, evolver.identity)
+    if evolution.lacks_opening:
+        return evolution.drop(task.instruction, NO_FITTING_OPENING, evolver.identity)
     for attempt in range(config.evolve.candidates):
         seed = seed_for(config.seed, "evolve", task.id, round, attempt)
         try:
@@ -289,8 +330,7 @@ async def evolve(
 
 async def _attempt(evolution: _Evolution, evolver: Role, judge: Role | None, seed: int) -> Attempt:
     if evolution.spoils:
-        draft = DRAFT.replace(TASK_PLACEHOLDER, evolution.parent.instruction)
-        completion = await _ask(evolution, evolver, (Message("user", draft),), seed)
+        completion = await _ask(evolution, evolver, evolution.draft(), seed)
         candidate = evolution.spoiled_candidate(completion)
     else:
         completion, opening = await _ask_for_candidate(evolution, evolver, seed)

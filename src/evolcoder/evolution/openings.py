@@ -22,14 +22,15 @@ from importlib.resources import files
 from typing import Any
 
 from evolcoder.evolution.candidate import tokenize
+from evolcoder.evolution.heuristics import WorkedExample
 from evolcoder.evolution.parse import prose
 from evolcoder.ids import rng_for
 from evolcoder.natural_language import prompt_language
 from evolcoder.records import Task
 from evolcoder.text import WantedOutput, wanted_output, words
 
-CONSTRAIN = "constrain"
-"""The heuristic whose openings do for any other, after its own."""
+FOR_ANY = ("constrain", "specialise")
+"""The heuristics whose openings do for any other, after its own."""
 UNTYPED = frozenset({None, "python", "javascript", "php", "ruby", "perl", "lua", "r", "julia"})
 """Languages in which a caller may pass a value of any type; None: any language will do."""
 _ASKS_FOR_CODE = re.compile(
@@ -44,6 +45,13 @@ _ASKS_FOR_CODE = re.compile(
     re.IGNORECASE,
 )
 """A question that is answered with code."""
+_NAMES_CODE = re.compile(
+    r"\b(?:code|snippet|functions?|methods?|programs?|scripts?|query|queries|statements?|class(?:es)?"
+    r"|loops?|arrays?|lists?|tuples?|dictionar(?:y|ies)|strings?|numbers?|integers?|files?|tables?"
+    r"|columns?|elements?|pages?|buttons?|variables?|regex|expression|sql|css|html|json|csv)\b",
+    re.IGNORECASE,
+)
+"""What code works on, without which such a question asks for an explanation."""
 _ASKS_FOR_OUTPUT = re.compile(
     r"\s*(?:determine|predict|find|give|state|say|what) (?:out )?(?:is |will be |would be )?"
     r"(?:the )?(?:expected )?(?:output|result) (?:of|when|if|from)\b",
@@ -128,7 +136,18 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
         rng.shuffle(new)
         return new
 
-    return tuple(dict.fromkeys((*shuffled(heuristic), *shuffled(CONSTRAIN))))
+    return tuple(dict.fromkeys(say for name in (heuristic, *FOR_ANY) for say in shuffled(name)))
+
+
+@lru_cache(maxsize=1)
+def prompt() -> tuple[str, tuple[WorkedExample, ...]]:
+    """Return the template, and the worked examples, with which a begun sentence is asked for.
+
+    They are the same for all tasks and heuristics, so that a model reads them once.
+    """
+    found = _file()["prompt"]
+    examples = tuple(WorkedExample(one["task"], one["answer"]) for one in found["examples"])
+    return found["template"], examples
 
 
 def complete(opening: str, continuation: str) -> str:
@@ -164,7 +183,10 @@ def _kind_of(text: str, found: frozenset[str]) -> _Kind:
 
     Long tasks have some words of every kind, so they need more of one.
     """
-    is_words = wanted_output(text) is WantedOutput.WORDS and not _ASKS_FOR_CODE.match(text)
+    asks_for_code = _ASKS_FOR_CODE.match(text) and _NAMES_CODE.search(text)
+    is_words = not asks_for_code and (
+        wanted_output(text) is WantedOutput.WORDS or _ASKS_FOR_CODE.match(text) is not None
+    )
     asks_for_words = is_words or _ASKS_FOR_OUTPUT.match(text) is not None
     weights = _weights()
 
@@ -187,11 +209,14 @@ def _listed(entries: Sequence[str | Mapping[str, Any]]) -> _Openings:
     return tuple((table["say"], _Condition.of(table)) for table in tables)
 
 
+def _file() -> dict[str, Any]:
+    return tomllib.loads((files("evolcoder") / "data" / "openings.toml").read_text("utf-8"))
+
+
 @lru_cache(maxsize=1)
 def _data() -> tuple[tuple[_Kind, ...], _Openings]:
     """Return the kinds of tasks, and the openings with bounds."""
-    text = (files("evolcoder") / "data" / "openings.toml").read_text("utf-8")
-    data = tomllib.loads(text)
+    data = _file()
     kinds = tuple(
         _Kind(
             tokenize(kind["like"]).content_words,

@@ -452,6 +452,8 @@ def _only_asks_to_be_right(candidate: CandidateTask) -> bool:
 
 MAX_COMPLETION_WORDS = 30
 """Most words that complete a sentence which was begun; longer ones wander from its subject."""
+N_OWN_DEMAND = 3
+"""New words from which a beginning is a demand of its own, such as one about a matrix."""
 N_STEM = 4
 """Characters at the beginning of words by which a restatement is seen: sorts, sorted."""
 
@@ -468,8 +470,13 @@ def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:
     if found := patterns.GIVES_REASONS.search(rest):
         return RuleViolation(Reason.SOLVED, f"gives a reason: {found[0]}")
     known = {word[:N_STEM] for word in candidate.before.content_words}
-    new = {word for word in said.content_words if word[:N_STEM] not in known}
-    says_little = not candidate.opening.endswith(", and") and not new - patterns.VAGUE_WORDS
+
+    def new(text: TokenizedText) -> set[str]:
+        found = {word for word in text.content_words if word[:N_STEM] not in known}
+        return found - patterns.VAGUE_WORDS
+
+    says_enough = candidate.opening.endswith(", and") or new(said)
+    says_little = not says_enough and len(new(tokenize(candidate.opening))) < N_OWN_DEMAND
     if says_little and not patterns.LITERAL.search(rest):
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"says little: {shown}")
     if candidate.opening.endswith((",", " and if")) and not patterns.CONSEQUENCE.search(rest):

@@ -6,6 +6,7 @@ what it needs besides text. No I/O.
 | notation | example |
 | --- | --- |
 | role and content, from and value | `{"role": "user", "content": "Sort it."}` |
+| a type in place of a role | `{"type": "human", "content": "Sort it."}` |
 | content in parts | `{"content": [{"type": "text", "text": "Sort it."}]}` |
 | alternating texts, pairs | `["Sort it.", "Done."]`, `[["Sort it.", "Done."]]` |
 | a text with the tokens or headings of a template | `<\|im_start\|>user\nSort it.<\|im_end\|>` |
@@ -37,16 +38,16 @@ ASSISTANTS = frozenset(
     """assistant gpt chatgpt bing bard model ai bot chatbot llm claude answer response""".split()
 )
 SYSTEMS = frozenset({"system", "developer", "system_prompt"})
-CALLS = frozenset({"functioncall", "toolcall", "toolcalls", "call"})
+CALLS = frozenset({"functioncall", "toolcall", "toolcalls", "call", "customtoolcall"})
 """Speakers whose turn is a call of a tool, without `_`, `-` and blanks."""
 TOOLS = frozenset(
     """tool tools function observation functionresponse toolresponse toolresult functionresult
-    ipython environment""".split()
+    functioncalloutput customtoolcalloutput ipython environment""".split()
 )
 """Speakers whose turn is the result of a tool, likewise."""
 NAMES = ("role", "from", "speaker", "sender", "author")
 """Keys of a turn with its speaker."""
-TEXTS = ("content", "value", "text", "message", "parts")
+TEXTS = ("content", "value", "text", "message", "parts", "output")
 """Keys of a turn with its text."""
 EXCHANGES = (
     ("user", "assistant"), ("human", "assistant"), ("instruction", "output"), ("input", "output"),
@@ -80,7 +81,8 @@ class Turn:
     needs: str = ""
     """What the turn needs besides its text: `needs tools` or `needs an image`; or empty."""
     extra: str = ""
-    """Tool calls as JSON, or a hash of the images; empty if there are none."""
+    """Tool calls, or results of tools and other parts that are no text, as JSON; or a hash of the
+    images; empty if there are none."""
 
 
 def turns_of(value: object) -> list[Turn]:
@@ -207,9 +209,7 @@ def _turn(value: object) -> list[Turn]:
     """Read one turn; empty if it has no known speaker."""
     if not isinstance(value, Mapping):
         return []
-    name = next((value[key] for key in NAMES if value.get(key) is not None), None)
-    if isinstance(name, Mapping):  # exports of ChatGPT
-        name = name.get("role")
+    name = _name_in(value)
     speaker, is_call = _speaker(name), _folded(name) in CALLS
     if is_call:
         speaker = "assistant"
@@ -223,10 +223,22 @@ def _turn(value: object) -> list[Turn]:
     needs = NEEDS_IMAGE if has_media or media_in(text) else ""
     if _has_part(content, TOOL_CALLS):
         calls = calls or content
+    elif is_call and not text:  # the item is the call itself
+        calls = calls or dict(value)
     if speaker == "assistant" and (is_call or calls or calls_tool(text)):
         needs = NEEDS_TOOLS
-    extra = plain_text(calls) if calls else digest_of(content) if needs == NEEDS_IMAGE else ""
+    extra = plain_text(calls or _other_parts(content))
+    if needs == NEEDS_IMAGE and not calls:
+        extra = digest_of(content)
     return [Turn(speaker, text, _thoughts(value), needs, extra)]
+
+
+def _name_in(turn: Mapping[object, object]) -> object:
+    """Return the name of a turn's speaker, or its type if it has none."""
+    name = next((turn[key] for key in NAMES if turn.get(key) is not None), None)
+    if name is None and turn.get("type") != "function":  # the declaration of a tool
+        return turn.get("type")
+    return name.get("role") if isinstance(name, Mapping) else name  # exports of ChatGPT
 
 
 def _folded(name: object) -> str:
@@ -259,6 +271,19 @@ def _part_text(part: object) -> object:
     if isinstance(found, Mapping):  # {"type": "text", "text": {"value": ...}}
         found = found.get("value")
     return found
+
+
+def _other_parts(content: object) -> list[object]:
+    """Return the parts of a turn that are no text and no thinking, such as results of tools."""
+    if not isinstance(content, list | tuple):
+        return [] if isinstance(content, str) else [content]
+    return [
+        part
+        for part in content
+        if isinstance(part, Mapping)
+        and str(part.get("type"))[:100] not in THINKING_PARTS
+        and not isinstance(_part_text(part), str)
+    ]
 
 
 def _has_media(content: object) -> bool:

@@ -217,7 +217,7 @@ def _matching(fields: frozenset[str]) -> tuple[str, ...]:
 
 def _exchange(turns: list[Turn]) -> SeedPair:
     """Take the first question of a chat, and the answer to it."""
-    first = next((n for n, one in enumerate(turns) if one.speaker == "user" and _says(one)), None)
+    first = next((n for n, one in enumerate(turns) if _begins(one)), None)
     system = [turn.text for turn in turns if turn.speaker == "system" and turn.text.strip()]
     if first is None:
         return SeedPair("", "", context="\n".join(system))
@@ -254,6 +254,11 @@ def _answer_of(turns: list[Turn]) -> tuple[Turn, str, int]:
         if turn.speaker == "assistant":
             return turn, "", n + 1
     return nothing, "", len(turns)
+
+
+def _begins(turn: Turn) -> bool:
+    """Whether a turn may be the first question: a user's, and more than the result of a tool."""
+    return turn.speaker == "user" and bool(turn.text.strip() or turn.needs)
 
 
 def _says(turn: Turn) -> bool:
