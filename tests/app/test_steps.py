@@ -175,7 +175,7 @@ def test_a_step_that_is_being_started_is_not_lost(tmp_path, family, monkeypatch)
 def test_a_training_on_several_gpus_ends_with_all_its_workers(tmp_path, family, monkeypatch):
     """SIGTERM or Ctrl-C while its launcher runs ends launcher and workers, before we end."""
     monkeypatch.setattr(train, "launch_command", lambda *_: [*family.command, "stay"])
-    args = argparse.Namespace(out=tmp_path / "out", gpus=2)
+    args = argparse.Namespace(out=tmp_path / "out", gpus=2, base="base")
 
     def tell():
         family.members()

@@ -4,7 +4,8 @@ import pytest
 
 import toy_model
 from evolcoder.errors import TrainError
-from evolcoder.training.base import cast_files, load, load_tokenizer
+from evolcoder.training.base import load, load_tokenizer, save_whole
+from evolcoder.training.checkpoints import whole_weights
 from evolcoder.training.recipe import recipe_of
 from late import torch, transformers
 
@@ -50,12 +51,13 @@ def test_a_base_that_is_not_there_is_one_line(spec, said, monkeypatch):
         load_tokenizer(spec)
 
 
-def test_saved_weights_can_be_cast(toy_base, tmp_path):
-    """A sharded model is saved in float32; cast, it loads as bfloat16 with the same values."""
+def test_gathered_weights_are_saved_in_their_dtype(toy_base, tmp_path):
+    """Those of a sharded training are float32; the folder loads as bfloat16, with equal values."""
+    base = load(str(toy_base), SMALL, on_gpu=False)
     original = transformers.AutoModelForCausalLM.from_pretrained(toy_base)
-    original.save_pretrained(tmp_path)
-    cast_files(tmp_path, "bfloat16")
+    save_whole(base, whole_weights(base.model, "bfloat16"), tmp_path, "bfloat16")
     found = transformers.AutoModelForCausalLM.from_pretrained(tmp_path, dtype="auto")
     assert found.dtype == torch.bfloat16
     weights = zip(original.parameters(), found.parameters(), strict=True)
     assert all(torch.equal(old.bfloat16(), new) for old, new in weights)
+    assert load_tokenizer(str(tmp_path)).eos_token == "<|im_end|>"
