@@ -14,6 +14,7 @@ its own line is the last one printed.
 import logging
 import os
 import signal
+import socket
 import sys
 import time
 import uuid
@@ -26,6 +27,7 @@ import yaml
 
 from evolcoder.errors import SharedTrainError, TrainError
 from evolcoder.storage import atomic
+from evolcoder.text import one_line
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 
 CONFIG_NAME = "accelerate.yaml"
@@ -34,6 +36,7 @@ PORT = 29500
 MAX_PORT = 65_535
 SHARED_NAME = "shared.txt"
 """File by which the machines find out whether they share the folder."""
+WHY_CHARS = 200
 SHARED_S = 10.0
 """How long a machine waits for that file."""
 
@@ -81,6 +84,15 @@ def nodes_of(n_nodes: int, rank: int | None, head: str | None) -> Nodes:
     if not host or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
         raise TrainError(f"--head {head}: write it as HOST or HOST:PORT")
     return Nodes(n_nodes, rank, host, int(port))
+
+
+def check_head(nodes: Nodes) -> None:
+    """Raise TrainError if the address of machine 0 cannot be resolved here."""
+    try:
+        socket.getaddrinfo(nodes.head, nodes.port)
+    except (OSError, UnicodeError) as error:
+        why = one_line(str(error), WHY_CHARS)
+        raise TrainError(f"--head {nodes.head}: no address of a machine: {why}") from error
 
 
 def launcher_config(recipe: Recipe, n_gpus: int, nodes: Nodes = ONE_NODE, *, base: str = "") -> str:
