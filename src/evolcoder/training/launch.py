@@ -13,13 +13,14 @@ its own line is the last one printed.
 
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,8 @@ MAX_PORT = 65_535
 SHARED_NAME = "shared.txt"
 """File by which the machines find out whether they share the folder."""
 WHY_CHARS = 200
+_LOST = re.compile(r"gloo|NCCL|Connection (?:closed|reset)|[Rr]emote (?:peer|process)|TCPStore")
+"""Parts of what PyTorch raises when a collective operation has lost a process."""
 SHARED_S = 10.0
 """How long a machine waits for that file."""
 
@@ -150,6 +153,18 @@ def join_processes(folder: Path, *, on_gpu: bool) -> None:
         _check_is_shared(folder)
 
 
+@contextmanager
+def losing_others() -> Iterator[None]:
+    """Turn the error of a process that another one has left into a TrainError of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if n_devices() == 1 or not _LOST.search(str(error)):
+            raise
+        why = one_line(str(error), WHY_CHARS)
+        raise TrainError(f"another process of the training has ended: {why}") from error
+
+
 def _check_is_shared(folder: Path) -> None:
     from torch import distributed
 
@@ -195,7 +210,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         run(launch_command_parser().parse_args(argv))
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        # One that was killed is the cause, whenever the others lost it.
+        killed = [one for one in error.failures.items() if one[1].exitcode < 0]
+        rank, failure = killed[0] if killed else error.get_first_failure()
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             out_of_memory = ", as when memory runs out" if name == "SIGKILL" else ""
