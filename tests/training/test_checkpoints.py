@@ -17,7 +17,13 @@ import yaml
 import toy_model
 from evolcoder.training import checkpoints
 from evolcoder.training.folder import last_checkpoint, read_log
-from evolcoder.training.launch import CONFIG_NAME, launch_command, launcher_config
+from evolcoder.training.launch import (
+    CONFIG_NAME,
+    SHARED_NAME,
+    Nodes,
+    launch_command,
+    launcher_config,
+)
 from evolcoder.training.recipe import recipe_of
 from evolcoder.training.samples import SAMPLES_NAME
 from late import torch
@@ -73,9 +79,13 @@ def train_command(folder, base, out, *options, n_processes):
     arguments = [str(folder / ROWS), "--base", str(base), "--out", str(out), *FAST, *options]
     if n_processes == 1:
         return [sys.executable, "-m", "evolcoder.cli.main", "train", *arguments]
-    config = yaml.safe_load(launcher_config(recipe_of("small", {}), n_processes))
-    config |= {"mixed_precision": "no", "main_process_port": free_port()}
-    path = folder / CONFIG_NAME
+    return on_shards(folder / CONFIG_NAME, arguments, n_processes, Nodes(port=free_port()))
+
+
+def on_shards(path, arguments, n_processes, nodes):
+    """The command that starts the processes of one machine, without its GPUs."""
+    config = yaml.safe_load(launcher_config(recipe_of("small", {}), n_processes, nodes))
+    config |= {"mixed_precision": "no", "main_process_port": nodes.port}
     path.write_text(yaml.safe_dump(config))
     command = launch_command(path, arguments)
     at = command.index("evolcoder.cli.main")
@@ -109,6 +119,40 @@ def test_shards_train_as_one_process_does(alone, toy_base, tmp_path):
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-2) for name in ours)
     lines = (tmp_path / "out" / SAMPLES_NAME).read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 13))
+
+
+def on_two_machines(folder, base, outs):
+    """Two launchers that stand for two machines, each with one process; what they end with."""
+    arguments = train_command(folder, base, outs[0], n_processes=1)[4:]
+    port = free_port()
+    processes = []
+    for rank, out in enumerate(outs):
+        nodes = Nodes(2, rank, "127.0.0.1", port)
+        given = [str(out) if one == str(outs[0]) else one for one in arguments]
+        command = on_shards(folder / nodes.config_name, given, 1, nodes)
+        start = subprocess.Popen(command, env=ENV, stderr=subprocess.PIPE, text=True)
+        processes.append(start)
+    said = [process.communicate(timeout=200)[1] for process in processes]
+    return [process.returncode for process in processes], said
+
+
+def test_two_machines_train_as_one_process_does(alone, toy_base, tmp_path):
+    """Each starts its own processes, and they share the folder of the model."""
+    out = tmp_path / "out"
+    codes, said = on_two_machines(tmp_path, toy_base, [out, out])
+    assert codes == [0, 0], said
+    assert losses_of(out) == pytest.approx(alone[1], rel=1e-4)
+    assert not (out / SHARED_NAME).exists()
+
+
+def test_machines_without_a_common_folder_are_refused(toy_base, tmp_path):
+    """Before the base is loaded, in one line of machine 0."""
+    outs = [tmp_path / "here", tmp_path / "there"]
+    codes, said = on_two_machines(tmp_path, toy_base, outs)
+    assert codes == [2, 2], said
+    assert "process 1 does not see what process 0 writes there" in said[0]
+    assert "Traceback" not in "".join(said)
+    assert not (outs[0] / "model.safetensors").exists()
 
 
 def test_one_process_continues_what_two_began(alone, toy_base, tmp_path):
@@ -162,6 +206,7 @@ def test_a_process_that_is_killed_ends_the_others(toy_base, tmp_path):
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
     assert "process 1 of the training was ended by SIGKILL" in said
+    assert "Traceback" not in said
 
 
 def test_gathered_weights_are_those_of_the_model(toy_base):

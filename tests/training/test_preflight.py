@@ -8,7 +8,9 @@ import pytest
 
 from evolcoder.errors import TrainError
 from evolcoder.training import preflight
+from evolcoder.training.launch import check_head, nodes_of
 from evolcoder.training.recipe import recipe_of
+from late import torch
 
 
 @pytest.mark.parametrize(
@@ -64,6 +66,20 @@ def test_gpus_that_are_not_there_are_refused(n, said):
     """Before any process is started."""
     with pytest.raises(TrainError, match=said):
         preflight.check_gpus(n)
+
+
+def test_machines_without_gpus_are_refused(monkeypatch):
+    """Several machines train on GPUs only."""
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(TrainError, match="--nodes 2 with --gpus 1: torch finds no GPU here"):
+        preflight.check_gpus(1, 2)
+
+
+def test_a_first_machine_that_has_no_address_is_named():
+    """Before anything waits for it."""
+    with pytest.raises(TrainError, match=r"--head no\.such\.machine\.invalid: no address"):
+        check_head(nodes_of(2, 0, "no.such.machine.invalid"))
+    check_head(nodes_of(2, 0, "127.0.0.1:4000"))
 
 
 def test_weights_are_counted_from_headers(toy_base, tmp_path):

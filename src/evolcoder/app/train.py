@@ -20,6 +20,7 @@ from evolcoder.seeds.rows import PlacedRow, ReadCounts, read_placed_rows
 from evolcoder.training import preflight
 from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
 from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome
+from evolcoder.training.launch import ONE_NODE, Nodes, check_head
 from evolcoder.training.recipe import Recipe, is_first_process
 from evolcoder.training.sft import TrainingJob, prepare, train
 
@@ -71,7 +72,7 @@ def check_training(  # noqa: PLR0913 - all of it decides
     recipe: Recipe,
     trust: TrustSettings,
     n_gpus: int,
-    n_nodes: int = 1,
+    nodes: Nodes = ONE_NODE,
     columns: Mapping[ColumnName, str] | None = None,
     validation: Sequence[str] = (),
     log_to: str | None = None,
@@ -81,13 +82,19 @@ def check_training(  # noqa: PLR0913 - all of it decides
     `n_gpus` is the number of GPUs of this machine, and of each of the others.
     """
     need_packages()
-    preflight.check_gpus(n_gpus)
+    preflight.check_gpus(n_gpus, nodes.n_nodes)
+    check_head(nodes)
     progress = _TrainingProgress()
     rows = progress.counted(read_placed_rows(data, columns))
     held = read_placed_rows(validation, columns) if validation else ()
     job = replace(_job(data, base, out, recipe, rows), trust=trust, validation=held, log_to=log_to)
     with shown(progress.text):
-        prepare(job, n_gpus * n_nodes)
+        prepare(job, n_gpus * nodes.n_nodes)
+    if nodes.n_nodes > 1:
+        print_note(
+            f"machine {nodes.rank} of {nodes.n_nodes}: waiting until all have joined at "
+            f"{nodes.head}:{nodes.port}"
+        )
 
 
 def _job(

@@ -112,7 +112,7 @@ def main(args: argparse.Namespace) -> int:
     if (args.gpus, nodes.n_nodes) != (1, 1) and "WORLD_SIZE" not in os.environ:
         check_training(
             args.data, args.base, args.out,
-            recipe=recipe, trust=trust, n_gpus=args.gpus, n_nodes=nodes.n_nodes, columns=columns,
+            recipe=recipe, trust=trust, n_gpus=args.gpus, nodes=nodes, columns=columns,
             validation=args.validation, log_to=args.log_to,
         )  # fmt: skip
         return _launch(args, recipe, nodes)

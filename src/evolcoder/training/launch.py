@@ -13,12 +13,14 @@ its own line is the last one printed.
 
 import logging
 import os
+import re
 import signal
+import socket
 import sys
 import time
 import uuid
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +28,7 @@ import yaml
 
 from evolcoder.errors import SharedTrainError, TrainError
 from evolcoder.storage import atomic
+from evolcoder.text import one_line
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 
 CONFIG_NAME = "accelerate.yaml"
@@ -34,6 +37,9 @@ PORT = 29500
 MAX_PORT = 65_535
 SHARED_NAME = "shared.txt"
 """File by which the machines find out whether they share the folder."""
+WHY_CHARS = 200
+_LOST = re.compile(r"gloo|NCCL|Connection (?:closed|reset)|[Rr]emote (?:peer|process)|TCPStore")
+"""Parts of what PyTorch raises when a collective operation has lost a process."""
 SHARED_S = 10.0
 """How long a machine waits for that file."""
 
@@ -81,6 +87,15 @@ def nodes_of(n_nodes: int, rank: int | None, head: str | None) -> Nodes:
     if not host or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
         raise TrainError(f"--head {head}: write it as HOST or HOST:PORT")
     return Nodes(n_nodes, rank, host, int(port))
+
+
+def check_head(nodes: Nodes) -> None:
+    """Raise TrainError if the address of machine 0 cannot be resolved here."""
+    try:
+        socket.getaddrinfo(nodes.head, nodes.port)
+    except (OSError, UnicodeError) as error:
+        why = one_line(str(error), WHY_CHARS)
+        raise TrainError(f"--head {nodes.head}: no address of a machine: {why}") from error
 
 
 def launcher_config(recipe: Recipe, n_gpus: int, nodes: Nodes = ONE_NODE, *, base: str = "") -> str:
@@ -138,6 +153,18 @@ def join_processes(folder: Path, *, on_gpu: bool) -> None:
         _check_is_shared(folder)
 
 
+@contextmanager
+def losing_others() -> Iterator[None]:
+    """Turn the error of a process that another one has left into a TrainError of one line."""
+    try:
+        yield
+    except RuntimeError as error:
+        if n_devices() == 1 or not _LOST.search(str(error)):
+            raise
+        why = one_line(str(error), WHY_CHARS)
+        raise TrainError(f"another process of the training has ended: {why}") from error
+
+
 def _check_is_shared(folder: Path) -> None:
     from torch import distributed
 
@@ -183,7 +210,9 @@ def main(argv: Sequence[str]) -> int:
     try:
         run(launch_command_parser().parse_args(argv))
     except ChildFailedError as error:
-        rank, failure = error.get_first_failure()
+        # One that was killed is the cause, whenever the others lost it.
+        killed = [one for one in error.failures.items() if one[1].exitcode < 0]
+        rank, failure = killed[0] if killed else error.get_first_failure()
         if failure.exitcode < 0:
             name = signal.Signals(-failure.exitcode).name
             out_of_memory = ", as when memory runs out" if name == "SIGKILL" else ""

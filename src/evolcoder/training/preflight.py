@@ -115,11 +115,11 @@ def count_weights(spec: str) -> int | None:
         return None  # loading says what is wrong with it
 
 
-def check_gpus(n_gpus: int) -> None:
-    """Raise TrainError if this machine has fewer GPUs than wanted."""
+def check_gpus(n_gpus: int, n_nodes: int = 1) -> None:
+    """Raise TrainError if this machine has fewer GPUs than wanted, or several are to share none."""
     if n_gpus < 1:
         raise TrainError(f"--gpus {n_gpus}: at least 1; without a GPU, 1 trains on the processor")
-    if n_gpus == 1:
+    if n_gpus == n_nodes == 1:
         return
     import torch
 
@@ -127,8 +127,9 @@ def check_gpus(n_gpus: int) -> None:
     if n_found >= n_gpus:
         return
     found = f"torch finds {n_found} GPUs here" if n_found else "torch finds no GPU here"
-    instead = f"use --gpus {n_found}" if n_found else "without --gpus the processor trains"
-    raise TrainError(f"--gpus {n_gpus}: {found}; {instead}")
+    instead = f"use --gpus {n_found}" if n_found else "one processor trains without these options"
+    asked = f"--gpus {n_gpus}" if n_nodes == 1 else f"--nodes {n_nodes} with --gpus {n_gpus}"
+    raise TrainError(f"{asked}: {found}; {instead}")
 
 
 def warmup_steps(recipe: Recipe, n_steps: int) -> int:

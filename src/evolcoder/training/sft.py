@@ -54,7 +54,7 @@ from evolcoder.training.folder import (
     read_outcome,
     stored_layout,
 )
-from evolcoder.training.launch import join_processes
+from evolcoder.training.launch import join_processes, losing_others
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 from evolcoder.training.samples import Samples
 from evolcoder.training.speed import speed_of
@@ -112,7 +112,8 @@ def train(job: TrainingJob) -> TrainingOutcome:
     bases.need_packages()
     job = with_layout(job)
     rows = prepare(job, n_devices())
-    outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
+    with losing_others():
+        outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
     if is_first_process():
         finish(job.out, outcome, job.notes)
         shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
