@@ -32,6 +32,7 @@ from evolcoder.config.load import validate
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.run_store import RunStore
+from harness.copied_rows import TABLES, copying
 from harness.table import below
 from harness.table import targets as target_table
 
@@ -134,29 +135,10 @@ def _outcome(rng: random.Random, task: Task) -> Iterator[Any]:
     yield CheckResult.of(answer, Check.RUNS, kind, detail={"why": _text(rng, 1)})
 
 
-COPIES = {
-    "tasks": "{id}, instruction, round, {ordinal}, {root}, {parent}, heuristic, language, {made}",
-    "responses": "{id}, {task}, round, {ordinal}, text, reasoning, {made}",
-    "verdicts": "{task}, {response}, round, {ordinal}, check_name, kind, score, detail",
-    "drops": "stage, reason, {subject}, round, {ordinal}, heuristic, seen, detail, {made}",
-    "kept": "round, {ordinal}",
-}
-"""Columns of a copied row, by table; ids get another beginning."""
-MADE_COLUMNS = "model, prompt_tokens, completion_tokens, attempts"
-
-
 def _copy_rows(n_copies: int, n_seeds: int) -> Iterator[tuple[str, tuple[()]]]:
     """Yield statements that copy all rows, round by round."""
-    for round, copy, table in itertools.product(range(ROUNDS + 1), range(1, n_copies), COPIES):
-        ids = {
-            name: f"printf('%08x', {copy}) || substr({name}, 9)"
-            for name in ("id", "root", "parent", "task", "response", "subject")
-        }
-        columns = COPIES[table].format(
-            **ids, ordinal=f"ordinal + {copy * n_seeds}", made=MADE_COLUMNS
-        )
-        where = f"round = {round} AND ordinal < {n_seeds}"
-        yield f"INSERT INTO {table} SELECT {columns} FROM {table} WHERE {where}", ()
+    for round, copy, table in itertools.product(range(ROUNDS + 1), range(1, n_copies), TABLES):
+        yield copying(table, round=round, copy=copy, n_seeds=n_seeds), ()
 
 
 def make_run(folder: Path, n: int) -> None:

@@ -442,6 +442,12 @@ NOTATIONS: dict[str, Style] = {
     "YAML of a list": lambda s: (
         f"answers:\n  - language: python\n    'code': |2+ # text\n{_indented_by(6)(s.code)}\n    done: 1\n"
     ),
+    "YAML of a string": lambda s: f"why: it adds\nsolution: {json.dumps(s.code)}\n",
+    "YAML of one line": lambda s: f"code: {json.dumps(s.code)}",
+    "YAML of a list of strings": lambda s: f"- name: a\n  code: {json.dumps(s.code)}\n",
+    "short directive": lambda s: (
+        f"So:\n\n.. code:: python\n   :linenos:\n\n{_indented_by(3)(s.code)}\n\nDone."
+    ),
     "YAML of an item": lambda s: f"- code: |\n{_indented_by(4)(s.code)}\n",
     "JSON of a fence": lambda s: json.dumps({"code": fence(s.code)}),
     "JSON with line feeds": lambda s: f'{{"code": {json.dumps(s.code)}}}'.replace("\\n", "\n"),

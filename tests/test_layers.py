@@ -41,6 +41,7 @@ ALLOWED = {
     "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation cluster experiment",
     "results": "errors records storage bench deduplication decontamination evaluation",
     "api": "ids errors records results config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app",
+    "api_objects": "errors config engine sandbox app",
     "report": "errors text programming_language input_files records config storage engine seeds bench decontamination verification evaluation experiment",
     "view": "errors ids text programming_language records sample_errors storage bench evaluation report",
     "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report view",

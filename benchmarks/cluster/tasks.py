@@ -38,21 +38,13 @@ from evolcoder.config.load import ClusterConfig, Config, validate
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SEEDS_META, funnel
+from harness.copied_rows import TABLES, copying
 from harness.table import Target, below, markdown, targets
 from orchestration.answers import answer_to
 from orchestration.load import write_seeds
 
 N_NODES, LATENCY_S = 4, 0.01
 KILLED_AT, COPIED = 0.9, 0.9
-COPIES = {
-    "tasks": "{id}, instruction, round, {ordinal}, {root}, {parent}, heuristic, language, {made}",
-    "responses": "{id}, {task}, round, {ordinal}, text, reasoning, {made}",
-    "verdicts": "{task}, {response}, round, {ordinal}, check_name, kind, score, detail",
-    "drops": "stage, reason, {subject}, round, {ordinal}, heuristic, seen, detail, {made}",
-    "kept": "round, {ordinal}",
-}
-"""Columns of a copied row, by table; ids get another beginning."""
-MADE_COLUMNS = "model, prompt_tokens, completion_tokens, attempts"
 LOOK_S = 0.5
 """How often a session tells how far it is."""
 SPEC = "scripted:benchmark"
@@ -155,13 +147,8 @@ def _copy(folder: Path, n_copies: int, n_seeds: int) -> int:
 
 def _copied(copy: int, n_seeds: int, n_rounds: int) -> Iterator[tuple[str, tuple[()]]]:
     """Yield the statements that copy all rows once."""
-    names = ("id", "root", "parent", "task", "response", "subject")
-    ids = {name: f"printf('%08x', {copy}) || substr({name}, 9)" for name in names}
-    for round, table in itertools.product(range(n_rounds), COPIES):
-        place = f"ordinal + {copy * n_seeds}"
-        columns = COPIES[table].format(**ids, ordinal=place, made=MADE_COLUMNS)
-        where = f"round = {round} AND ordinal < {n_seeds}"
-        yield f"INSERT INTO {table} SELECT {columns} FROM {table} WHERE {where}", ()
+    for round, table in itertools.product(range(n_rounds), TABLES):
+        yield copying(table, round=round, copy=copy, n_seeds=n_seeds), ()
     if n_rounds > 1:
         yield f"INSERT INTO calls SELECT * FROM calls WHERE rowid <= {2 * n_seeds}", ()
 

@@ -8,8 +8,6 @@ they are first used, so that the command line answers at once.
 TYPE_CHECKING = False  # typing takes longer to load than all of this
 if TYPE_CHECKING:
     from evolcoder.api import (
-        Model,
-        Sandbox,
         compare,
         compare_async,
         decontaminate,
@@ -21,7 +19,6 @@ if TYPE_CHECKING:
         evolve,
         evolve_async,
         export,
-        open_model,
         read,
         similarity,
         similarity_async,
@@ -31,6 +28,7 @@ if TYPE_CHECKING:
         verify,
         verify_async,
     )
+    from evolcoder.api_objects import Model, Sandbox, open_model
     from evolcoder.config.load import Config
     from evolcoder.decontamination.similarity import TaskSimilarity
     from evolcoder.engine.base import Completion, Engine, Message, Request, Role, Sampling
@@ -60,8 +58,6 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "evolcoder.api": (
-        "Model",
-        "Sandbox",
         "compare",
         "compare_async",
         "decontaminate",
@@ -73,7 +69,6 @@ _HOMES = {
         "evolve",
         "evolve_async",
         "export",
-        "open_model",
         "read",
         "similarity",
         "similarity_async",
@@ -83,6 +78,7 @@ _HOMES = {
         "verify",
         "verify_async",
     ),
+    "evolcoder.api_objects": ("Model", "Sandbox", "open_model"),
     "evolcoder.config.load": ("Config",),
     "evolcoder.decontamination.similarity": ("TaskSimilarity",),
     "evolcoder.engine.base": ("Completion", "Engine", "Message", "Request", "Role", "Sampling"),

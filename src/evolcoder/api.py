@@ -15,27 +15,23 @@ import json
 import os
 import tempfile
 from collections.abc import (
-    AsyncIterator,
     Iterable,
     Iterator,
     Mapping,
     Sequence,
 )
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from evolcoder.app.blocking import async_twin, blocking_twin
 from evolcoder.config import load as configs
-from evolcoder.config.load import Config
-from evolcoder.engine.base import Completion, Engine, Message, Role, Sampling
-from evolcoder.engine.evidence import EvidenceEngine
-from evolcoder.errors import ConfigError, UserError
+from evolcoder.engine.base import Engine
+from evolcoder.errors import ConfigError
 from evolcoder.ids import content_id
 from evolcoder.records import Row
 from evolcoder.results import Decontaminated, Deduplicated, EvaluationResult, Run, Verified
-from evolcoder.sandbox.base import Execution, Limits, Program, Script
+from evolcoder.sandbox.base import LevelName
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 
@@ -45,13 +41,10 @@ if TYPE_CHECKING:
     from evolcoder.bench.scores import PairedComparison
     from evolcoder.config.schema import ExportFormat
     from evolcoder.decontamination.similarity import TaskSimilarity
-    from evolcoder.sandbox.pool import PoolSandbox
     from evolcoder.training.folder import TrainingOutcome
 
 Rows: TypeAlias = "Iterable[Row] | str | os.PathLike[str] | Dataset"
 """Input of the functions: `Row` objects, a path or Hub id in any supported format, or a Dataset."""
-Level = Literal["strict", "processes"]
-"""Minimum sandbox isolation."""
 
 
 def _is_source(rows: object) -> bool:
@@ -125,7 +118,7 @@ def export(
     kept = [row for row in read(rows) if failing or not ended_in_error(row)]
     facts = CardFacts(title, license, "", "", (), (), tuple(sorted(provenance.versions().items())))
     values = {"name": name, "validation": validation}
-    options = _config({f"export.{key}": value for key, value in values.items()}).export
+    options = configs.load_values({f"export.{key}": value for key, value in values.items()}).export
     written = write.export(lambda _: kept, formats, Path(out), facts, options)
     return [one.path for one in written]
 
@@ -148,7 +141,7 @@ async def evolve_async(
     max_tokens: int | None = None,
     max_hours: float | None = None,
     seed: int | None = None,
-    sandbox: Level | None = None,
+    sandbox: LevelName | None = None,
     retry_rejected: bool = False,
     config: str | os.PathLike[str] | None = None,
     settings: Mapping[str, object] | None = None,
@@ -201,7 +194,7 @@ async def evolve_async(
     }
     if seeds is not None:
         overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
-    loaded = _config(overrides, config)
+    loaded = configs.load_values(overrides, config)
     folder = default_folder(loaded) if out is None else Path(out)
     reached = await evolve_run(loaded, folder, engines.opened, retry_rejected=retry_rejected)
     return Run(folder, str(reached or ""))
@@ -217,7 +210,7 @@ async def verify_async(
     model: str | Engine | None = None,
     out: str | os.PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
-    sandbox: Level | None = None,
+    sandbox: LevelName | None = None,
     workers: int | None = None,
     retry_rejected: bool = False,
     max_usd: float | None = None,
@@ -262,7 +255,7 @@ async def verify_async(
         for key in ("budget.rounds", "verify.when", "verify.seeds"):  # those of the run stay
             del overrides[key]
         reached = await verification.verify_run(
-            _config(overrides, run.with_name(CONFIG_NAME)), run.parent,
+            configs.load_values(overrides, run.with_name(CONFIG_NAME)), run.parent,
             workers=workers, engines=engines.opened, retry_rejected=retry_rejected,
             has_named_model=model is not None,
         )  # fmt: skip
@@ -277,7 +270,7 @@ async def verify_async(
         folder = Path(out) if out is not None else Path(temporary, "verified")
         parent = Path(temporary) if out is None else folder.parent
         overrides["seeds.path"] = _source(rows if _is_source(rows) else originals, parent)
-        loaded = _config(overrides, config)
+        loaded = configs.load_values(overrides, config)
         if verification.needs_model(loaded.verify) and model is None and config is None:
             names = ", ".join(sorted(verification.MODEL_CHECKS & set(loaded.verify.checks)))
             raise ConfigError(f"checks {names} need a model; set model=")
@@ -325,7 +318,7 @@ def dedup(
         "clean.compare": compare,
         "clean.embedder": embedder,
     }
-    config = _config(overrides, nulls={"clean.near", "clean.meaning"}).clean
+    config = configs.load_values(overrides, nulls={"clean.near", "clean.meaning"}).clean
     originals = read(rows, columns=columns)
     readable = [number for number, row in enumerate(originals) if is_readable(row)]
     documents = (Document.of(originals[number], compare) for number in readable)
@@ -350,7 +343,7 @@ async def decontaminate_async(
     judge: str | None = None,
     drop: Sequence[str] = ("any",),
     data_dir: str | os.PathLike[str] | None = None,
-    sandbox: Level = "strict",
+    sandbox: LevelName = "strict",
     workers: int | None = None,
     columns: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -372,7 +365,7 @@ async def decontaminate_async(
     from evolcoder.decontamination.hits import Detector
     from evolcoder.deduplication.files import is_readable, with_all_turns
 
-    config = _config(
+    config = configs.load_values(
         {
             "clean.against": list(against),
             "clean.detectors": list(detectors),
@@ -484,7 +477,7 @@ async def evaluate_async(
         out=None if out is None else Path(out),
         packages=tuple(map(Path, packages)),
         data_dir=None if data_dir is None else Path(data_dir),
-        set=tuple(_override(key, value) for key, value in (settings or {}).items()),
+        set=tuple(configs.override(key, value) for key, value in (settings or {}).items()),
         **options,
     )
     plan = evaluation.make_plan(args)
@@ -538,18 +531,18 @@ def train(
     preset: str = "small",
     columns: Mapping[str, str] | None = None,
     validation: "Rows | None" = None,
-    n_samples: int = 0,
-    log_to: Literal["tensorboard", "wandb"] | None = None,
+    log_completions: int = 0,
+    report_to: Literal["tensorboard", "wandb"] | None = None,
     **recipe: Any,  # noqa: ANN401 - the fields of Recipe
 ) -> "TrainingOutcome":
     """Fine-tune a base model on rows into the folder `out`; needs the extra `train`.
 
     `base` is a folder, a Hub id, `FILE.gguf` or a known name. `columns` are those of the rows, as
     in `read`. The rows of `validation` are not trained on; their loss is measured after every tenth
-    of the steps, and the first `n_samples` of their tasks are answered into `samples.jsonl`.
-    `log_to` names a tracker that is told of each step. `recipe` overrides fields of the preset,
-    such as `epochs=1` or `method="lora"`. Progress is printed on stderr; an interrupted training
-    resumes from its last checkpoint. Raises TrainError.
+    of the steps, and the first `log_completions` of their tasks are completed in
+    `completions.jsonl`. `report_to` names a tracker that gets the figures of each step. `recipe`
+    overrides fields of the preset, such as `epochs=1` or `method="lora"`. Progress is printed on
+    stderr; an interrupted training resumes from its last checkpoint. Raises TrainError.
 
     >>> ec.train(rows, "qwen2.5-coder-0.5b", "models/a", epochs=1).last_loss   # doctest: +SKIP
     0.41
@@ -566,127 +559,12 @@ def train(
         data, *held = (_source(one, Path(temporary)) for one in given)
         return training.train_model(
             [data], base, Path(out), recipe=recipe_of(preset, recipe),
-            columns=check_columns(named), validation=held, n_samples=n_samples, log_to=log_to,
+            columns=check_columns(named), validation=held,
+            n_completions=log_completions, report_to=report_to,
         )  # fmt: skip
 
 
 train_async = async_twin(train)
-
-
-class Model:
-    """An open model."""
-
-    def __init__(
-        self,
-        engine: Engine,
-        name: str,
-        extra_body: Mapping[str, object] | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
-        self.engine = engine
-        """The engine."""
-        self.name = name
-        """The model's name on the engine."""
-        self._judged = EvidenceEngine(engine)
-        self._extras = (extra_body or {}, headers or {})
-
-    async def complete(
-        self,
-        prompt: str | Sequence[Message],
-        *,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        max_tokens: int = 1024,
-        seed: int = 0,
-    ) -> Completion:
-        """Complete a prompt or a list of chat messages; raises EngineError or ModelError."""
-        messages = (Message("user", prompt),) if isinstance(prompt, str) else tuple(prompt)
-        sampling = Sampling(temperature, top_p, max_tokens)
-        role = Role(self._judged, self.name, sampling, "", *self._extras)
-        return await role.ask(messages, seed=seed)
-
-
-@asynccontextmanager
-async def open_model(
-    spec: str, *, settings: Mapping[str, object] | None = None
-) -> AsyncIterator[Model]:
-    """Open a model for the duration of an `async with` block.
-
-    `settings` sets config keys, such as `evolver.extra_body` and `evolver.extra_headers` of its
-    requests. Raises ModelError if it is unavailable.
-
-    >>> async with ec.open_model("http://localhost:8000/v1#qwen") as model:   # doctest: +SKIP
-    ...     print((await model.complete("Write a haiku.")).text)
-    """
-    from evolcoder.app import models
-
-    opened = await models.open_model(spec, _config(settings or {}))
-    try:
-        yield Model(opened.engine, opened.model, opened.extra_body, opened.headers)
-    finally:
-        await opened.engine.aclose()
-
-
-class Sandbox:
-    r"""A sandbox for untrusted programs, open for the duration of an `async with` block.
-
-    `level` is the minimum isolation; entering raises SandboxRefusedError if this machine does not
-    support it. `languages` are the programs' languages besides Python. `workers` is the number of
-    concurrent programs; `limits` are the default resource limits of a program.
-
-    >>> async with ec.Sandbox() as sandbox:   # doctest: +SKIP
-    ...     print((await sandbox.run("print(1)")).stdout)
-    b'1\n'
-    """
-
-    def __init__(
-        self,
-        *,
-        level: Level = "strict",
-        languages: Sequence[str] = (),
-        workers: int | None = None,
-        limits: Limits | None = None,
-    ) -> None:
-        self._level = level
-        self._languages = [name for name in languages if name != "python"]
-        self._workers = workers
-        self._limits = limits or Limits()
-        self._pool: PoolSandbox | None = None
-
-    async def __aenter__(self) -> Self:
-        from evolcoder.sandbox.pool import PoolSandbox
-
-        self._pool = await PoolSandbox.start(
-            workers=self._workers, level=self._level, languages=self._languages
-        )
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._pool is not None:
-            await self._pool.aclose()
-            self._pool = None
-
-    @property
-    def layers(self) -> tuple[str, ...]:
-        """Active isolation layers."""
-        return tuple(map(str, self._opened().layers))
-
-    async def run(
-        self,
-        source: str,
-        *,
-        language: str = "python",
-        stdin: bytes = b"",
-        limits: Limits | None = None,
-    ) -> Execution:
-        """Run a program; its failures are in the result, the sandbox's raise SandboxError."""
-        program = Program(language, source, Script(stdin))
-        return await self._opened().run(program, limits or self._limits)
-
-    def _opened(self) -> "PoolSandbox":
-        if self._pool is None:
-            raise UserError("the sandbox is not open; use it in `async with Sandbox() as sandbox:`")
-        return self._pool
 
 
 @dataclass(slots=True)
@@ -705,23 +583,6 @@ class _Engines:
         spec = f"engine:{model.identity}#{name}"
         self.opened[spec] = OpenedModels(model, name)
         return spec
-
-
-def _config(
-    values: Mapping[str, object],
-    path: str | os.PathLike[str] | None = None,
-    *,
-    nulls: frozenset[str] | set[str] = frozenset(),
-) -> Config:
-    """Load a config and set keys; a value of None is ignored unless the key is in `nulls`."""
-    overrides = [
-        _override(key, value) for key, value in values.items() if value is not None or key in nulls
-    ]
-    return configs.load(None if path is None else Path(path), overrides)
-
-
-def _override(key: str, value: object) -> str:
-    return f"{key}={json.dumps(value)}"
 
 
 def _source(rows: Rows, folder: Path) -> str:

@@ -24,8 +24,8 @@ BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
 SORT = Task.seed("Write a Python function that sorts a list.", ordinal=0, language="python")
 
 
-def evolved(answer, heuristic, identity="gguf:toy", model="toy-0.5b"):
-    """Evolve `SORT` with one answer for each request; returns the result and the last messages."""
+def evolved(answer, heuristic, identity="gguf:toy", model="toy-0.5b", *, task=SORT):
+    """Evolve a task with one answer for each request; returns the result and the last messages."""
     asked = []
 
     def said(request):
@@ -37,9 +37,13 @@ def evolved(answer, heuristic, identity="gguf:toy", model="toy-0.5b"):
     role = Role(engine, model, Sampling(1.0, 0.9, 200))
     config = validate({"evolve": {"candidates": 1}}, where="test")
     told = evolve(
-        SORT, round=1, heuristic=BY_NAME[heuristic], evolver=role, judge=None, config=config
+        task, round=1, heuristic=BY_NAME[heuristic], evolver=role, judge=None, config=config
     )
     return asyncio.run(told), asked
+
+
+def seed(instruction):
+    return Task.seed(instruction, ordinal=0, language=None)
 
 
 def test_the_model_completes_an_opening():
@@ -306,34 +310,19 @@ def test_a_special_case_is_begun_as_an_addition():
 
 def test_no_bound_is_asked_for_where_none_is_known():
     """A small model would name one that any program meets; the drop says so, and costs nothing."""
-    engine = ScriptedEngine(lambda _: "It must take O(1) time.")
-    role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
-    task = Task.seed("Print the name of the user.", ordinal=0, language=None)
-    told = evolve(
-        task, round=1, heuristic=BY_NAME["complexity"], evolver=role, judge=None,
-        config=validate({}, where="test"),
-    )  # fmt: skip
-    made = asyncio.run(told)
+    task = seed("Print the name of the user.")
+    made, asked = evolved("It must take O(1) time.", "complexity", task=task)
     assert isinstance(made, Drop)
-    assert made.reason is Reason.NO_BOUND
-    assert made.made is not None
-    assert made.made.attempts == 0
+    assert (made.reason, made.made.attempts, asked) == (Reason.NO_BOUND, 0, [])
 
 
-def test_a_task_that_no_beginning_fits_is_not_asked():
+@pytest.mark.parametrize("identity", ["gguf:toy", "http://127.0.0.1:1/v1"])
+def test_a_task_that_no_beginning_fits_is_not_asked(identity):
     """Small models begin badly; the drop says so, costs nothing, and is the same for servers."""
-    for identity in ("gguf:toy", "http://127.0.0.1:1/v1"):
-        engine = ScriptedEngine(lambda _: "Then sort them.")
-        engine.identity = identity
-        role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
-        task = Task.seed("Assign the tuple (3, 4) to x.", ordinal=0, language=None)
-        told = evolve(
-            task, round=1, heuristic=BY_NAME["constrain"], evolver=role, judge=None,
-            config=validate({}, where="test"),
-        )  # fmt: skip
-        made = asyncio.run(told)
-        assert isinstance(made, Drop)
-        assert (made.reason, made.made.attempts) == (Reason.NO_OPENING, 0)
+    task = seed("Assign the tuple (3, 4) to x.")
+    made, asked = evolved("Then sort them.", "constrain", identity, task=task)
+    assert isinstance(made, Drop)
+    assert (made.reason, made.made.attempts, asked) == (Reason.NO_OPENING, 0, [])
 
 
 def test_begun_sentences_share_one_prompt():

@@ -16,6 +16,7 @@ import yaml
 
 import toy_model
 from evolcoder.training import checkpoints
+from evolcoder.training.completions import COMPLETIONS_NAME
 from evolcoder.training.folder import last_checkpoint, read_log
 from evolcoder.training.launch import (
     CONFIG_NAME,
@@ -25,7 +26,6 @@ from evolcoder.training.launch import (
     launcher_config,
 )
 from evolcoder.training.recipe import recipe_of
-from evolcoder.training.samples import SAMPLES_NAME
 from late import torch
 
 pytestmark = pytest.mark.train
@@ -110,14 +110,14 @@ def test_shards_train_as_one_process_does(alone, toy_base, tmp_path):
     from safetensors.torch import load_file
 
     folder, expected = alone
-    options = ["--validation", str(tmp_path / ROWS), "--samples", "1"]
+    options = ["--validation", str(tmp_path / ROWS), "--log-completions", "1"]
     command = train_command(tmp_path, toy_base, tmp_path / "out", *options, n_processes=2)
     subprocess.run(command, check=True, env=ENV, capture_output=True)
     assert losses_of(tmp_path / "out") == pytest.approx(expected, rel=1e-4)
     ours, theirs = (load_file(one / "model.safetensors") for one in (tmp_path / "out", folder))
     assert ours.keys() == theirs.keys()
     assert all(torch.allclose(ours[name], theirs[name], atol=1e-2) for name in ours)
-    lines = (tmp_path / "out" / SAMPLES_NAME).read_text().splitlines()
+    lines = (tmp_path / "out" / COMPLETIONS_NAME).read_text().splitlines()
     assert [json.loads(line)["step"] for line in lines] == list(range(1, 13))
 
 

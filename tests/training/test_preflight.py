@@ -8,7 +8,7 @@ import pytest
 
 from evolcoder.errors import TrainError
 from evolcoder.training import preflight
-from evolcoder.training.launch import check_head, nodes_of
+from evolcoder.training.launch import check_master, nodes_of
 from evolcoder.training.recipe import recipe_of
 from late import torch
 
@@ -77,9 +77,9 @@ def test_machines_without_gpus_are_refused(monkeypatch):
 
 def test_a_first_machine_that_has_no_address_is_named():
     """Before anything waits for it."""
-    with pytest.raises(TrainError, match=r"--head no\.such\.machine\.invalid: no address"):
-        check_head(nodes_of(2, 0, "no.such.machine.invalid"))
-    check_head(nodes_of(2, 0, "127.0.0.1:4000"))
+    with pytest.raises(TrainError, match=r"--master-addr no\.such\.machine\.invalid: no address"):
+        check_master(nodes_of(2, 0, "no.such.machine.invalid"))
+    check_master(nodes_of(2, 0, "127.0.0.1:4000"))
 
 
 def test_weights_are_counted_from_headers(toy_base, tmp_path):

@@ -77,10 +77,10 @@ def test_several_machines_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ((2, None, "host"), "--node 0 to 1"),
-        ((2, 0, None), "--head HOST"),
-        ((2, 2, "host"), "--node 2: of 2 machines"),
-        ((2, -1, "host"), "--node -1"),
+        ((2, None, "host"), "--node-rank 0 to 1"),
+        ((2, 0, None), "--master-addr HOST"),
+        ((2, 2, "host"), "--node-rank 2: of 2 machines"),
+        ((2, -1, "host"), "--node-rank -1"),
         ((0, None, None), "--nodes 0: at least 1"),
         ((1, 1, None), "need --nodes"),
         ((2, 0, "host:no"), "HOST:PORT"),

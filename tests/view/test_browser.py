@@ -1,8 +1,6 @@
 """The viewer in the system's Chromium: pages work, say nothing to the console, and ask for nothing else."""
 
-import importlib.resources
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,15 +8,12 @@ from pathlib import Path
 import pytest
 
 import small_run
+from browsing import faults_at_every_size
 from evolcoder.bench import registry
 from report import samples
 from viewer_client import make_evaluations
 
 pytestmark = pytest.mark.e2e
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-SERIOUS = {"serious", "critical"}
 TESTS = Path(__file__).parents[1]
 VIEW = """
 import sys
@@ -32,7 +27,7 @@ sys.exit(main(["view", sys.argv[1]]))
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory):
+def pages(tmp_path_factory):
     """A viewer of a run, two evaluations, a loop and a cleaned file; its printed address."""
     folder = tmp_path_factory.mktemp("shown")
     with pytest.MonkeyPatch.context() as patch:
@@ -50,30 +45,17 @@ def address(tmp_path_factory):
             server.terminate()
 
 
-@pytest.fixture(scope="module")
-def browser(address):
-    """Chromium, driven by Playwright; it starts after the viewer, since it occupies the loop."""
-    assert address.startswith("http://127.0.0.1:")
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
-    if BROWSER is None:
-        pytest.skip("no Chromium on this machine")
-    with playwright.sync_playwright() as started:
-        opened = started.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield opened
-        opened.close()
-
-
 @pytest.fixture
-def page(browser, address):
+def page(browser, pages):
     """A page that was opened by the printed address; what it said and asked is in lists."""
     opened = browser.new_page(viewport={"width": 1280, "height": 900})
     opened.said, opened.asked = [], []
     opened.on("console", lambda one: opened.said.append(one.text))
     opened.on("pageerror", lambda one: opened.said.append(str(one)))
     opened.on("request", lambda one: opened.asked.append(one.url))
-    opened.goto(address)
+    opened.goto(pages)
     yield opened
-    host = address.partition("/?")[0]
+    host = pages.partition("/?")[0]
     assert opened.said == []
     assert all(url.startswith(f"{host}/") for url in opened.asked), opened.asked
     opened.close()
@@ -164,29 +146,16 @@ def test_two_evaluations_lead_to_a_problem_that_changed(page):
     assert page.locator(".sides > section").count() == 2
 
 
-@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (400, "dark")])
-def test_pages_are_accessible_and_do_not_scroll_sideways(browser, address, width, scheme):
-    """No serious fault in axe."""
-    axe = pytest.importorskip("axe_core_python", reason="no axe-core")
-    source = importlib.resources.files(axe).joinpath("axe.min.js").read_text("utf-8")
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme,
-                                  bypass_csp=True)  # fmt: skip
-    page = context.new_page()
-    page.goto(address)
-    page.wait_for_load_state()
-    host = address.partition("/?")[0]
-    first = {one: links(page, one).first.get_attribute("href")
+def test_pages_are_accessible_silent_and_ask_for_nothing(browser, axe, pages):
+    """At both widths, light and dark: no serious fault in axe, and no scrolling sideways."""
+    start = browser.new_page()
+    start.goto(pages)
+    first = {one: links(start, one).first.get_attribute("href")
              for one in ("run", "evaluation", "loop", "cleaned")}  # fmt: skip
+    start.close()
     paths = ["/", *first.values(), f"{first['run']}/rows", f"{first['run']}/drops",
              f"{first['cleaned']}/rows", f"{first['cleaned']}/row/2", f"{first['cleaned']}/row/3",
              f"{first['evaluation']}/problems?bench=humaneval"]  # fmt: skip
-    for path in paths:
-        page.goto(f"{host}{path}")
-        page.wait_for_load_state()
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
-        page.evaluate(source)
-        found = page.evaluate("axe.run().then(found => found.violations)")
-        faults = [(one["id"], one["nodes"][0]["html"][:200]) for one in found
-                  if one["impact"] in SERIOUS]  # fmt: skip
-        assert faults == [], path
-    context.close()
+    host = pages.partition("/?")[0]
+    addresses = [f"{host}{path}" for path in paths]
+    assert faults_at_every_size(browser, axe, addresses, opens=pages) == []

@@ -17,7 +17,7 @@ from evolcoder.engine.batch.budget import batch_price
 from evolcoder.engine.prices import price_of, usd
 from evolcoder.evolution.evolver import first_messages
 from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
-from evolcoder.evolution.styles import REWRITES_FROM, size_in_name
+from evolcoder.evolution.styles import is_small
 from evolcoder.records import Check, Response, Task
 from evolcoder.seeds.read import read_seeds
 from evolcoder.storage.database import COUNT, MAYBE_NUMBER, Columns
@@ -228,9 +228,9 @@ def _seeds(config: Config) -> tuple[list[Task], int, int]:
 
 def _prompt_chars(config: Config, heuristics: tuple[Heuristic, ...], task: Task) -> int:
     heuristic = choose(heuristics, config.seed, task, 1)
-    size = size_in_name(config.evolver.model)
-    is_small = config.evolver.model.endswith(".gguf") if size is None else size < REWRITES_FROM
-    messages = first_messages(task, heuristic, config, is_small=is_small)
+    model = config.evolver.model
+    small = is_small(model, is_local=model.endswith(".gguf"))
+    messages = first_messages(task, heuristic, config, is_small=small)
     return sum(len(message.content) for message in messages) + len(config.evolver.system)
 
 

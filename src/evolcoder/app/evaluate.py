@@ -27,9 +27,9 @@ from evolcoder.bench.base import (
     PromptForm,
     Sample,
 )
+from evolcoder.bench.custom import is_custom
 from evolcoder.bench.ds1000 import warm_modules
 from evolcoder.bench.fetch import DataFolder
-from evolcoder.bench.own_file import is_own
 from evolcoder.bench.prompts import ENDINGS, EVALUATION_TEMPLATES, Template, template_named
 from evolcoder.bench.registry import bench_named, is_known
 from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
@@ -296,7 +296,7 @@ def make_plan(args: EvaluationOptions) -> EvaluationPlan:
     template = replace(template, ending=ENDINGS[args.ending])
     _check_template(template, benches)
     sample_files = {b.name: _read_samples(args, b) for b in benches if args.samples}
-    settings = {**sample_settings(args), **_extras(config), **_own_files(args)}
+    settings = {**sample_settings(args), **_extras(config), **_custom_files(args)}
     folder = args.out or _default_folder(benches, settings)
     if args.no_ask:
         _check_no_ask(args, folder)
@@ -327,9 +327,9 @@ def _extras(config: Config) -> dict[str, object]:
     return {name: plain[name] for name in ("extra_body", "extra_headers") if name in plain}
 
 
-def _own_files(args: EvaluationOptions) -> dict[str, object]:
-    """Return the digests of the user's own benchmarks; empty if there is none."""
-    found = {name: digest_of(Path(name)) for name in _names(args) if is_own(name)}
+def _custom_files(args: EvaluationOptions) -> dict[str, object]:
+    """Return the digests of custom benchmarks; empty if there is none."""
+    found = {name: digest_of(Path(name)) for name in _names(args) if is_custom(name)}
     return {"bench_files": found} if found else {}
 
 

@@ -20,7 +20,7 @@ from evolcoder.seeds.rows import PlacedRow, ReadCounts, read_placed_rows
 from evolcoder.training import preflight
 from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
 from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome
-from evolcoder.training.launch import ONE_NODE, Nodes, check_head
+from evolcoder.training.launch import ONE_NODE, Nodes, check_master
 from evolcoder.training.recipe import Recipe, is_first_process
 from evolcoder.training.sft import TrainingJob, prepare, train
 
@@ -38,14 +38,14 @@ def train_model(  # noqa: PLR0913 - all of it decides
     trust: TrustSettings | None = None,
     columns: Mapping[ColumnName, str] | None = None,
     validation: Sequence[str] = (),
-    n_samples: int = 0,
-    log_to: str | None = None,
+    n_completions: int = 0,
+    report_to: str | None = None,
 ) -> TrainingOutcome:
     """Fine-tune a base model on the rows of data files into `out`, or resume a training there.
 
     The rows of `validation` are not trained on; their loss is measured on the way, and the first
-    `n_samples` of their tasks are answered. `log_to` is a tracker of `TRACKERS`. Raises TrainError
-    for invalid rows, base or recipe.
+    `n_completions` of their tasks are completed. `report_to` is a tracker of `TRACKERS`. Raises
+    TrainError for invalid rows, base or recipe.
     """
     progress = _TrainingProgress()
     job = replace(
@@ -53,8 +53,8 @@ def train_model(  # noqa: PLR0913 - all of it decides
         notes=notes or CardNotes(),
         trust=trust or TrustSettings(),
         validation=_rows(validation, columns),
-        n_samples=n_samples,
-        log_to=log_to,
+        n_completions=n_completions,
+        report_to=report_to,
         on_step=progress.take,
         on_note=print_note,
     )
@@ -75,7 +75,7 @@ def check_training(  # noqa: PLR0913 - all of it decides
     nodes: Nodes = ONE_NODE,
     columns: Mapping[ColumnName, str] | None = None,
     validation: Sequence[str] = (),
-    log_to: str | None = None,
+    report_to: str | None = None,
 ) -> None:
     """Raise TrainError for whatever can be found out before the processes of GPUs start.
 
@@ -83,17 +83,19 @@ def check_training(  # noqa: PLR0913 - all of it decides
     """
     need_packages()
     preflight.check_gpus(n_gpus, nodes.n_nodes)
-    check_head(nodes)
+    check_master(nodes)
     progress = _TrainingProgress()
     rows = progress.counted(read_placed_rows(data, columns))
     held = read_placed_rows(validation, columns) if validation else ()
-    job = replace(_job(data, base, out, recipe, rows), trust=trust, validation=held, log_to=log_to)
+    job = replace(
+        _job(data, base, out, recipe, rows), trust=trust, validation=held, report_to=report_to
+    )
     with shown(progress.text):
         prepare(job, n_gpus * nodes.n_nodes)
     if nodes.n_nodes > 1:
         print_note(
             f"machine {nodes.rank} of {nodes.n_nodes}: waiting until all have joined at "
-            f"{nodes.head}:{nodes.port}"
+            f"{nodes.master}:{nodes.port}"
         )
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from evolcoder.bench.base import Bench
 from evolcoder.bench.bigcodebench import NAMES as BIGCODEBENCH
 from evolcoder.bench.bigcodebench import bigcodebench
+from evolcoder.bench.custom import custom_bench, is_custom
 from evolcoder.bench.ds1000 import ds1000, ds1000_insertion
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.humaneval import humaneval, humaneval_plus
@@ -19,7 +20,6 @@ from evolcoder.bench.infilling import NAMES as INFILLING
 from evolcoder.bench.infilling import infilling
 from evolcoder.bench.mbpp import mbpp, mbpp_dev, mbpp_plus
 from evolcoder.bench.multipl_e import CONFIGURATIONS, multipl_e
-from evolcoder.bench.own_file import is_own, own_bench
 from evolcoder.errors import BenchError
 
 BENCHES: dict[str, Callable[[DataFolder], Bench]] = {
@@ -43,11 +43,11 @@ def bench_named(name: str, folder: DataFolder) -> Bench:
 
     Raises BenchError for an unknown name, with the nearest one, and for a file with such a name.
     """
-    if is_own(name):
-        own = own_bench(Path(name))
-        if own.name in BENCHES:
-            raise BenchError(f"{name}: {own.name} is a known benchmark; rename the file")
-        return own
+    if is_custom(name):
+        custom = custom_bench(Path(name))
+        if custom.name in BENCHES:
+            raise BenchError(f"{name}: {custom.name} is a known benchmark; rename the file")
+        return custom
     if name not in BENCHES:
         raise BenchError(f"unknown benchmark {name}; {_suggestion(name)}")
     return BENCHES[name](folder)
@@ -55,7 +55,7 @@ def bench_named(name: str, folder: DataFolder) -> Bench:
 
 def is_known(name: str) -> bool:
     """Whether a name is that of a benchmark or of a file of the user's own."""
-    return name in BENCHES or is_own(name)
+    return name in BENCHES or is_custom(name)
 
 
 def _suggestion(name: str) -> str:

@@ -64,16 +64,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="override a preset key, such as epochs=1 or method=lora (repeatable)")  # fmt: skip
     add("--template", choices=list(TEMPLATES), help="prompt template (default: wizardcoder)")
     add("--seed", type=int, help="random seed (default: 0)")
-    add("--samples", type=int, default=0, metavar="N",
-        help="with --validation: answer its first N tasks on the way, into "
-        "samples.jsonl")  # fmt: skip
-    add("--log-to", choices=TRACKERS, help="show losses and speed there too, while it trains")
+    add("--log-completions", type=int, default=0, metavar="N",
+        help="with --validation: complete its first N tasks on the way, into "
+        "completions.jsonl")  # fmt: skip
+    add("--report-to", choices=TRACKERS, help="show losses and speed there too, while it trains")
     add("--gpus", type=int, default=1, metavar="N",
         help="number of GPUs, of each machine (default: 1)")  # fmt: skip
     add("--nodes", type=int, default=1, metavar="N",
         help="number of machines; the command is started on each of them (default: 1)")  # fmt: skip
-    add("--node", type=int, metavar="I", help="number of this machine, from 0")
-    add("--head", metavar="HOST[:PORT]", help="address of machine 0")
+    add("--node-rank", type=int, metavar="I", help="number of this machine, from 0")
+    add("--master-addr", metavar="HOST[:PORT]", help="address of machine 0")
     add("--allow-pickled-weights", action="store_true",
         help="load weights stored as pickles (.bin and .pt files), which can run code")  # fmt: skip
     add("--allow-remote-code", action="store_true",
@@ -97,9 +97,10 @@ def recipe_from(args: argparse.Namespace) -> Recipe:
 def main(args: argparse.Namespace) -> int:
     """Train in this process, or start one process per GPU."""
     recipe, notes = recipe_from(args), _notes(args.notes)
-    nodes = nodes_of(args.nodes, args.node, args.head)
-    if args.samples < 0 or (args.samples and not args.validation):
-        raise TrainError(f"--samples {args.samples}: a number of rows of --validation")
+    nodes = nodes_of(args.nodes, args.node_rank, args.master_addr)
+    n_logged = args.log_completions
+    if n_logged < 0 or (n_logged and not args.validation):
+        raise TrainError(f"--log-completions {n_logged}: a number of rows of --validation")
     columns = columns_from(args.columns or ())
     for path in (
         *args.data,
@@ -113,14 +114,14 @@ def main(args: argparse.Namespace) -> int:
         check_training(
             args.data, args.base, args.out,
             recipe=recipe, trust=trust, n_gpus=args.gpus, nodes=nodes, columns=columns,
-            validation=args.validation, log_to=args.log_to,
+            validation=args.validation, report_to=args.report_to,
         )  # fmt: skip
         return _launch(args, recipe, nodes)
     try:
         outcome = train_model(
             args.data, args.base, args.out,
             recipe=recipe, notes=notes, trust=trust, columns=columns, validation=args.validation,
-            n_samples=args.samples, log_to=args.log_to,
+            n_completions=n_logged, report_to=args.report_to,
         )  # fmt: skip
     except SharedTrainError:
         if is_first_process():

@@ -1,8 +1,8 @@
 r"""Rewrites other notations of code in an answer as fences, and cleans the lines of a block.
 
-Notations: a JSON object with a field of code, a YAML block in such a field, a file written by a
-shell's here-document, a text whose line feeds are escaped, a quotation, and Markdown's block
-indented by four spaces. Within a block: numbered lines, prompts of an interpreter, lines of a
+Notations: JSON or YAML with a field of code, a file written by a shell's here-document, a directive
+of reStructuredText, a text whose line feeds are escaped, a quotation, and Markdown's block indented
+by four spaces. Within a block: numbered lines, prompts of an interpreter, lines of a
 patch, HTML's entities, blanks that no compiler accepts.
 
 Guarantees: nothing is run, and a text without such a notation is returned unchanged. Whether the
@@ -37,6 +37,16 @@ _YAML_BLOCK = re.compile(
     r"(?P<block>(?:(?P=indent)[ \t]+\S[^\n]*(?:\n|$)|[ \t]*\n)+)",
     re.MULTILINE,
 )
+_YAML_STRING = re.compile(
+    r"^[ \t]*(?:- )?[\"']?(?P<name>\w{1,40})[\"']?:[ \t]*(?P<string>\"[^\n]*\")[ \t]*$",
+    re.MULTILINE,
+)
+_DIRECTIVE = re.compile(
+    r"^\.\. (?:code|code-block|sourcecode)::[ \t]*(?P<tag>[\w+#-]*)[ \t]*\n(?:[ \t]+:[^\n]*\n)*"
+    r"(?:[ \t]*\n)*(?P<block>(?:[ \t]+\S[^\n]*(?:\n|$)|[ \t]*\n)+)",
+    re.MULTILINE,
+)
+"""A block of reStructuredText, which is indented by any number of blanks."""
 _IS_CODE = re.compile(
     r"\w[^\n]*(?:[(=;{]| [-<>+*/%]|:\s*$)|^[ \t]*(?:return|pass|break|continue|raise|throw)\b",
     re.MULTILINE,
@@ -72,14 +82,16 @@ def as_written(text: str) -> str:
         text = unquoted(text)
     if "<<" in text:
         text = _of_documents(text)
+    if ".. " in text:
+        text = _DIRECTIVE.sub(_as_fence, text)
     text = _of_json(text) if '":' in text or '" :' in text else text
-    return _of_yaml(text) if "|" in text else text
+    return _of_yaml(text) if "|" in text or '"' in text else text
 
 
 def _unescaped(text: str) -> str:
     """Return a text of one line whose line feeds are escaped with its lines."""
     bare = text.strip()
-    if "\n" in bare or bare.count("\\n") < 2 or _OBJECT.match(bare):
+    if "\n" in bare or bare.count("\\n") < 2 or _OBJECT.match(bare) or _YAML_STRING.match(bare):
         return text
     is_string = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'"
     if not is_string and not _ESCAPED_LINES.search(bare):
@@ -161,15 +173,28 @@ def _of_yaml(text: str) -> str:
     if any(block.tag not in {"yaml", "yml"} for block in blocks):
         return text
     for source in [block.code for block in blocks] or [text]:
-        found = islice(_YAML_BLOCK.finditer(source), MAX_OBJECTS)
-        codes = [textwrap.dedent(one["block"]).strip("\n") for one in found if _is_yaml_code(one)]
-        if codes:
+        if codes := [*_yaml_codes(source)]:
             return "".join(map(_fenced, codes))
     return text
 
 
-def _is_yaml_code(found: re.Match[str]) -> bool:
-    return _is_code_field(found["name"], found["block"])
+def _yaml_codes(source: str) -> Iterator[str]:
+    """Yield the code in the block scalars and the quoted strings of a YAML text."""
+    for found in islice(_YAML_BLOCK.finditer(source), MAX_OBJECTS):
+        if _is_code_field(found["name"], found["block"]):
+            yield textwrap.dedent(found["block"]).strip("\n")
+    for found in islice(_YAML_STRING.finditer(source), MAX_OBJECTS):
+        try:
+            text = json.loads(found["string"])
+        except ValueError:
+            continue
+        if "\n" in text and _is_code_field(found["name"], text):
+            yield text.strip("\n")
+
+
+def _as_fence(directive: re.Match[str]) -> str:
+    code = textwrap.dedent(directive["block"]).strip("\n")
+    return f"```{directive['tag']}\n{code}\n```\n"
 
 
 def _fenced(code: str) -> str:

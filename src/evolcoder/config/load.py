@@ -15,8 +15,10 @@ included. Invalid text raises yaml.YAMLError or ValueError.
 """
 
 import difflib
+import json
+import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -322,9 +324,27 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
 def load_as(kind: type[S], path: Path | None, overrides: Iterable[str] = ()) -> S:
     """Load another section than `Config` in the same way."""
     data = _read_yaml(path) if path else {}
-    for override in overrides:
-        _apply(data, override)
+    for one in overrides:
+        _apply(data, one)
     return validate_as(kind, data, where=str(path) if path else "config")
+
+
+def load_values(
+    values: Mapping[str, object],
+    path: str | os.PathLike[str] | None = None,
+    *,
+    nulls: Collection[str] = (),
+) -> Config:
+    """Load a run's config and set keys; a value of None is ignored unless the key is in `nulls`."""
+    overrides = [
+        override(key, value) for key, value in values.items() if value is not None or key in nulls
+    ]
+    return load(None if path is None else Path(path), overrides)
+
+
+def override(key: str, value: object) -> str:
+    """Write a key and its value as an override; the value is plain data."""
+    return f"{key}={json.dumps(value)}"
 
 
 def validate(data: Mapping[str, Any], *, where: str) -> Config:

@@ -34,7 +34,7 @@ from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
 from evolcoder.evolution.rewriting import REWRITING
 from evolcoder.evolution.rules import find_hopeless, find_violation
-from evolcoder.evolution.styles import REWRITES_FROM, size_in_name
+from evolcoder.evolution.styles import is_small
 from evolcoder.evolution.translations import FRAMES, frames_of, in_language
 from evolcoder.ids import rng_for, seed_for
 from evolcoder.natural_language import prompt_language
@@ -271,12 +271,6 @@ NO_FITTING_OPENING = RuleViolation(
 )
 
 
-def is_small(evolver: Role) -> bool:
-    """Return whether a model is too small to rewrite: by its name, or run in this process."""
-    size = size_in_name(evolver.model)
-    return evolver.identity.startswith(IN_PROCESS) if size is None else size < REWRITES_FROM
-
-
 def first_messages(
     task: Task, heuristic: Heuristic, config: Config, *, is_small: bool
 ) -> tuple[Message, ...]:
@@ -300,7 +294,8 @@ async def evolve(
     config: Config,
 ) -> Task | Drop:
     """Make a task harder with one heuristic; raises a retryable EngineError."""
-    evolution = _Evolution(task, round, heuristic, config, is_small=is_small(evolver))
+    small = is_small(evolver.model, is_local=evolver.identity.startswith(IN_PROCESS))
+    evolution = _Evolution(task, round, heuristic, config, is_small=small)
     if hopeless := find_hopeless(evolution.before, config.eliminate):
         return evolution.drop(task.instruction, hopeless, evolver.identity)
     if evolution.lacks_bound:

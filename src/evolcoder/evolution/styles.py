@@ -114,6 +114,16 @@ def size_in_name(name: str) -> float | None:
     return max(stated) if is_one else None
 
 
+def is_small(name: str, *, is_local: bool) -> bool:
+    """Whether a model is too small to rewrite: by its name, else if it runs in this process.
+
+    >>> is_small("qwen2.5-coder-1.5b", is_local=False), is_small("my-model", is_local=False)
+    (True, False)
+    """
+    size = size_in_name(name)
+    return is_local if size is None else size < REWRITES_FROM
+
+
 def style_for(name: str, *, billions: float | None = None, hosted: bool) -> StyleChoice | None:
     """Choose by a model's size, known or stated by its name, or by its name alone if `hosted`.
 

@@ -15,7 +15,10 @@ Not guaranteed: equal run times, or that a program computes anything sensible.
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Protocol
+from typing import Literal, Protocol
+
+LevelName = Literal["strict", "processes"]
+"""Name of a minimum isolation, strongest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,13 +15,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from evolcoder.errors import SharedTrainError
+from evolcoder.errors import SharedTrainError, TrainError
 from evolcoder.text import one_line
+from evolcoder.training.base import WHY_CHARS
 from evolcoder.training.recipe import is_first_process
 
 STATE = "state"
 """Folder of the weights and the optimizer's state inside a checkpoint."""
-WHY_CHARS = 200
 
 
 def is_sharded(checkpoint: Path) -> bool:
@@ -33,7 +33,7 @@ def save(model: Any, optimizer: Any, checkpoint: Path) -> None:
     """Write a checkpoint; all processes of a training call this together."""
     from torch.distributed import checkpoint as dcp
 
-    with _as_shared_error("written", checkpoint):
+    with _as_one_line("written", checkpoint):
         state = _state(model, optimizer)
         dcp.save(state, checkpoint_id=str(checkpoint / STATE), no_dist=not _is_distributed())
 
@@ -43,7 +43,7 @@ def load(model: Any, optimizer: Any, checkpoint: Path) -> None:
     from torch.distributed import checkpoint as dcp
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
 
-    with _as_shared_error("read", checkpoint):
+    with _as_one_line("read", checkpoint):
         state = _state(model, optimizer)
         dcp.load(state, checkpoint_id=str(checkpoint / STATE), no_dist=not _is_distributed())
         set_state_dict(
@@ -99,8 +99,8 @@ def _is_distributed() -> bool:
 
 
 @contextmanager
-def _as_shared_error(done: str, checkpoint: Path) -> Iterator[None]:
-    """Turn what failed in any process into one line; DCP reports it to all of them."""
+def _as_one_line(done: str, checkpoint: Path) -> Iterator[None]:
+    """Turn a failure into one line; what fails inside of DCP is reported to all processes."""
     from torch.distributed.checkpoint import CheckpointException
 
     try:
@@ -109,11 +109,11 @@ def _as_shared_error(done: str, checkpoint: Path) -> Iterator[None]:
             yield
     except CheckpointException as error:
         reasons = [failure[0] for _, failure in sorted(error.failures.items())]
-        raise _not_done(done, checkpoint, reasons[0]) from error
-    except (OSError, RuntimeError, EOFError) as error:
-        raise _not_done(done, checkpoint, error) from error
+        raise SharedTrainError(_not_done(done, checkpoint, reasons[0])) from error
+    except (OSError, RuntimeError, EOFError) as error:  # of this process alone
+        raise TrainError(_not_done(done, checkpoint, error)) from error
 
 
-def _not_done(done: str, checkpoint: Path, why: BaseException) -> SharedTrainError:
+def _not_done(done: str, checkpoint: Path, why: BaseException) -> str:
     reason = one_line(str(why) or type(why).__name__, WHY_CHARS)
-    return SharedTrainError(f"{checkpoint}: cannot be {done}: {reason}; earlier ones are valid")
+    return f"{checkpoint}: cannot be {done}: {reason}; earlier ones are valid"

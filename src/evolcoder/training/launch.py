@@ -2,8 +2,8 @@
 
 The launcher starts `evolcoder train` once per GPU. Full weights are sharded (FSDP2); adapters are
 replicated on every GPU, since their gradients are small. The batch plan does not depend on the
-number of devices, so losses agree except for rounding. A process that fails ends all others, and
-its own line is the last one printed.
+number of devices, so losses agree except for rounding. A process that fails ends all others,
+and says why in one line.
 
 >>> Nodes(2, 1, "10.0.0.7").port
 29500
@@ -29,15 +29,15 @@ import yaml
 from evolcoder.errors import SharedTrainError, TrainError
 from evolcoder.storage import atomic
 from evolcoder.text import one_line
+from evolcoder.training.base import WHY_CHARS
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 
 CONFIG_NAME = "accelerate.yaml"
 PORT = 29500
-"""Port at which the first node's launcher listens for the others, unless `--head` names one."""
+"""Port at which machine 0 listens for the others, unless `--master-addr` names one."""
 MAX_PORT = 65_535
 SHARED_NAME = "shared.txt"
 """File by which the machines find out whether they share the folder."""
-WHY_CHARS = 200
 _LOST = re.compile(r"gloo|NCCL|Connection (?:closed|reset)|[Rr]emote (?:peer|process)|TCPStore")
 """Parts of what PyTorch raises when a collective operation has lost a process."""
 SHARED_S = 10.0
@@ -52,7 +52,7 @@ class Nodes:
     """Number of machines, each with the same number of GPUs."""
     rank: int = 0
     """Number of this one, from 0."""
-    head: str = "127.0.0.1"
+    master: str = "127.0.0.1"
     """Host name or address of machine 0."""
     port: int = PORT
     """Its port."""
@@ -66,36 +66,38 @@ class Nodes:
 ONE_NODE = Nodes()
 
 
-def nodes_of(n_nodes: int, rank: int | None, head: str | None) -> Nodes:
-    """Return the machines that `--nodes`, `--node` and `--head` describe; raises TrainError."""
+def nodes_of(n_nodes: int, rank: int | None, master: str | None) -> Nodes:
+    """Return the machines that the flags of a training describe; raises TrainError."""
     if n_nodes < 1:
         raise TrainError(f"--nodes {n_nodes}: at least 1")
     if n_nodes == 1:
-        if rank not in {None, 0} or head is not None:
-            raise TrainError("--node and --head need --nodes, the number of machines")
+        if rank not in {None, 0} or master is not None:
+            raise TrainError("--node-rank and --master-addr need --nodes, the number of machines")
         return ONE_NODE
-    if rank is None or head is None:
+    if rank is None or master is None:
         raise TrainError(
-            f"--nodes {n_nodes}: start the command on each machine with --node 0 to "
-            f"{n_nodes - 1} and --head HOST[:PORT], the address of machine 0"
+            f"--nodes {n_nodes}: start the command on each machine with --node-rank 0 to "
+            f"{n_nodes - 1} and --master-addr HOST[:PORT], the address of machine 0"
         )
     if not 0 <= rank < n_nodes:
-        raise TrainError(f"--node {rank}: of {n_nodes} machines it is one of 0 to {n_nodes - 1}")
-    host, colon, port = head.rpartition(":")
+        raise TrainError(
+            f"--node-rank {rank}: of {n_nodes} machines it is one of 0 to {n_nodes - 1}"
+        )
+    host, colon, port = master.rpartition(":")
     if not colon:
-        return Nodes(n_nodes, rank, head)
+        return Nodes(n_nodes, rank, master)
     if not host or not port.isdecimal() or not 0 < int(port) <= MAX_PORT:
-        raise TrainError(f"--head {head}: write it as HOST or HOST:PORT")
+        raise TrainError(f"--master-addr {master}: write it as HOST or HOST:PORT")
     return Nodes(n_nodes, rank, host, int(port))
 
 
-def check_head(nodes: Nodes) -> None:
+def check_master(nodes: Nodes) -> None:
     """Raise TrainError if the address of machine 0 cannot be resolved here."""
     try:
-        socket.getaddrinfo(nodes.head, nodes.port)
+        socket.getaddrinfo(nodes.master, nodes.port)
     except (OSError, UnicodeError) as error:
         why = one_line(str(error), WHY_CHARS)
-        raise TrainError(f"--head {nodes.head}: no address of a machine: {why}") from error
+        raise TrainError(f"--master-addr {nodes.master}: no address of a machine: {why}") from error
 
 
 def launcher_config(recipe: Recipe, n_gpus: int, nodes: Nodes = ONE_NODE, *, base: str = "") -> str:
@@ -116,7 +118,7 @@ def launcher_config(recipe: Recipe, n_gpus: int, nodes: Nodes = ONE_NODE, *, bas
     }
     if nodes.n_nodes > 1:
         config |= {
-            "main_process_ip": nodes.head,
+            "main_process_ip": nodes.master,
             "main_process_port": nodes.port,
             "rdzv_backend": "static",
             "same_network": True,

@@ -37,6 +37,7 @@ from evolcoder.training.batches import (
     rows_by_step,
     tokenize_all,
 )
+from evolcoder.training.completions import CompletionLog
 from evolcoder.training.folder import (
     SETTINGS_NAME,
     CardNotes,
@@ -56,7 +57,6 @@ from evolcoder.training.folder import (
 )
 from evolcoder.training.launch import join_processes, losing_others
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
-from evolcoder.training.samples import Samples
 from evolcoder.training.speed import speed_of
 from evolcoder.training.trainer import (
     check_tracker,
@@ -97,10 +97,10 @@ class TrainingJob:
     """Whether the base may use pickles or its own code."""
     validation: Iterable[PlacedRow] = ()
     """Rows that are not trained on, whose loss is measured after every tenth of the steps."""
-    n_samples: int = 0
+    n_completions: int = 0
     """How many of their tasks are answered then, for a person to look at."""
-    log_to: str | None = None
-    """A tracker of `TRACKERS` that is told of each step too."""
+    report_to: str | None = None
+    """A tracker of `TRACKERS` that gets the figures of each step too."""
     on_step: Callable[[LoggedStep], None] = ignore_step
     """Called after each step, on the process that writes."""
     on_note: Callable[[str], None] = ignore_note
@@ -156,7 +156,7 @@ def prepare(job: TrainingJob, n_devices: int) -> PreparedRows:
     Return the tokenized rows. Raises TrainError.
     """
     bases.need_packages()
-    check_tracker(job.log_to)
+    check_tracker(job.report_to)
     job = with_layout(job)
     preflight.check_folder(job.out)
     bases.check_weights(job.base, job.trust)
@@ -242,7 +242,7 @@ def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
     trainer = trainer_class()(
         model=base.model,
         args=trl_config(
-            job.recipe, batches, folder, on_gpu=on_gpu, kernels=kernels, log_to=job.log_to
+            job.recipe, batches, folder, on_gpu=on_gpu, kernels=kernels, report_to=job.report_to
         ),
         train_dataset=Dataset.from_dict({PART: [list(part) for part in batches.parts]}),
         processing_class=base.tokenizer,
@@ -270,8 +270,8 @@ def _validation(
     lengths = [example.n_tokens for example in rows.examples]
     every = [list(range(len(lengths)))]
     parts = plan(every, lengths, max_tokens=max_tokens, layout=layout).parts
-    samples = Samples(trainer, rows.examples[: job.n_samples], job.out)
-    return Validation(trainer, collator, parts, samples)
+    completions = CompletionLog(trainer, rows.examples[: job.n_completions], job.out)
+    return Validation(trainer, collator, parts, completions)
 
 
 def _run_steps(trainer: Any, job: TrainingJob) -> None:

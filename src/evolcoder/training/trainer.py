@@ -34,10 +34,10 @@ TRACKERS = ("tensorboard", "wandb")
 """Where losses and speed can be shown, by the name that transformers has for it."""
 
 
-def check_tracker(log_to: str | None) -> None:
+def check_tracker(report_to: str | None) -> None:
     """Raise TrainError if the package of a tracker is missing."""
-    if log_to is not None and find_spec(log_to) is None:
-        raise TrainError(f"--log-to {log_to}: needs {log_to}: pip install {log_to}")
+    if report_to is not None and find_spec(report_to) is None:
+        raise TrainError(f"--report-to {report_to}: needs {report_to}: pip install {report_to}")
 
 
 class OwnCheckpoints:
@@ -175,15 +175,15 @@ def trl_config(
     *,
     on_gpu: bool,
     kernels: str,
-    log_to: str | None = None,
+    report_to: str | None = None,
 ) -> Any:
     """Return TRL's SFTConfig; checkpoints go to `folder`, and `kernels` is from `kernels_of`."""
     from trl import SFTConfig
 
     # Sharded gradients of all parts are added in float32; kept whole they would be bf16, and large.
     is_sharded = recipe.method == "full" and n_devices() > 1
-    if log_to == "tensorboard":
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.parent / log_to)
+    if report_to == "tensorboard":
+        os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.parent / report_to)
     config = SFTConfig(
         output_dir=str(folder),
         max_steps=plan.n_steps,
@@ -212,7 +212,7 @@ def trl_config(
         save_total_limit=preflight.KEPT_CHECKPOINTS,
         ddp_find_unused_parameters=False,
         accelerator_config={"gradient_accumulation_kwargs": {"sync_each_batch": is_sharded}},
-        report_to=log_to or "none",
+        report_to=report_to or "none",
         run_name=folder.resolve().parent.name,
         disable_tqdm=True,
     )

@@ -3,7 +3,7 @@
 It is the mean over all answer tokens of these rows, as the loss of a step is. Every process of a
 training on several GPUs computes all of it, since each holds only a part of the weights.
 
->>> validate = Validation(trainer, collator, parts, samples)   # doctest: +SKIP
+>>> validate = Validation(trainer, collator, parts, completions)   # doctest: +SKIP
 >>> validate.at(10, n_steps=100)   # doctest: +SKIP
 0.61
 """
@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evolcoder.training.batches import IGNORED, PART, Collator, Part
-from evolcoder.training.samples import Samples
+from evolcoder.training.completions import CompletionLog
 
 MAX_TOKENS = 4096
 """Maximum tokens of a part, whose logits exist as a whole.
@@ -28,18 +28,18 @@ class Validation:
     """Measures a trainer's model on the parts of the rows that are held out."""
 
     def __init__(
-        self, trainer: Any, collator: Collator, parts: Sequence[Part], samples: Samples
+        self, trainer: Any, collator: Collator, parts: Sequence[Part], completions: CompletionLog
     ) -> None:
         self._trainer = trainer
         self._collator = collator
         self._parts = [part for part in parts if part]
-        self._samples = samples
+        self._completions = completions
 
     def at(self, step: int, *, n_steps: int) -> float | None:
-        """Return the loss after a step, and write samples; None if this step is not measured."""
+        """Return the loss after a step, and log completions; None if this step is not measured."""
         if step % max(1, n_steps // TIMES) and step < n_steps:
             return None
-        self._samples.write(step)
+        self._completions.write(step)
         self._trainer.held_loss = loss = self.loss()
         return loss
 

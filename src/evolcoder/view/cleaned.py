@@ -21,7 +21,7 @@ from evolcoder.report import cleaning
 from evolcoder.report.content import ReportRecord
 from evolcoder.report.leaks import LeakedRow, leaks_section, sentence
 from evolcoder.view.latest import Latest
-from evolcoder.view.sources import ReportSource
+from evolcoder.view.sources import ReportSource, stamp_of
 
 PAGE = 50
 """Rows on a page."""
@@ -202,11 +202,11 @@ class CleanedFile:
     def _cleaned_source(self, record: Mapping[str, Any]) -> tuple[Path | None, str]:
         """Return the file that was cleaned, checked once, or why its rows are not shown."""
         if self._checked is not None:
-            known, stamp = self._checked
-            if _stamp(known) == stamp:
+            known, seen = self._checked
+            if stamp_of(known) == seen:
                 return known, ""
         source, why = cleaning.source_of(self._source.path, record)
-        self._checked = (source, _stamp(source)) if source else None
+        self._checked = (source, stamp_of(source)) if source else None
         return source, why
 
     def _read_texts(self, number: int) -> RowTexts:
@@ -227,15 +227,6 @@ class CleanedFile:
             section = leaks_section([row], self._data_dir, more="")
             leaks, notes = section.records, [*notes, *section.notes]
         return RowTexts(task, answer, kept_task, kept_answer, leaks, notes)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Return what changes with a file; nothing if it is gone."""
-    try:
-        facts = path.stat()
-    except OSError:
-        return ()
-    return facts.st_ino, facts.st_size, facts.st_mtime_ns
 
 
 def _number_and_reason(line: bytes) -> tuple[int | None, str]:

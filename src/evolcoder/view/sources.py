@@ -34,6 +34,19 @@ Signature = tuple[int, ...]
 """Inode, size and time of the last change of a database and its log."""
 
 
+def stamp(facts: os.stat_result) -> Signature:
+    """Return what changes with every write to a file."""
+    return facts.st_ino, facts.st_size, facts.st_mtime_ns
+
+
+def stamp_of(path: Path) -> Signature:
+    """Return the stamp of a file; zeros if it is not there."""
+    try:
+        return stamp(path.stat())
+    except OSError:
+        return 0, 0, 0
+
+
 class Source(Generic[Store]):
     """A run or an evaluation."""
 
@@ -55,17 +68,11 @@ class Source(Generic[Store]):
 
     def signature(self) -> Signature:
         """Return what changes with every write; RunFolderError if the folder is gone."""
-        found: list[int] = []
-        for path in (self.path, self.path.with_name(f"{self.path.name}-wal")):
-            try:
-                facts = path.stat()
-            except OSError as error:
-                if path == self.path:
-                    raise RunFolderError(f"{path}: cannot be read: {error.strerror}") from error
-                found += [0, 0, 0]
-            else:
-                found += [facts.st_ino, facts.st_size, facts.st_mtime_ns]
-        return tuple(found)
+        wal = self.path.with_name(f"{self.path.name}-wal")
+        try:
+            return (*stamp(self.path.stat()), *stamp_of(wal))
+        except OSError as error:
+            raise RunFolderError(f"{self.path}: cannot be read: {error.strerror}") from error
 
     @contextmanager
     def open(self) -> Iterator[Store]:
@@ -113,15 +120,7 @@ class ReportSource:
 
     def signature(self) -> Signature:
         """Return what changes with every write; zeros for files that are not there."""
-        found: list[int] = []
-        for path in self._files():
-            try:
-                facts = path.stat()
-            except OSError:
-                found += [0, 0, 0]
-            else:
-                found += [facts.st_ino, facts.st_size, facts.st_mtime_ns]
-        return tuple(found)
+        return tuple(part for path in self._files() for part in stamp_of(path))
 
     def _files(self) -> tuple[Path, ...]:
         if self.kind == "loop":

@@ -1,10 +1,10 @@
-"""A benchmark of the user's own: a file of JSON lines with the fields of HumanEval.
+"""A custom benchmark: a file of JSON lines with the fields of HumanEval.
 
 Guarantees: a line that lacks a field, or repeats an id, is a BenchError that names it. The file is
 read anew each time and never changed. Does not guarantee that the references pass; the self-check
 of an evaluation finds that out.
 
->>> own_bench(Path("parsing.jsonl")).name   # doctest: +SKIP
+>>> custom_bench(Path("parsing.jsonl")).name   # doctest: +SKIP
 'parsing'
 """
 
@@ -26,12 +26,12 @@ _MAX_MB = 256
 _NAME = re.compile(r"[\w+.-]{1,80}")
 
 
-def is_own(name: str) -> bool:
-    """Whether a benchmark's name is the path of a file of the user's."""
+def is_custom(name: str) -> bool:
+    """Whether a benchmark's name is the path of a file."""
     return name.endswith(SUFFIX)
 
 
-def own_bench(path: Path) -> FunctionBench:
+def custom_bench(path: Path) -> FunctionBench:
     """Read a file of problems; the benchmark has the name of the file without its suffix.
 
     Raises BenchError for a file that cannot be read, and for a line that is no problem.

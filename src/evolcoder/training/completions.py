@@ -1,10 +1,10 @@
-"""Answers of a model to held-out tasks while it is trained, so that a person can look at them.
+"""Completions of held-out tasks while a model is trained, so that a person can look at them.
 
-They are greedy and short, written to `samples.jsonl` in the folder of the model, one line per
-answer, each time that the loss of the held-out rows is measured. They decide nothing.
+They are greedy and short, written to `completions.jsonl` in the folder of the model, one line per
+completion, each time that the loss of the held-out rows is measured. They decide nothing.
 
->>> samples = Samples(trainer, rows[:2], Path("out"))   # doctest: +SKIP
->>> samples.write(step=10)   # doctest: +SKIP
+>>> log = CompletionLog(trainer, rows[:2], Path("out"))   # doctest: +SKIP
+>>> log.write(step=10)   # doctest: +SKIP
 """
 
 import json
@@ -17,18 +17,18 @@ from evolcoder.storage import atomic
 from evolcoder.training.batches import TokenizedRow
 from evolcoder.training.recipe import is_first_process
 
-SAMPLES_NAME = "samples.jsonl"
+COMPLETIONS_NAME = "completions.jsonl"
 MAX_TOKENS = 200
 """Maximum tokens of an answer."""
 
 
-class Samples:
+class CompletionLog:
     """Answers the tasks of some rows with a trainer's model."""
 
     def __init__(self, trainer: Any, rows: Sequence[TokenizedRow], folder: Path) -> None:
         self._trainer = trainer
         self._rows = rows
-        self._path = folder / SAMPLES_NAME
+        self._path = folder / COMPLETIONS_NAME
 
     def write(self, step: int) -> None:
         """Append the answers after a step; all processes of a training answer together."""
