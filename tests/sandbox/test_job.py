@@ -145,7 +145,7 @@ def test_what_needs_its_time_alone_waits_for_the_others():
         await sandbox.aclose()
         return [int(source.partition("\n")[0]) for source in ended]
 
-    assert asyncio.run(order())[-2:] == [0, 1]
+    assert set(asyncio.run(order())[-2:]) == {0, 1}  # side by side, in either order
 
 
 class Growing:
