@@ -5,7 +5,8 @@ import os
 
 import pytest
 
-from evolcoder.sandbox.pool import ExclusiveAccess, PrioritySemaphore, n_cores
+from evolcoder.sandbox import pool
+from evolcoder.sandbox.pool import ExclusiveAccess, PrioritySemaphore, first_share, n_cores
 
 
 async def settle():
@@ -126,3 +127,20 @@ def test_the_threads_of_a_core_count_once(tmp_path, monkeypatch):
     for number in range(4):
         (tmp_path / f"cpu{number}" / "topology" / "thread_siblings_list").write_text(f"{number}\n")
     assert n_cores(tmp_path) == 4
+
+
+@pytest.mark.parametrize(
+    ("workers", "siblings", "share"),
+    [(1, ("0-1", "0-1"), 1.0), (3, ("0-1", "0-1"), 1 / 3), (3, ("0", "1"), 1.1)],
+)
+def test_a_first_run_is_cut_only_where_cpus_share_a_core(
+    workers, siblings, share, tmp_path, monkeypatch
+):
+    """Programs on cores of their own hardly slow each other down; on threads of one core they do."""
+    for number, names in enumerate(siblings):
+        folder = tmp_path / f"cpu{number}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(f"{names}\n")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1})
+    monkeypatch.setattr(pool, "n_cores", lambda: n_cores(tmp_path))
+    assert first_share(workers) == share

@@ -13,7 +13,7 @@ from driver import held
 from evolcoder.errors import SandboxError
 from evolcoder.grading.asserts import AssertTest, grade_asserts
 from evolcoder.grading.calls import CallTest, grade_calls
-from evolcoder.sandbox import cgroup, launchers
+from evolcoder.sandbox import cgroup, launchers, pool
 from evolcoder.sandbox.base import Kind, Layer, Limits, Program, Status
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.worker import Worker
@@ -402,14 +402,19 @@ def counting_runs(sandbox):
     return runs
 
 
-@pytest.mark.parametrize(("source", "n_runs"), [
-    ("import time\ntime.sleep(999)", 1),
-    ("while True: pass", 2),
-    ("print(1)", 1),
-    ("x = [b'x' * (1 << 20) for _ in range(600)]", 1),
+@pytest.mark.parametrize(("source", "is_shared", "n_runs"), [
+    ("import time\ntime.sleep(999)", True, 1),
+    ("while True: pass", True, 2),
+    ("while True: pass", False, 1),
+    ("print(1)", True, 1),
+    ("x = [b'x' * (1 << 20) for _ in range(600)]", True, 1),
 ])  # fmt: skip
-def test_only_results_that_more_cpu_time_could_change_are_repeated(source, n_runs):
-    """Sleeping programs and those over another limit run once."""
+def test_only_results_that_more_cpu_time_could_change_are_repeated(
+    source, is_shared, n_runs, monkeypatch
+):
+    """Sleeping programs and those over another limit run once, and all where no CPUs share a core."""
+    share = pool.FIRST_RUN_SHARE if is_shared else pool.LOADED_SHARE
+    monkeypatch.setattr(pool, "first_share", lambda _: share)
 
     async def use():
         sandbox = await started(workers=2)

@@ -192,7 +192,9 @@ def layers_of(found: bytes, *, grouped: bool) -> tuple[Layer, ...]:
 
 
 FIRST_RUN_SHARE = 1 / 3
-"""Share of its CPU time that a program gets while others run concurrently."""
+"""Share of its CPU time that a program gets while others may run on another thread of its core."""
+LOADED_SHARE = 1.1
+"""The same where every CPU is a core: programs there slow each other down by up to a tenth."""
 PROCESS_DESCRIPTORS, DESCRIPTORS_PER_WORKER = 128, 32
 """Descriptors that this process may open: for itself, and for each worker."""
 WORKER_DESCRIPTORS = KEPT_FDS + PROCESS_DESCRIPTORS
@@ -258,6 +260,7 @@ class PoolSandbox:
         self._slots = PrioritySemaphore(workers)
         # Two programs on the two threads of one core would slow each other down.
         self._exclusive = ExclusiveAccess(self._slots, workers, min(workers, n_cores()))
+        self._share = first_share(workers)
         self._no_first_runs = asyncio.Event()
         self._n_first_runs = 0
         self._closed = False
@@ -316,19 +319,18 @@ class PoolSandbox:
     async def run(self, program: Program, limits: Limits) -> Execution:
         """Run one program to completion or to its limits; raise SandboxError on sandbox failure.
 
-        The first run gets a share of the program's CPU time. If it exceeds that share, or its
-        worker was killed, the program runs once more with its full CPU time and that result counts.
+        The first run gets a share of the program's CPU time: all of it where no two CPUs are the
+        threads of one core, otherwise a third. If it exceeds a third, or its worker was killed,
+        the program runs once more with its full CPU time and that result counts.
         Second runs wait until no program is in or waits for its first run, so that they run
         without load and workers do not idle around them. Results that more time would not change
         are final. Waiting programs with the largest CPU limit run first.
         """
         toolchain = self._toolchain(program.language)
-        spec = JobSpec.of(
-            program, limits, toolchain, 1.0 if self._workers == 1 else FIRST_RUN_SHARE
-        )
+        spec = JobSpec.of(program, limits, toolchain, self._share)
         try:
             outcome = await self._run_concurrently(spec)
-            if outcome.is_final or spec.cpu_share == 1.0:
+            if outcome.is_final or spec.cpu_share >= 1.0:
                 return outcome.execution
         except WorkerDiedError:
             pass
@@ -406,6 +408,13 @@ class PoolSandbox:
     async def _probe_layers(self) -> tuple[Layer, ...]:
         execution = await self.run(Program("python", PROBE, Script()), Limits())
         return layers_of(execution.stdout, grouped=self._groups is not None)
+
+
+def first_share(workers: int) -> float:
+    """Return the share of its CPU time that a program gets in its first run."""
+    if workers == 1:
+        return 1.0
+    return LOADED_SHARE if n_cores() == len(os.sched_getaffinity(0)) else FIRST_RUN_SHARE
 
 
 def n_cores(cpus: Path = Path("/sys/devices/system/cpu")) -> int:
