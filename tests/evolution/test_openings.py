@@ -13,8 +13,7 @@ from evolcoder.evolution.candidate import CandidateTask, concatenate, tokenize
 from evolcoder.evolution.distractor import DRAFT
 from evolcoder.evolution.evolver import evolve, first_messages
 from evolcoder.evolution.heuristics import BUILT_IN
-from evolcoder.evolution.openings import complete, openings_for, prompt
-from evolcoder.evolution.prompts import BEGIN
+from evolcoder.evolution.openings import complete, openings_for, openings_in
 from evolcoder.evolution.rules import find_violation
 from evolcoder.evolution.styles import heuristics_of
 from evolcoder.evolution.translations import FRAMES, in_language
@@ -123,7 +122,9 @@ def test_a_model_on_a_server_is_asked_to_begin_so(answer, text):
     answer = answer.format(opening=opening)
     made, asked = evolved(answer, "constrain", "http://127.0.0.1:1/v1")
     assert asked[-1].role == "user"
-    assert asked[-1].content.endswith(BEGIN.format(prompt="", opening=opening))
+    assert asked[-1].content.endswith(
+        openings_in(SORT.instruction).begin.format(prompt="", opening=opening)
+    )
     assert isinstance(made, Task), made
     added = text.format(opening=opening) if text else answer
     assert made.instruction == f"{SORT.instruction} {added}"
@@ -198,8 +199,10 @@ def test_openings_fit_the_task_and_say_something_new():
         "Write a function that finds the largest tuple entry.", ordinal=0, language=None
     )
     assert "If the tuple is empty," in openings_for("constrain", other, round=1, seed=0)
-    german = Task.seed("Schreibe eine Funktion, die die Liste sortiert.", ordinal=0, language=None)
-    assert openings_for("constrain", german, round=1, seed=0) == ()
+    italian = Task.seed(
+        "Scrivi una funzione che ordina gli elementi della lista.", ordinal=0, language=None
+    )
+    assert openings_for("constrain", italian, round=1, seed=0) == ()
 
 
 def test_openings_depend_on_the_programming_language():
@@ -325,22 +328,117 @@ def test_a_task_that_no_beginning_fits_is_not_asked(identity):
     assert (made.reason, made.made.attempts, asked) == (Reason.NO_OPENING, 0, [])
 
 
-def test_begun_sentences_share_one_prompt():
-    """Tasks and heuristics have the same turns before the task, which a server's cache keeps."""
+SORT_IN = {
+    "en": SORT.instruction,
+    "zh": "编写一个 Python 函数，对数字列表排序。",
+    "ru": "Напишите на Python функцию, которая сортирует список чисел.",
+    "es": "Escribe una función de Python que ordena una lista de números.",
+    "fr": "Écrivez une fonction Python qui renvoie une liste de nombres sans les doublons.",
+    "de": "Schreibe eine Python-Funktion, die eine Liste von Zahlen sortiert.",
+}
+
+
+@pytest.mark.parametrize("language", SORT_IN)
+def test_begun_sentences_share_one_prompt(language):
+    """Tasks and heuristics have the same turns before the task, in its language."""
     chats = []
     for heuristic in ("constrain", "deepen", "specialise"):
-        engine = ScriptedEngine(lambda request: chats.append(request.messages) or " be skipped.")
+        engine = ScriptedEngine(lambda request: chats.append(request.messages) or " 3.")
         engine.identity = "gguf:toy"
         role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
         told = evolve(
-            SORT, round=1, heuristic=BY_NAME[heuristic], evolver=role, judge=None,
-            config=validate({"evolve": {"candidates": 1}}, where="test"),
+            seed(SORT_IN[language]), round=1, heuristic=BY_NAME[heuristic], evolver=role,
+            judge=None, config=validate({"evolve": {"candidates": 1}}, where="test"),
         )  # fmt: skip
         asyncio.run(told)
-    template, examples = prompt()
+    known = openings_in(SORT_IN[language])
+    assert known.language == language
     assert len({chat[:-1] for chat in chats}) == 1
-    assert chats[0][1].content == examples[0].answer
-    assert chats[0][-2].content == template.format(task=SORT.instruction)
+    assert chats[0][1].content == known.examples[0].answer
+    assert chats[0][-2].content == known.template.format(task=SORT_IN[language])
+
+
+TRANSLATED = tomllib.loads(
+    (files("evolcoder") / "data" / "openings-translated.toml").read_text("utf-8")
+)
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_translated_openings_are_complete(language):
+    """Every kind has openings of each heuristic, and the last kind fits any task."""
+    data = TRANSLATED[language]
+    assert "{prompt}" in data["begin"]
+    assert "{opening}" in data["begin"]
+    assert "{task}" in data["prompt"]["template"]
+    assert all(
+        kind[name] for kind in data["kinds"] for name in ("constrain", "deepen", "specialise")
+    )
+    assert "needs" not in data["kinds"][-1]
+    for shown in [
+        data["prompt"]["template"],
+        *(one["answer"] for one in data["prompt"]["examples"]),
+    ]:
+        assert openings_in(shown).language == language
+
+
+@pytest.mark.parametrize(("instruction", "has", "lacks"), [
+    ("编写一条 SQL 查询，列出工资最高的员工。", "结果中还要增加一列，显示", "最多只显示"),
+    ("编写一个 Python 脚本，列出文件夹中的文件。", "不包括所有小于", "如果文件不存在，程序必须"),
+    ("编写一个函数，合并两个列表。", "出现多次的元素必须", "然后还要返回这些元素的"),
+    ("解释什么是闭包。", "还要给出一段简短的程序，其中", "实现时不得使用"),
+    ("编写一个函数，判断类型是否正确。", "如果输入无效，程序必须", "打印对象时，必须显示"),
+    ("Напишите функцию, которая печатает словарь.", "Добавьте параметр, который определяет,",
+     "Не учитывайте слова, в которых меньше"),
+    ("Объясните, чем список отличается от кортежа.", "Приведите короткую программу, в которой",
+     "Если список пуст, функция должна"),
+    ("Напишите скрипт, который выводит файлы папки.", "Не учитывайте файлы, размер которых меньше",
+     "Если файла нет, программа должна"),
+    ("Erkläre, was eine Closure in JavaScript ist.", "Zeige ein kurzes Programm, in dem",
+     "Bei ungültiger Eingabe muss das Programm"),
+    ("Écrivez une requête SQL qui affiche les clients.", "Ajoutez une colonne qui indique",
+     "N'utilisez pas"),
+    ("Crea una clase de Python para un libro.", "Al imprimir un objeto debe mostrarse",
+     "Si la lista está vacía, la función debe"),
+])  # fmt: skip
+def test_openings_fit_tasks_in_other_languages(instruction, has, lacks):
+    """By kinds of tasks, which are recognised by beginnings of words."""
+    listed = {
+        opening
+        for heuristic in ("constrain", "deepen", "specialise")
+        for opening in openings_for(heuristic, seed(instruction), round=1, seed=0)
+    }
+    assert has in listed
+    assert lacks not in listed
+
+
+@pytest.mark.parametrize(("instruction", "said", "whole"), [
+    ("编写一个 Python 函数，返回列表的总和。", " 返回 0。这样更安全。", "返回 0。"),
+    ("编写一个 Python 函数，返回列表的总和。", "返回 0。\n```python\nx\n```", "返回 0。"),
+    ("Напишите функцию, которая считает сумму списка.", " вернуть 0. Это нужно.", " вернуть 0."),
+    ("Schreibe eine Funktion, die eine Liste summiert.", " 0 zurückgeben. Das hilft.",
+     " 0 zurückgeben."),
+])  # fmt: skip
+def test_an_opening_is_completed_in_its_script(instruction, said, whole):
+    """With a blank where the script has blanks, and up to the end of the sentence."""
+    opening = openings_for("constrain", seed(instruction), round=1, seed=0)[0]
+    assert complete(opening, said) == f"{opening}{whole}"
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_a_server_is_asked_in_the_language_of_the_task(language):
+    """The sentence that asks for an opening is in it, in the worked examples too."""
+    task = seed(SORT_IN[language])
+    config = validate({"evolve": {"candidates": 1}}, where="test")
+    chat = first_messages(task, BY_NAME["constrain"], config, is_small=True)
+    opening = openings_for("constrain", task, round=1, seed=0)[0]
+    begin = openings_in(task.instruction).begin
+    assert chat[-1].content.endswith(begin.format(prompt="", opening=opening))
+    shown = [turn.content for turn in chat if turn.role == "user"]
+    first = begin.rpartition("\n\n")[2].partition("{opening}")[0]
+    assert all(text.rpartition("\n\n")[2].startswith(first) for text in shown)
+    for asked, answer in zip(chat[0:-1:2], chat[1:-1:2], strict=True):
+        begun = asked.content.rpartition("\n\n")[2]
+        assert any(answer.content[:n] in begun for n in (4, 3))
 
 
 @pytest.mark.parametrize("heuristic", ["constrain", "specialise", "misdirect", "complexity"])
@@ -400,10 +498,12 @@ def test_what_a_config_changes_is_asked_as_it_says(changes):
 def test_a_small_model_is_asked_in_the_language_of_the_task():
     """With the translated prompt and its examples, and without an opening in English."""
     asked = []
-    engine = ScriptedEngine(lambda request: asked.append(request) or "Gib bei Fehlern None zurück.")
+    engine = ScriptedEngine(
+        lambda request: asked.append(request) or "エラーの場合は None を返すこと。"
+    )
     engine.identity = "gguf:toy"
     role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
-    task = Task.seed("Schreibe eine Funktion, die die Liste sortiert.", ordinal=0, language=None)
+    task = Task.seed("リストを並べ替える Python 関数を書いてください。", ordinal=0, language=None)
     told = evolve(
         task, round=1, heuristic=BY_NAME["constrain"], evolver=role, judge=None,
         config=validate({"evolve": {"candidates": 1}}, where="test"),

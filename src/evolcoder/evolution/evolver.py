@@ -28,7 +28,7 @@ from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concaten
 from evolcoder.evolution.distractor import DRAFT, MAX_LINES, spoil
 from evolcoder.evolution.examples import with_similar_examples
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm, Heuristic, TaskContents
-from evolcoder.evolution.openings import complete, complete_asked, openings_for, prompt
+from evolcoder.evolution.openings import complete, complete_asked, openings_for, openings_in
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
@@ -105,8 +105,9 @@ class _Evolution:
         if is_small and is_own and heuristic.holds is not TaskContents.BAIT:
             self.openings = openings_for(heuristic.name, parent, round=round, seed=config.seed)
         is_bound = is_own and heuristic.holds is TaskContents.BOUND
-        is_english = prompt_language(parent.instruction) in {"", "en"}
-        lacks_opening = is_small and is_own and is_english and not self.openings
+        self.language = openings_in(parent.instruction)
+        has_none = self.language is not None and not self.openings
+        lacks_opening = is_small and is_own and has_none
         self.lacks_bound = lacks_opening and is_bound
         """Whether a small model would name a bound that any program meets."""
         self.lacks_opening = lacks_opening and heuristic.holds is TaskContents.NOTHING
@@ -173,13 +174,16 @@ class _Evolution:
 
     def _for_small(self, heuristic: Heuristic) -> Heuristic:
         """Return a heuristic with the prompt for begun sentences, or examples like the task."""
+        if self.language and self.openings and heuristic.holds is TaskContents.NOTHING:
+            return replace(
+                heuristic,
+                template=self.language.template,
+                examples=self.language.examples,
+                form=ExampleForm.ADDITION,
+                language=self.language.language,
+            )
         if prompt_language(self.parent.instruction) not in {"", "en"}:
             return heuristic  # its prompt is translated, with examples of its own
-        if self.openings and heuristic.holds is TaskContents.NOTHING:
-            template, examples = prompt()
-            return replace(
-                heuristic, template=template, examples=examples, form=ExampleForm.ADDITION
-            )
         return with_similar_examples(heuristic, self.parent.instruction)
 
     def draft(self) -> tuple[Message, ...]:
@@ -190,6 +194,11 @@ class _Evolution:
     def opening(self) -> str:
         """Return how this attempt's addition begins; empty if the model begins it."""
         return self.openings[len(self.attempts) % len(self.openings)] if self.openings else ""
+
+    @property
+    def begin(self) -> str:
+        """The sentence that asks a model to begin with an opening."""
+        return self.language.begin if self.language else ""
 
     def hint(self) -> Reason | None:
         """Return the problem of the last attempt; a doubtful one is too equal to its parent."""
@@ -280,8 +289,14 @@ def first_messages(
         return ()
     if evolution.spoils:
         return evolution.draft()
-    opening = evolution.opening()
-    return build(evolution.heuristic, task.instruction, None, config.evolve.style, opening=opening)
+    return build(
+        evolution.heuristic,
+        task.instruction,
+        None,
+        config.evolve.style,
+        opening=evolution.opening(),
+        begin=evolution.begin,
+    )
 
 
 async def evolve(
@@ -350,7 +365,8 @@ async def _ask_for_candidate(
     opening = evolution.opening()
     # Only models in this process are sure to continue what they seem to have begun.
     continues = opening != "" and evolver.identity.startswith("gguf:")
-    messages = build(asked, task, hint, style, opening="" if continues else opening)
+    shown = "" if continues else opening
+    messages = build(asked, task, hint, style, opening=shown, begin=evolution.begin)
     if continues:
         messages = (*messages, Message("assistant", opening))
     completion = await _ask(evolution, evolver, messages, seed)

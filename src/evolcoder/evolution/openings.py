@@ -7,6 +7,9 @@ not do that, is asked to begin its answer so. For `complexity`, the beginning ha
 models name one that any program meets, so it is one that is known to be hard for such a task.
 The choice depends on the task's text and language, round and attempt, and on the config's seed.
 
+Tasks in the languages of `openings-translated.toml` have openings of their own, by kinds that are
+recognised by beginnings of words, since words there are inflected or not separated by blanks.
+
 >>> openings_for("deepen", task, round=1, seed=0)[0]   # doctest: +SKIP
 'Then group the entries by'
 """
@@ -15,7 +18,7 @@ import math
 import re
 import tomllib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -27,7 +30,7 @@ from evolcoder.evolution.parse import prose
 from evolcoder.ids import rng_for
 from evolcoder.natural_language import prompt_language
 from evolcoder.records import Task
-from evolcoder.text import WantedOutput, wanted_output, words
+from evolcoder.text import WantedOutput, is_unspaced, wanted_output, words
 
 FOR_ANY = ("constrain", "specialise")
 """The heuristics whose openings do for any other, after its own."""
@@ -60,7 +63,9 @@ _ASKS_FOR_OUTPUT = re.compile(
 """A request for what a program prints."""
 LIKE_FROM = (4, 16)
 """Content words of a task above which it needs two, or three, words of a kind to be of it."""
-_NEXT_SENTENCE = re.compile(r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-Z])")
+_NEXT_SENTENCE = re.compile(
+    r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-ZÀ-ÖØ-ÞА-ЯЁ¿¡])|(?<=[。！？])(?!$)"
+)
 _NEXT_CLAUSE = re.compile(
     r"(?<=\w), (?:and )?(?:then )?(?:accept|add|calculate|combine|compare|count|display"
     r"|exclude|filter|group|ignore|include|keep|leave|list|order|print|put|remove|return|round|show|skip|sort"
@@ -70,6 +75,11 @@ _NEXT_CLAUSE = re.compile(
 """A further demand in a sentence, as small models add one that has nothing to do with the first."""
 _LITERAL = re.compile(r"\[|\{|\"|`|\d")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
+_ENDS_UNSPACED = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uff60]$")
+"""The end of an opening in a script without blanks between words."""
+
+
+_Split = Callable[[str], frozenset[str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,12 +91,11 @@ class _Condition:
     untyped: bool
 
     @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> "_Condition":
+    def of(cls, entry: Mapping[str, Any], split: _Split) -> "_Condition":
         needs = entry.get("needs", ())
         lists = (needs,) if isinstance(needs, str) else needs
-        lacks = tokenize(entry.get("lacks", "")).content_words
-        sets = tuple(tokenize(each).content_words for each in lists)
-        return cls(sets, lacks, entry.get("untyped", False))
+        sets = tuple(split(each) for each in lists)
+        return cls(sets, split(entry.get("lacks", "")), entry.get("untyped", False))
 
     def fits(self, found: frozenset[str], language: str | None) -> bool:
         has_needed = all(not needed.isdisjoint(found) for needed in self.needs)
@@ -109,22 +118,62 @@ class _Kind:
     by_heuristic: dict[str, _Openings]
 
 
+@dataclass(frozen=True, slots=True)
+class Openings:
+    """The openings for tasks in one natural language."""
+
+    language: str
+    """ISO 639-1 code."""
+    template: str
+    """Prompt that asks for one more requirement; contains `{task}`."""
+    examples: tuple[WorkedExample, ...]
+    """Worked examples. They and the template are the same for all tasks and heuristics, so that a
+    model reads them once."""
+    begin: str
+    """Asks a model on a server to begin with `{opening}`; contains `{prompt}` too."""
+    kinds: tuple[_Kind, ...]
+    """The kinds of tasks."""
+    bounds: _Openings
+    """The openings for `complexity`."""
+    beginnings: re.Pattern[str] | None
+    """Finds the beginnings of words that conditions name; None for English, with whole words."""
+
+    def words(self, text: str) -> frozenset[str]:
+        """Return what conditions can find in a text."""
+        if self.beginnings is None:
+            return tokenize(text).content_words
+        return frozenset(self.beginnings.findall(text.lower()))
+
+    def kind_of(self, text: str, found: frozenset[str]) -> _Kind:
+        """Return the kind of a task, in whose prose these words were found."""
+        if self.beginnings is None:
+            return _kind_of(text, found)
+        return next(kind for kind in self.kinds if kind.condition.fits(found, None))
+
+
+def openings_in(text: str) -> Openings | None:
+    """Return the openings in the language of a task; None if there are none."""
+    language = prompt_language(text) or "en"
+    return _english() if language == "en" else _translated().get(language)
+
+
 def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[str, ...]:
     """Return openings for a heuristic's additions to a task, in the order of the attempts.
 
-    Empty if the task is not in English, or no bound is known for it.
+    Empty if there are none in the task's language, or no bound is known for it.
     """
     text = task.instruction
-    if prompt_language(text) not in {"", "en"}:
+    known = openings_in(text)
+    if known is None:
         return ()
-    request = tokenize(prose(text)).content_words
+    request = known.words(prose(text))
 
     def fits(listed: _Openings) -> list[str]:
         return [say for say, when in listed if when.fits(request, task.language)]
 
     if heuristic == "complexity":
-        return tuple(fits(_data()[1]))  # the most specific bound comes first
-    kind = _kind_of(text, request)
+        return tuple(fits(known.bounds))  # the most specific bound comes first
+    kind = known.kind_of(text, request)
     named = words(text)
     noun = next((noun for noun in kind.nouns if noun in named or f"{noun}s" in named), "")
     noun = noun or (kind.nouns[-1] if kind.nouns else "")
@@ -137,17 +186,6 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
         return new
 
     return tuple(dict.fromkeys(say for name in (heuristic, *FOR_ANY) for say in shuffled(name)))
-
-
-@lru_cache(maxsize=1)
-def prompt() -> tuple[str, tuple[WorkedExample, ...]]:
-    """Return the template, and the worked examples, with which a begun sentence is asked for.
-
-    They are the same for all tasks and heuristics, so that a model reads them once.
-    """
-    found = _file()["prompt"]
-    examples = tuple(WorkedExample(one["task"], one["answer"]) for one in found["examples"])
-    return found["template"], examples
 
 
 def complete(opening: str, continuation: str) -> str:
@@ -164,6 +202,8 @@ def complete(opening: str, continuation: str) -> str:
     if "```" in said or not (tokenize(said).content_words or _LITERAL.search(said)):
         return ""
     begun = text.lstrip()[: len(opening)] if is_repeated else opening
+    if _ENDS_UNSPACED.search(begun):
+        return f"{begun}{said.lstrip()}"
     return f"{begun}{'' if _CONTINUES.match(said) else ' '}{said}"
 
 
@@ -195,7 +235,7 @@ def _kind_of(text: str, found: frozenset[str]) -> _Kind:
 
     fitting = [
         kind
-        for kind in _data()[0]
+        for kind in _english().kinds
         if kind.asks_for_words == asks_for_words and kind.condition.fits(found, None)
     ]
     best = max(fitting, key=likeness)
@@ -204,36 +244,68 @@ def _kind_of(text: str, found: frozenset[str]) -> _Kind:
     return best if is_kind else fitting[-1]
 
 
-def _listed(entries: Sequence[str | Mapping[str, Any]]) -> _Openings:
+def _listed(entries: Sequence[str | Mapping[str, Any]], split: _Split) -> _Openings:
     tables = [{"say": entry} if isinstance(entry, str) else entry for entry in entries]
-    return tuple((table["say"], _Condition.of(table)) for table in tables)
+    return tuple((table["say"], _Condition.of(table, split)) for table in tables)
 
 
-def _file() -> dict[str, Any]:
-    return tomllib.loads((files("evolcoder") / "data" / "openings.toml").read_text("utf-8"))
+def _read(name: str) -> dict[str, Any]:
+    return tomllib.loads((files("evolcoder") / "data" / name).read_text("utf-8"))
 
 
-@lru_cache(maxsize=1)
-def _data() -> tuple[tuple[_Kind, ...], _Openings]:
-    """Return the kinds of tasks, and the openings with bounds."""
-    data = _file()
+def _openings(language: str, data: Mapping[str, Any], split: _Split) -> Openings:
+    """Make the openings of a language from its table."""
     kinds = tuple(
         _Kind(
-            tokenize(kind["like"]).content_words,
-            _Condition.of(kind),
+            split(kind.get("like", "")),
+            _Condition.of(kind, split),
             tuple(kind.get("nouns", ())),
             kind.get("asks_for_words", False),
             kind.get("certain", False),
-            {name: _listed(kind[name]) for name in ("constrain", "specialise", "deepen")},
+            {name: _listed(kind[name], split) for name in ("constrain", "specialise", "deepen")},
         )
         for kind in data["kinds"]
     )
-    return kinds, _listed(data["bounds"])
+    bounds, prompt = _listed(data["bounds"], split), data["prompt"]
+    examples = tuple(WorkedExample(one["task"], one["answer"]) for one in prompt["examples"])
+    beginnings = None if language == "en" else _beginnings(kinds, bounds)
+    begin = data["begin"]
+    return Openings(language, prompt["template"], examples, begin, kinds, bounds, beginnings)
+
+
+def _beginnings(kinds: Sequence[_Kind], bounds: _Openings) -> re.Pattern[str]:
+    """Return a pattern that finds beginnings of words, the longest one at each place.
+
+    In scripts without blanks between words they are found anywhere.
+    """
+    listed = [bounds, *(each for kind in kinds for each in kind.by_heuristic.values())]
+    conditions = [kind.condition for kind in kinds]
+    conditions += [when for openings in listed for _, when in openings]
+    named = {word for when in conditions for each in (*when.needs, when.lacks) for word in each}
+    patterns = (
+        re.escape(word) if is_unspaced(word) else rf"(?<!\w){re.escape(word)}"
+        for word in sorted(named, key=len, reverse=True)
+    )
+    return re.compile(rf"(?=({'|'.join(patterns)}))")
+
+
+@lru_cache(maxsize=1)
+def _english() -> Openings:
+    return _openings("en", _read("openings.toml"), lambda text: tokenize(text).content_words)
+
+
+@lru_cache(maxsize=1)
+def _translated() -> dict[str, Openings]:
+    """Return language -> openings."""
+    return {
+        language: _openings(language, data, lambda text: frozenset(text.split()))
+        for language, data in _read("openings-translated.toml").items()
+    }
 
 
 @lru_cache(maxsize=1)
 def _weights() -> dict[str, float]:
     """Weigh each word by how few kinds have it."""
-    kinds = _data()[0]
+    kinds = _english().kinds
     counts = Counter(word for kind in kinds for word in kind.like)
     return {word: math.log(1 + len(kinds) / n) for word, n in counts.items()}

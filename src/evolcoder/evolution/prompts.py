@@ -13,6 +13,7 @@ from evolcoder.engine.base import Message
 from evolcoder.evolution.heuristics import ExampleForm, Heuristic, TaskContents
 from evolcoder.evolution.translations import keep_sentence
 from evolcoder.records import Reason
+from evolcoder.text import is_unspaced
 
 HINTS: dict[Reason, str] = {
     Reason.EMPTY: "Leave no part out, and end with what must be done on top of the task.",
@@ -60,8 +61,6 @@ Second: {child}
 Does the second ask for anything that the first does not? Answer with one word, YES or NO."""
 
 
-BEGIN = '{prompt}\n\nBegin with "{opening}" and end after one sentence.'
-"""Asks a model to begin its answer with an opening."""
 N_SHOWN_WORDS = 4
 """Words of an example's answer that it is asked to begin with."""
 
@@ -73,11 +72,13 @@ def build(
     style: str = "append",
     *,
     opening: str = "",
+    begin: str = "",
 ) -> tuple[Message, ...]:
     """Return the chat that asks for a harder task; `hint` is why the last candidate was rejected.
 
-    With an `opening`, the model is asked to begin its answer so, as in each worked example. Every
-    turn repeats the template: given only once, models of 1.5B soon solve the task instead.
+    With an `opening`, the model is asked by `begin` to begin its answer so, as in each worked
+    example. Every turn repeats the template: given only once, models of 1.5B soon solve the task
+    instead.
     """
     prompt = heuristic.template.replace(TASK_PLACEHOLDER, instruction)
     is_whole = style == "rewrite" and heuristic.form is ExampleForm.TASK
@@ -89,8 +90,8 @@ def build(
         if heuristic.holds is TaskContents.BAIT and not is_whole:
             prompt = f"{prompt} {CODE_FIRST}"
     if opening:
-        prompt = BEGIN.format(prompt=prompt, opening=opening)
-    turns = _example_turns(heuristic, begun=opening != "")
+        prompt = begin.format(prompt=prompt, opening=opening)
+    turns = _example_turns(heuristic, begin if opening else "")
     return (*turns, Message("user", prompt))
 
 
@@ -100,13 +101,19 @@ def for_judge(parent: str, child: str) -> tuple[Message, ...]:
 
 
 @lru_cache(maxsize=64)
-def _example_turns(heuristic: Heuristic, *, begun: bool) -> tuple[Message, ...]:
+def _example_turns(heuristic: Heuristic, begin: str) -> tuple[Message, ...]:
     turns: list[Message] = []
     for example in heuristic.examples:
         prompt = heuristic.template.replace(TASK_PLACEHOLDER, example.task)
-        if begun:
-            opening = " ".join(example.answer.split()[:N_SHOWN_WORDS])
-            prompt = BEGIN.format(prompt=prompt, opening=opening)
+        if begin:
+            prompt = begin.format(prompt=prompt, opening=_shown_opening(example.answer))
         turns.append(Message("user", prompt))
         turns.append(Message("assistant", example.answer))
     return tuple(turns)
+
+
+def _shown_opening(answer: str) -> str:
+    """Return the beginning of a worked example's answer, up to the comma in unspaced scripts."""
+    if is_unspaced(answer[0]):
+        return answer[: max(answer.find("，"), answer.find("、")) + 1] or answer[:N_SHOWN_WORDS]
+    return " ".join(answer.split()[:N_SHOWN_WORDS])

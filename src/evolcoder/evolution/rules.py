@@ -465,8 +465,8 @@ def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:
     rest = candidate.added.text[len(candidate.opening) :]
     said = tokenize(rest)
     shown = f"...{rest[:60]}"
-    if len(said.words) > MAX_COMPLETION_WORDS:
-        return RuleViolation(Reason.TOO_LONG, f"completes a sentence with {len(said.words)} words")
+    if (n := count_words(rest)) > MAX_COMPLETION_WORDS:
+        return RuleViolation(Reason.TOO_LONG, f"completes a sentence with {n} words")
     if found := patterns.GIVES_REASONS.search(rest):
         return RuleViolation(Reason.SOLVED, f"gives a reason: {found[0]}")
     known = {word[:N_STEM] for word in candidate.before.content_words}
@@ -479,7 +479,8 @@ def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:
     says_little = not says_enough and len(new(tokenize(candidate.opening))) < N_OWN_DEMAND
     if says_little and not patterns.LITERAL.search(rest):
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"says little: {shown}")
-    if candidate.opening.endswith((",", " and if")) and not patterns.CONSEQUENCE.search(rest):
+    leaves_open = candidate.is_english and candidate.opening.endswith((",", " and if"))
+    if leaves_open and not patterns.CONSEQUENCE.search(rest):
         return RuleViolation(Reason.NOT_A_TASK, f"says no consequence: {shown}")
     return None
 

@@ -32,7 +32,9 @@ _PROMPTS = {heuristic.name: (heuristic.template, heuristic.examples) for heurist
 
 
 def in_language(heuristic: Heuristic, instruction: str) -> Heuristic:
-    """Return a heuristic with its prompt in the language of a task; itself if that is English."""
+    """Return a heuristic with its prompt in the language of a task, unless it is in one already."""
+    if heuristic.language != "en":
+        return heuristic
     language = prompt_language(instruction)
     script = "" if language else natural_language(instruction).script
     if language == "en" or (not language and script in {"", "latin"}):
