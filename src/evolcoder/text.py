@@ -110,7 +110,8 @@ FIM_TOKENS = {
 have them."""
 _ASKS_FOR_PROSE = re.compile(
     r"\s*(?:what|why|which|who|when|where|is|are|does|do|can|should|explain|describe|discuss|define"
-    r"|compare|name|identify|classify|outline|summari[sz]e|how (?:does|do|is|are|would|will)"
+    r"|compare|contrast|(?:differentiate|distinguish) between|name|identify|classify|outline"
+    r"|summari[sz]e|how (?:does|do|is|are|would|will)"
     r"|show the output|suggest an? (?:\w+ )?comment|(?:you need to )?read (?:the|a|this))\b",
     re.IGNORECASE,
 )

@@ -50,6 +50,22 @@ def test_code_without_a_place_to_change_is_not_shown(code, language):
     assert spoil(code, language, Random(0)) is None
 
 
+@pytest.mark.parametrize(("code", "language", "spoiled"), [
+    ("for x in xs:\n    print(x)", "python", "for x in list(xs)[1:]:\n    print(x)"),
+    ("return {word: 1 for word in words}", "python", "return {word: 1 for word in list(words)[1:]}"),
+    ("words = text.split()", "python", 'words = text.split(",")'),
+    ("return sorted(names)", "python", "return sorted(names[1:])"),
+    ("return len(set(xs))", "python", "return len(set(xs)) - 1"),
+    ("return sum(xs)", "python", "return len(xs)"),
+    ("const f = xs => xs.map(g);", "javascript", "const f = xs => xs.filter(g);"),
+    ("SELECT a FROM t WHERE b = 'x = y'", "sql", "SELECT a FROM t WHERE b <> 'x = y'"),
+    ("for row in reader:\n    print(row)", "python", None),
+])  # fmt: skip
+def test_code_without_an_operator_is_changed_elsewhere(code, language, spoiled):
+    """In what it goes over, splits, joins or selects; not where it skips a header."""
+    assert spoil(code, language, Random(0)) == spoiled
+
+
 SOLUTIONS = (
     "def f(n):\n    total = 0\n    for i in range(1, n + 1):\n        total += i\n    return total",
     "def f(n):\n    return n * 2 - 1",

@@ -154,6 +154,25 @@ def test_what_completes_a_sentence_must_say_something(said, reason):
     assert (found.reason if found else None) is reason
 
 
+@pytest.mark.parametrize(("said", "is_met"), [
+    ("external libraries.", True),
+    ("third-party packages or modules.", True),
+    ("additional data structures.", True),
+    ("loops.", False),
+    ("regular expressions or the module re.", False),
+])  # fmt: skip
+def test_a_demand_that_any_program_meets_is_none(said, is_met):
+    """Small models like to rule out external libraries, which no program for such tasks needs."""
+    opening = "It must be done without using any"
+    before, added = tokenize(SORT.instruction), tokenize(f"{opening} {said}")
+    after = concatenate(f"{before.text} {added.text}", before, added)
+    rules = validate({}, where="test").eliminate
+    named = BY_NAME["constrain"]
+    candidate = CandidateTask(SORT, before, after, added, None, False, named, rules, opening)
+    found = find_violation(candidate)
+    assert (found is not None and "any program meets this" in found.detail) is is_met
+
+
 def test_a_beginning_that_demands_enough_may_be_completed_with_known_words():
     """One about a matrix is new, although its rest names what the task names."""
     parent = Task.seed("Find the largest value of a list.", ordinal=0, language=None)

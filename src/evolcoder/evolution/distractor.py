@@ -41,9 +41,15 @@ _SWAPPED = dict(
     -le~-gt -f~-d -d~-f -z~-n -n~-z head~tail tail~head""".split()
 )
 """What is written -> what it is replaced by."""
-_EDITS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
-    (re.compile(pattern, re.MULTILINE), to)
-    for pattern, to in (
+_Edits = tuple[tuple[re.Pattern[str], str], ...]
+
+
+def _edits(*edits: tuple[str, str]) -> _Edits:
+    return tuple((re.compile(pattern, re.MULTILINE), to) for pattern, to in edits)
+
+
+_EDITS: tuple[_Edits, ...] = (
+    _edits(
         (r"\brange\(1, ([\w.]+(?:\(\w*\))?) \+ 1\)", r"range(1, \1)"),
         (r"\brange\((\w+(?:\(\w+\))?)\)", r"range(1, \1)"),
         (r"\bif (?!not\b|True\b)(\w+(?:\.\w+)*):", r"if not \1:"),
@@ -65,9 +71,25 @@ _EDITS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(?:DESC|ASC)\b", ""),
         (r"(?<= )-(?:eq|ne|gt|lt|ge|le|[fdzn])(?= )", ""),
         (r"(?<=\| )(?:head|tail)\b", ""),
-    )
+    ),
+    _edits(
+        # Code that reads lines may well leave out the first one.
+        (
+            r"\bfor (\w+) in (?!\w*(?:reader|file|lines)\b)(\w+)(?=[:\])}])",
+            r"for \1 in list(\2)[1:]",
+        ),
+        (r"\.split\(\)", '.split(",")'),
+        (r"\.join\((\w+)\)", r".join(\1[1:])"),
+        (r"\breturn (sorted|tuple|set)\((\w+)\)$", r"return \1(\2[1:])"),
+        (r"\breturn len\((\w+(?:\(\w*\))?)\)$", r"return len(\1) - 1"),
+        (r"\bsum\((?=\w+\))", "len("),
+        (r"\.map\((?=[\w(])", ".filter("),
+        (r"\b(\w+)\+\+\)", r"\1 += 2)"),
+        (r"(?<=\bWHERE )([\w.]+) = ", r"\1 <> "),
+    ),
 )
-"""Patterns with their replacement; without one, what matches is replaced by `_SWAPPED`."""
+"""Patterns with their replacement; without one, what matches is replaced by `_SWAPPED`. The second
+group is tried where the first finds no place."""
 
 
 def spoil(code: str, language: str | None, rng: Random) -> str | None:
@@ -76,12 +98,13 @@ def spoil(code: str, language: str | None, rng: Random) -> str | None:
         return None
     hidden = _HASHED if language is None or language in _HASH_COMMENTS else _SLASHED
     visible = hidden.sub(lambda found: re.sub(r"[^\n]", "\0", found[0]), code)
-    places = [
-        [(found.span(), found.expand(to) if to else _SWAPPED[found[0]]) for found in matches]
-        for pattern, to in _EDITS
-        if (matches := list(pattern.finditer(visible)))
-    ]
-    if not places:
-        return None
-    (start, end), to = rng.choice(rng.choice(places))
-    return f"{code[:start]}{to}{code[end:]}"
+    for group in _EDITS:
+        places = [
+            [(found.span(), found.expand(to) if to else _SWAPPED[found[0]]) for found in matches]
+            for pattern, to in group
+            if (matches := list(pattern.finditer(visible)))
+        ]
+        if places:
+            (start, end), to = rng.choice(rng.choice(places))
+            return f"{code[:start]}{to}{code[end:]}"
+    return None

@@ -414,6 +414,13 @@ CONSEQUENCE = re.compile(
 )
 """Verbs of what shall happen in a case."""
 
+MET_ANYWAY = re.compile(
+    r"\b(?:using|use of) any (?:external|third[- ]party|additional|extra|outside|other) "
+    r"(?:\w+ ){0,2}?(?:librar|package|module|dependenc|tool|framework|resource|context|data)\w*",
+    re.IGNORECASE,
+)
+"""A demand that nearly every program meets, in the rest of a sentence that was begun."""
+
 LITERAL = re.compile(
     r"\d|[\[\]{}\"'`]|\b(?:zero|none|null|true|false|empty|nothing|error|exception)\b",
     re.IGNORECASE,

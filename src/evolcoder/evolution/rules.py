@@ -458,6 +458,15 @@ N_STEM = 4
 """Characters at the beginning of words by which a restatement is seen: sorts, sorted."""
 
 
+def _is_met_anyway(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a begun sentence that rules out what no program for the task would use."""
+    if not candidate.opening or candidate.added is None:
+        return None
+    found = patterns.MET_ANYWAY.search(candidate.added.text)
+    detail = f"any program meets this: {found[0]}" if found else ""
+    return RuleViolation(Reason.EQUAL_TO_PARENT, detail) if found else None
+
+
 def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:
     """Find a begun sentence whose rest says nothing new, gives reasons, or has no consequence."""
     if not candidate.opening or candidate.added is None:
@@ -529,6 +538,7 @@ RULES: tuple[Rule, ...] = (
     _lacks_required_content,
     _changes_the_language,
     _equals_its_parent,
+    _is_met_anyway,
     _completes_badly,
     _grew_too_much,
 )
