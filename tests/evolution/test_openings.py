@@ -158,6 +158,7 @@ def test_what_completes_a_sentence_must_say_something(said, reason):
     ("external libraries.", True),
     ("third-party packages or modules.", True),
     ("additional data structures.", True),
+    ("printed to the console.", True),
     ("loops.", False),
     ("regular expressions or the module re.", False),
 ])  # fmt: skip
@@ -171,6 +172,24 @@ def test_a_demand_that_any_program_meets_is_none(said, is_met):
     candidate = CandidateTask(SORT, before, after, added, None, False, named, rules, opening)
     found = find_violation(candidate)
     assert (found is not None and "any program meets this" in found.detail) is is_met
+
+
+@pytest.mark.parametrize(("opening", "said", "is_whole"), [
+    ("If the file is larger than", "10 megabytes.", False),
+    ("If the file is larger than", "10 megabytes, it must be skipped.", True),
+    ("While the pointer is over it,", "the list must turn red.", True),
+    ("When the page is printed,", "600px.", False),
+    ("If the list is empty,", "0.", False),
+])  # fmt: skip
+def test_a_case_needs_a_consequence(opening, said, is_whole):
+    """Also where the model has to complete the case before it."""
+    before, added = tokenize(SORT.instruction), tokenize(f"{opening} {said}")
+    after = concatenate(f"{before.text} {added.text}", before, added)
+    rules = validate({}, where="test").eliminate
+    named = BY_NAME["constrain"]
+    candidate = CandidateTask(SORT, before, after, added, None, False, named, rules, opening)
+    found = find_violation(candidate)
+    assert (found is None) is is_whole
 
 
 def test_a_beginning_that_demands_enough_may_be_completed_with_known_words():

@@ -414,9 +414,13 @@ CONSEQUENCE = re.compile(
 )
 """Verbs of what shall happen in a case."""
 
+BEGINS_A_CASE = re.compile(r"(?:If|When|While|Unless)\b")
+"""The beginning of a sentence that needs a comma and a consequence."""
+
 MET_ANYWAY = re.compile(
     r"\b(?:using|use of) any (?:external|third[- ]party|additional|extra|outside|other) "
-    r"(?:\w+ ){0,2}?(?:librar|package|module|dependenc|tool|framework|resource|context|data)\w*",
+    r"(?:\w+ ){0,2}?(?:librar|package|module|dependenc|tool|framework|resource|context|data)\w*"
+    r"|\b(?:written|printed|output) to (?:the (?:console|screen|terminal|user)|standard output)\b",
     re.IGNORECASE,
 )
 """A demand that nearly every program meets, in the rest of a sentence that was begun."""

@@ -489,6 +489,8 @@ def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:
     if says_little and not patterns.LITERAL.search(rest):
         return RuleViolation(Reason.EQUAL_TO_PARENT, f"says little: {shown}")
     leaves_open = candidate.is_english and candidate.opening.endswith((",", " and if"))
+    if candidate.is_english and patterns.BEGINS_A_CASE.match(candidate.opening):
+        leaves_open, rest = True, candidate.added.text.partition(",")[2]
     if leaves_open and not patterns.CONSEQUENCE.search(rest):
         return RuleViolation(Reason.NOT_A_TASK, f"says no consequence: {shown}")
     return None
