@@ -8,7 +8,7 @@ spread evenly over the run; captions say how many. Nothing is computed by a mode
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,14 +26,15 @@ from evolcoder.report.content import (
     ReportSection,
     ReportTable,
     Series,
+    parts_of,
     quartiles,
-    share,
     shortened,
 )
+from evolcoder.report.heuristics import SEED, heuristics_sections
 from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
 from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.report.similarity import similarity_sections
-from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
+from evolcoder.storage.database import COUNT, TEXT, Columns
 from evolcoder.storage.lineage import lineage
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
 from evolcoder.storage.stats import (
@@ -57,28 +58,6 @@ RECORDS, DROPPED_RECORDS = 40, 20
 TEXT_CHARS = 4_000
 """Most characters of a text that is shown."""
 EXAMPLE_CHARS = 160
-SEED = "seed"
-"""Name of the group of seeds where rows are grouped by heuristic."""
-_BY_HEURISTIC = Columns(heuristic=MAYBE_TEXT, n=COUNT, tokens=COUNT)
-_TASKS = """
-    SELECT heuristic, COUNT(*),
-        COALESCE(SUM(COALESCE(prompt_tokens, 0) + COALESCE(completion_tokens, 0)), 0)
-    FROM tasks WHERE round > 0 GROUP BY heuristic"""
-_EVOLUTIONS_DROPPED = """
-    SELECT heuristic, COUNT(*),
-        COALESCE(SUM(COALESCE(prompt_tokens, 0) + COALESCE(completion_tokens, 0)), 0)
-    FROM drops WHERE stage = 'evolve' GROUP BY heuristic"""
-_ANSWERED = """
-    SELECT t.heuristic, COUNT(*), COALESCE(SUM(
-        COALESCE(r.prompt_tokens, 0) + COALESCE(r.completion_tokens, 0)), 0)
-    FROM responses r JOIN tasks t ON t.id = r.task WHERE r.round > 0 GROUP BY t.heuristic"""
-_KEPT = """
-    SELECT t.heuristic, COUNT(*), 0 FROM kept k JOIN tasks t USING (round, ordinal)
-    WHERE k.round > 0 AND NOT EXISTS (SELECT 1 FROM drops d WHERE d.stage = 'clean'
-        AND d.round = k.round AND d.ordinal = k.ordinal) GROUP BY t.heuristic"""
-_PASSED = """
-    SELECT t.heuristic, COUNT(*), 0 FROM verdicts v JOIN tasks t USING (round, ordinal)
-    WHERE v.check_name = 'runs' AND v.kind = 'passed' AND v.round > 0 GROUP BY t.heuristic"""
 _VERDICTS = "SELECT check_name, kind, COUNT(*) FROM verdicts GROUP BY check_name, kind"
 _KINDS = Columns(check=TEXT, kind=TEXT, n=COUNT)
 _EXAMPLE = Columns(subject=TEXT, detail=TEXT)
@@ -106,7 +85,7 @@ def report_of(store: RunStore, config: Config, *, data_dir: Path | None = None) 
         _drops_section(store),
         _costs_section(store, config),
         _speed_section(store, lines),
-        _heuristics_section(store, measured),
+        *heuristics_sections(store, config, measured),
         *_rounds_sections(measured, store),
         *_verdicts_section(store),
         *_cleaning_sections(store, data_dir),
@@ -174,17 +153,8 @@ def _funnel_section(lines: Sequence[FunnelLine]) -> ReportSection:
         "Records that entered each stage of each round, and what became of them; "
         "in = kept + dropped + waiting.",
         ReportTable(("round", "stage", "in", "kept", "dropped", "waiting", "why dropped"), rows),
-        Chart("stacked", names, _series(parts), "records"),
+        Chart("stacked", names, parts_of(parts), "records"),
         is_open=True,
-    )
-
-
-def _series(parts: dict[str, list[int]]) -> tuple[Series, ...]:
-    """Make a series of each part that is not empty."""
-    return tuple(
-        Series(name, tuple(float(value) for value in values))
-        for name, values in parts.items()
-        if any(values)
     )
 
 
@@ -282,49 +252,6 @@ def _throughput_chart(rows: Sequence[Sequence[Cell]]) -> Chart | None:
 def round_to(value: float, digits: int) -> float:
     """Round, under a name that rounds of evolution do not hide."""
     return round(value, digits)
-
-
-def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> ReportSection:
-    made, tried, answered, kept, passed = (
-        {name or SEED: (n, tokens) for name, n, tokens in store.db.each(_BY_HEURISTIC.validate, q)}
-        for q in (_TASKS, _EVOLUTIONS_DROPPED, _ANSWERED, _KEPT, _PASSED)
-    )
-    growth: defaultdict[str, list[float]] = defaultdict(list)
-    difficulty: defaultdict[str, list[float]] = defaultdict(list)
-    for one in measured:
-        if one.complexity is not None:
-            difficulty[one.heuristic or SEED].append(one.complexity)
-        if one.parent_tokens:
-            growth[one.heuristic or SEED].append(one.task_tokens / one.parent_tokens)
-    rows: list[tuple[Cell, ...]] = []
-    for name in sorted({*made, *tried}):
-        n_made, n_kept = made.get(name, (0, 0))[0], kept.get(name, (0, 0))[0]
-        n_tried = n_made + tried.get(name, (0, 0))[0]
-        tokens = sum(part.get(name, (0, 0))[1] for part in (made, tried, answered))
-        ratio, complexity = (
-            quartiles(values[name])[1] if values[name] else None for values in (growth, difficulty)
-        )
-        rows.append((name, n_tried, n_made, n_kept, share(n_kept, n_tried),
-                     share(passed.get(name, (0, 0))[0], n_made), ratio, complexity,
-                     round(tokens / n_kept) if n_kept else None))  # fmt: skip
-    parts = {
-        "kept": [int(row[3] or 0) for row in rows],
-        "evolved, not kept": [int(row[2] or 0) - int(row[3] or 0) for row in rows],
-        "evolution dropped": [int(row[1] or 0) - int(row[2] or 0) for row in rows],
-    }
-    columns = ("heuristic", "tried", "evolved", "kept", "share kept", "share that ran",
-               "median growth", "median complexity", "tokens for each kept row")  # fmt: skip
-    return ReportSection(
-        "heuristics",
-        "Heuristics",
-        "How many evolutions of each heuristic were tried and kept, how much longer the median "
-        "kept task is than its parent (1.3: by 30 %), the median cyclomatic complexity of the kept "
-        "Python answers, and what a kept row cost.",
-        ReportTable(columns, tuple(rows)),
-        Chart("stacked", tuple(str(row[0]) for row in rows), _series(parts), "evolutions")
-        if rows
-        else None,
-    )
 
 
 MEASURES = (
