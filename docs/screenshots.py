@@ -179,7 +179,7 @@ def main() -> int:
 
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
-        parser.error(f"no browser; looked for {', '.join(BROWSERS)}")
+        parser.error(f"no browser; looked for {', '.join(BROWSERS)}; apt-get install chromium")
     folder, out = (args.runs or OUT / "data").resolve(), OUT / "pictures"
     for part in ("whole", "parts"):
         (out / part).mkdir(parents=True, exist_ok=True)
