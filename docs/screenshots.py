@@ -103,6 +103,7 @@ def viewer_pages(page: Any, address: str) -> Iterator[tuple[str, str]]:  # noqa:
     if evaluation := found["evaluation"]:
         yield "evaluation", evaluation
         page.goto(evaluation)
+        page.get_by_text("being counted").first.wait_for(state="hidden")
         if problems := _first(page, "a[href*='/problems']"):
             yield "problems", problems
             page.goto(problems)

@@ -289,3 +289,35 @@ def test_a_heuristic_without_a_kept_row_says_what_it_cost(tmp_path):
     assert row["tokens for each kept row"] is None
     assert found["notes"] == ["deepen: 734 tokens were paid, and no row was kept"]
     assert json.dumps(found)
+
+
+@pytest.mark.parametrize(
+    ("booked", "identities", "prices", "dollars"),
+    [
+        ("toy", ["gguf:0123#toy"], {}, 0.0),
+        ("toy", ["scripted:0123#toy"], {}, 0.0),
+        ("toy", ["gguf:0123#toy"], {"toy": {"input": 1.0, "output": 2.0}}, 2.0),
+        ("toy", ["gguf:0123#toy", "https://models.example/v1#toy"], {}, None),
+        ("toy", ["https://models.example/v1#toy"], {}, None),
+        ("toy", [], {}, None),
+        ("toy", [], {"toy": {"input": 1.0, "output": 2.0}}, 2.0),
+        ("toy (batch)", [], {"toy": {"input": 1.0, "output": 2.0, "batch": 0.25}}, 0.5),
+        ("toy (batch)", ["https://models.example/v1#toy"], {}, None),
+    ],
+)
+def test_models_in_this_process_are_free_and_batches_have_their_price(
+    tmp_path, booked, identities, prices, dollars
+):
+    """In the table of models and in that of heuristics, as the budget of the run counts them."""
+    config = toys.config(prices=prices)
+    with open_store(tmp_path / "run", config, 1) as store:
+        (seed,) = [row.task for row in store.rows()]
+        store.add(Drop(Stage.EVOLVE, Reason.EMPTY, seed.id, 1, 0, "deepen", "", "", None))
+        models = [{"role": "evolver", "identity": one} for one in identities]
+        store.set_meta("provenance", {"command": "", "models": models, "versions": {}})
+        store.add_call(booked, 1_000_000, 500_000, purpose=CallPurpose(Stage.EVOLVE, "deepen"))
+        store.db.flush()
+        found = report_of(store, config).as_plain()["sections"]
+    assert found["costs"]["rows"][0]["USD"] == dollars
+    assert found["heuristic_costs"]["rows"][0]["USD"] == dollars
+    assert bool(found["costs"]["notes"]) == (dollars is None)

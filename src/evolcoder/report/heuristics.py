@@ -12,7 +12,6 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 
 from evolcoder.config.load import Config
-from evolcoder.engine.prices import price_of, usd
 from evolcoder.records import Stage
 from evolcoder.report.content import (
     Cell,
@@ -24,6 +23,7 @@ from evolcoder.report.content import (
     quartiles,
     share,
 )
+from evolcoder.report.money import BookedPrices
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, Columns
 from evolcoder.storage.run_store import CallsFor, RunStore
 from evolcoder.verification.measures import RowMeasures
@@ -49,9 +49,15 @@ _PASSED = """
 class _Cost:
     """The requests that were made for the candidates of one heuristic."""
 
-    def __init__(self, calls: Sequence[CallsFor], config: Config) -> None:
+    def __init__(self, calls: Sequence[CallsFor], prices: BookedPrices) -> None:
         self._calls = calls
-        dollars = [_usd(one, config) for one in calls]
+        dollars = [
+            prices.usd(
+                one.model, sent=one.sent, received=one.received, cached=one.cached,
+                cache_writes=one.cache_writes, reasoning=one.reasoning,
+            )
+            for one in calls
+        ]  # fmt: skip
         known = [one for one in dollars if one is not None]
         self.usd = sum(known) if len(known) == len(dollars) else None
         """What they cost; None if the price of a model is not known."""
@@ -67,16 +73,6 @@ class _Cost:
         names = ("requests", "sent", "received")
         sums = (sum(getattr(one, name) for one in self._calls) for name in names)
         return (*sums, _digits(self.usd))
-
-
-def _usd(calls: CallsFor, config: Config) -> float | None:
-    """Return what calls cost; None if the price of the model is not known."""
-    price = price_of(calls.model.rsplit("#", 1)[-1], calls.model, config.prices)
-    if price is None:
-        return None
-    reasoning = min(calls.reasoning, calls.received)
-    return usd(price, calls.sent, calls.received, cached=calls.cached,
-               cache_writes=calls.cache_writes, reasoning=reasoning)  # fmt: skip
 
 
 def _digits(dollars: float | None) -> float | None:
@@ -103,7 +99,8 @@ def heuristics_sections(
     for one in calls:
         by_heuristic[one.heuristic or SEED].append(one)
     names = sorted({*counts["made"], *counts["failed"]})
-    costs = {name: _Cost(by_heuristic[name], config) for name in names}
+    prices = BookedPrices(store, config)
+    costs = {name: _Cost(by_heuristic[name], prices) for name in names}
     note = ""
     if n_unknown:
         costs = {}
@@ -113,7 +110,7 @@ def heuristics_sections(
         )
     yield _counts_section(names, counts, measured, costs, note)
     if costs:
-        seeds = _Cost(by_heuristic[SEED], config) if by_heuristic[SEED] else None
+        seeds = _Cost(by_heuristic[SEED], prices) if by_heuristic[SEED] else None
         yield _costs_section(costs, counts["kept"], seeds)
 
 
@@ -180,14 +177,14 @@ def _costs_section(
 ) -> ReportSection:
     """Report what was paid by heuristic and stage, in all and for each kept row."""
     rows: list[tuple[Cell, ...]] = []
-    parts: dict[str, list[int]] = {name: [] for name in STAGES}
+    parts: dict[str, list[float]] = {name: [] for name in STAGES}
     for name, cost in costs.items():
         n = kept.get(name, 0)
         each = [_each(cost.tokens(stage), n) for stage in (*STAGES.values(), None)]
         rounded = [None if value is None else round(value) for value in each]
         rows.append((name, n, *cost.cells(), *rounded, _digits(_each(cost.usd, n))))
         if n:
-            for part, value in zip(parts.values(), rounded, strict=False):
+            for part, value in zip(parts.values(), each, strict=False):
                 part.append(value or 0)
     if seeds is not None:
         rows.append((SEED, None, *seeds.cells(), *[None] * (len(STAGES) + 2)))

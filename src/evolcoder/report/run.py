@@ -15,7 +15,6 @@ from typing import Any
 
 from evolcoder.config.load import Config
 from evolcoder.decontamination.similarity import TaskSimilarity, rows_digest
-from evolcoder.engine.prices import price_of, usd
 from evolcoder.records import Drop, Reason, Stage
 from evolcoder.report.cleaning import read_certificate
 from evolcoder.report.content import (
@@ -32,6 +31,7 @@ from evolcoder.report.content import (
 )
 from evolcoder.report.heuristics import SEED, heuristics_sections
 from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
+from evolcoder.report.money import BookedPrices
 from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.report.similarity import similarity_sections
 from evolcoder.storage.database import COUNT, TEXT, Columns
@@ -187,15 +187,15 @@ def _example(store: RunStore, stage: str, reason: str) -> tuple[str, str]:
 
 
 def _costs_section(store: RunStore, config: Config) -> ReportSection:
-    details = store.call_details_by_model()
+    details, prices = store.call_details_by_model(), BookedPrices(store, config)
     rows: list[tuple[Cell, ...]] = []
     for model, (n, sent, received) in store.calls_by_model().items():
         cached, writes, reasoning = details.get(model, (0, 0, 0))
-        price = price_of(model.rsplit("#", 1)[-1], model, config.prices)
-        cost = None
-        if price is not None:
-            own = {"cached": cached, "cache_writes": writes, "reasoning": min(reasoning, received)}
-            cost = round(usd(price, sent, received, **own), 6)
+        cost = prices.usd(
+            model, sent=sent, received=received, cached=cached, cache_writes=writes,
+            reasoning=reasoning,
+        )  # fmt: skip
+        cost = None if cost is None else round(cost, 6)
         rows.append((model, n, sent, cached, received, reasoning, cost))
     notes = [
         f"{model}: {n:,} requests were sent and not answered, and may have been billed: at most "
@@ -203,7 +203,7 @@ def _costs_section(store: RunStore, config: Config) -> ReportSection:
         for model, (n, sent, received) in store.possible_calls_by_model().items()
     ]
     if any(row[-1] is None for row in rows):
-        notes.append("a model without a price costs what its server costs; `prices` sets one")
+        notes.append("a model without a price costs what its server costs; the config can set one")
     columns = ("model", "requests", "sent", "of these cached", "received", "reasoning", "USD")
     caption = "Requests that were answered, their tokens as the servers counted them, and their "
     caption += "price; what came from the cache is not in it."
@@ -219,8 +219,8 @@ def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> ReportSectio
     for round, stages in sorted(seconds.items(), key=lambda one: int(one[0])):
         for stage, spent in stages.items():
             line = by_stage.get((round, stage))
-            done = line.kept + line.n_dropped if line else 0
-            rate = round_to(done / spent, 3) if spent else None
+            done = line.kept + line.n_dropped if line else None
+            rate = round_to(done / spent, 3) if spent and done is not None else None
             rows.append((int(round), stage, round_to(spent, 1), done, rate))
     chart = _throughput_chart(rows)
     return ReportSection(
@@ -313,7 +313,7 @@ def _verdicts_section(store: RunStore) -> Iterator[ReportSection]:
         "verdicts",
         "Verification",
         f"What the checks ({', '.join(checks)}) found about answers; only findings "
-        "in `verify.drop` drop a row.",
+        "in verify.drop drop a row.",
         ReportTable(("check", "finding", "answers"), rows),
         Chart("stacked", names, (Series("answers", values),), "answers") if rows else None,
     )
