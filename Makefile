@@ -11,7 +11,11 @@ PYTEST := $(BIN)/python -m pytest -n $$(($$(nproc) + 2)) --maxprocesses 9 --dist
 # What takes long, by the marks of pyproject.toml, which say why each is left out of `make test`.
 GROUPS := attacks or cluster or e2e or gpu or levels or published or toolchains or train
 
-.PHONY: run test test-all check docs screenshots fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries ray clean help
+# Names of the browser that the tests of pages drive, and how long apt-get waits for a mirror.
+BROWSERS := chromium chromium-browser google-chrome
+APT := -o Acquire::Retries=2 -o Acquire::http::Timeout=30
+
+.PHONY: run test test-all check docs screenshots browser fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries ray clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -37,7 +41,7 @@ test: $(READY) ## run the tests that take no longer than minutes all together
 	@$(BIN)/python -m compileall -qq src # once, where PYTHONDONTWRITEBYTECODE would have every process do it
 	$(PYTEST) -m 'not ($(GROUPS))'
 
-test-all: test $(VENV)/.ray ## run all tests: those of `make test`, then the long ones
+test-all: test $(VENV)/.ray browser ## run all tests: those of `make test`, then the long ones
 	$(PYTEST) -m '$(GROUPS)'
 
 check: $(READY) ## lint, format, types, layers, documentation
@@ -52,8 +56,16 @@ docs: $(READY) ## write the reference pages from the code, and build the site in
 	$(BIN)/python docs/reference.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
-screenshots: $(VENV)/.browser ## take pictures of report, viewer and documentation; RUNS=FOLDER for runs of your own, KEEP=1 for docs/images
+screenshots: browser ## take pictures of report, viewer and documentation; RUNS=FOLDER for runs of your own, KEEP=1 for docs/images
 	$(BIN)/python docs/screenshots.py $(if $(RUNS),--runs '$(RUNS)') $(if $(KEEP),--keep)
+
+# A machine that cannot have Chromium skips the tests of pages by name; all others run.
+browser: $(VENV)/.browser ## install what the tests of pages need: Playwright (165 MB), and Chromium by apt-get as root
+	@for name in $(BROWSERS); do command -v $$name >/dev/null && exit 0; done; \
+	if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+		apt-get update --quiet $(APT) && apt-get install --yes --quiet --no-install-recommends $(APT) chromium && exit 0; \
+	fi; \
+	echo "make browser: no Chromium here, so tests of pages are skipped; to run them: apt-get install chromium, as root" >&2
 
 $(VENV)/.browser: $(READY)
 	$(PIP) -e '.[browser]'

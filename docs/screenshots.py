@@ -103,6 +103,7 @@ def viewer_pages(page: Any, address: str) -> Iterator[tuple[str, str]]:  # noqa:
     if evaluation := found["evaluation"]:
         yield "evaluation", evaluation
         page.goto(evaluation)
+        page.get_by_text("being counted").first.wait_for(state="hidden")
         if problems := _first(page, "a[href*='/problems']"):
             yield "problems", problems
             page.goto(problems)
@@ -179,7 +180,7 @@ def main() -> int:
 
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
-        parser.error(f"no browser; looked for {', '.join(BROWSERS)}")
+        parser.error(f"no browser; looked for {', '.join(BROWSERS)}; apt-get install chromium")
     folder, out = (args.runs or OUT / "data").resolve(), OUT / "pictures"
     for part in ("whole", "parts"):
         (out / part).mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ import shutil
 import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+REMEDY = "make browser installs it (Chromium as root, by apt-get)"
 SERIOUS = {"serious", "critical"}
 SHAPES = ((1280, "light"), (1280, "dark"), (400, "light"), (400, "dark"))
 
@@ -17,10 +18,10 @@ SHAPES = ((1280, "light"), (1280, "dark"), (400, "light"), (400, "dark"))
 def browser(pages):
     """Chromium; it starts after the `pages` of the file, since it occupies the loop."""
     assert pages
-    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright")
+    playwright = pytest.importorskip("playwright.sync_api", reason=f"no playwright: {REMEDY}")
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
-        pytest.skip("no Chromium on this machine")
+        pytest.skip(f"no Chromium: {REMEDY}")
     with playwright.sync_playwright() as started:
         opened = started.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield opened
@@ -30,7 +31,7 @@ def browser(pages):
 @pytest.fixture(scope="module")
 def axe():
     """The source of axe-core."""
-    package = pytest.importorskip("axe_core_python", reason="no axe-core")
+    package = pytest.importorskip("axe_core_python", reason=f"no axe-core: {REMEDY}")
     return importlib.resources.files(package).joinpath("axe.min.js").read_text("utf-8")
 
 

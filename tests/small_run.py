@@ -30,6 +30,13 @@ def fill(store):
         store.open_round(round, 1)
 
 
+def without_purposes(db, *tables):
+    """Take from tables of calls the columns that the first versions did not have."""
+    for table in tables:
+        for column in ("stage", "heuristic"):
+            db.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+
+
 def contents(folder):
     """Return what is in a folder, but for the log's index, which SQLite makes anew."""
     return {

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+import small_run
 import toys
 from evolcoder.app import estimate
 from evolcoder.app.evolve import evolve_run
@@ -310,6 +311,7 @@ def test_a_folder_of_an_earlier_version_gets_the_table(tmp_path):
     with sqlite3.connect(tmp_path / "run" / DB_NAME) as db:
         for table in ("answers", "reopened"):
             db.execute(f"DROP TABLE {table}")
+        small_run.without_purposes(db, "calls", "call_details")
         version = next(n for n, sql in enumerate(MIGRATIONS) if "CREATE TABLE answers" in sql)
         db.execute(f"PRAGMA user_version={version}")
     db.close()

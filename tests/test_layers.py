@@ -21,7 +21,7 @@ ALLOWED = {
     "sample_errors": "errors text safe_repr",
     "config": "ids errors text safe_repr input_files records",
     "storage": "errors text input_files records config",
-    "engine": "ids errors text reasoning safe_repr input_files config storage",
+    "engine": "ids errors text reasoning safe_repr input_files records config storage",
     "serving": "errors text storage",
     "sandbox": "errors safe_codec safe_repr",
     "code": "text programming_language",

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Role
+from evolcoder.engine.purpose import made_for
 from evolcoder.errors import BudgetReached, UnjudgedError
 from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import Heuristic, choose
@@ -247,7 +248,7 @@ class Pipeline:
     async def _evolve(self, task: Task, round: int) -> Task | Drop:
         heuristic = choose(self._heuristics, self._config.seed, task, round)
         try:
-            with judging():
+            with judging(), made_for(Stage.EVOLVE, heuristic.name):
                 return await evolve(
                     task,
                     round=round,
@@ -262,7 +263,7 @@ class Pipeline:
 
     async def _respond(self, task: Task) -> Response | Drop:
         try:
-            with judging():
+            with judging(), made_for(Stage.RESPOND, task.heuristic):
                 return await respond(task, responder=self._models.responder, config=self._config)
         except UnjudgedError as error:
             head = (Stage.RESPOND, Reason.UNJUDGED, task.id, task.round, task.ordinal)
@@ -278,7 +279,7 @@ class Pipeline:
             drop = answers if isinstance(answers, Drop) else drop_of(answers, task)
             self.tally.drops[drop.reason] += self._store.drop_answers(drop)
             return drop, None
-        with self._during(Stage.VERIFY):
+        with self._during(Stage.VERIFY), made_for(Stage.VERIFY, task.heuristic):
             choice = await chooser(task, answers)
         response = response_of(answers, choice.chosen, task)
         kind, score, detail = choice.kind, choice.score, choice.detail
@@ -288,7 +289,7 @@ class Pipeline:
 
     async def _answers(self, task: Task) -> list[ResponseCandidate] | Drop:
         try:
-            with judging():
+            with judging(), made_for(Stage.RESPOND, task.heuristic):
                 return await answer_several(
                     task,
                     self._store.answers(task),

@@ -160,6 +160,20 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class CallPurpose:
+    """What a request to a model is made for, so that its cost is known by heuristic."""
+
+    stage: Stage | None = None
+    """The stage that makes it; None outside of all stages."""
+    heuristic: str | None = None
+    """Heuristic of the candidate that it is made for; None for seeds."""
+
+
+NO_PURPOSE = CallPurpose()
+"""Of requests outside of all stages."""
+
+
+@dataclass(frozen=True, slots=True)
 class Task:
     """An instruction with its lineage; a seed is a task of round 0."""
 

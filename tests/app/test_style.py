@@ -85,6 +85,11 @@ def test_a_model_of_unknown_size_is_measured_once(bad, style, capsys):
     # `specialise` asks the same in both styles, so that its second request comes from the cache.
     assert N_SEEDS + 10 - n_specialised <= model.n <= N_SEEDS + 10
     assert paid() == model.n + n_responses
+    with RunStore.read(Path("r")) as store:
+        assert {one.heuristic for one in store.calls_by_purpose() if one.stage == "evolve"} > {
+            "deepen"
+        }
+        assert {one.heuristic == "" for one in store.calls_by_purpose()} == {False}
     again = Toy()
     run(again, rounds=2)
     assert again.n == N_SEEDS

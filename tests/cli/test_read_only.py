@@ -17,7 +17,7 @@ import pytest
 import toys
 from evolcoder.storage.run_store import RunStore
 from groups import sampled
-from small_run import CHILD, contents, fill
+from small_run import CHILD, contents, fill, without_purposes
 
 
 def read_only(folder, arguments):
@@ -64,6 +64,7 @@ def earlier(folder):
         rows = db.execute(f"SELECT name FROM sqlite_master WHERE {later}", [json.dumps(FIRST)])
         for (table,) in rows.fetchall():
             db.execute(f"DROP TABLE {table}")
+        without_purposes(db, "calls")
         db.execute("PRAGMA user_version=1")
 
 

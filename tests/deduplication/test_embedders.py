@@ -1,6 +1,7 @@
 """Embeddings are unit vectors, and each text is embedded once."""
 
 import os
+import random
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,17 @@ def test_nothing_is_embedded_twice(tmp_path):
     again = CachedEmbedder(second, tmp_path / "e.db").embed(["two", "three", "one"])
     assert (first.asked, second.asked) == (["one", "two"], ["three"])
     assert np.array_equal(rows[[1, 0]], again[[0, 2]])
+
+
+def test_texts_of_similar_length_are_embedded_together(tmp_path):
+    """Each batch has shorter texts than the next, so that little is padding; rows keep their order."""
+    draw = random.Random(2)
+    texts = [f"{n} {'word ' * draw.randrange(200)}" for n in range(600)]
+    embedder = Hashing()
+    rows = CachedEmbedder(embedder, tmp_path / "e.db").embed(texts)
+    lengths = [len(text) for text in embedder.asked]
+    assert lengths == sorted(lengths) != [len(text) for text in texts]
+    assert np.array_equal(rows, Hashing().embed(texts))
 
 
 def test_another_model_has_its_own_memory(tmp_path):

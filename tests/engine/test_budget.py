@@ -9,6 +9,7 @@ from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.engine.base import Completion, Message, Request, Sampling
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.errors import BudgetReached, EngineError
+from evolcoder.records import NO_PURPOSE
 
 PRICES = {"toy": Price(input=1.0, output=10.0)}
 
@@ -92,7 +93,7 @@ def test_every_completion_is_recorded():
     """The ledger receives model and tokens of each completion."""
     engine, _, _, booked = metered(BudgetConfig())
     ask_all(engine, 3)
-    assert booked == [("toy", 5, 10, 0, 0, 0)] * 3
+    assert booked == [("toy", 5, 10, 0, 0, 0, NO_PURPOSE)] * 3
 
 
 def test_hours_end_a_session():

@@ -12,6 +12,7 @@ from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.prices import FREE, TokenCounts, read_usage, usd, worst_cost
+from evolcoder.records import NO_PURPOSE
 
 ROWS = [
     json.loads(line)
@@ -54,7 +55,7 @@ async def test_a_usage_is_booked_to_the_token(row):
     engine = MeteredEngine(Answering(row["body"]), budget, {"m": Price(**row["price"])})
     await engine.complete(REQUEST)
     names = ("prompt", "received", "cached", "cache_writes", "reasoning")
-    assert booked == [("m", *(expected[name] for name in names))]
+    assert booked == [("m", *(expected[name] for name in names), NO_PURPOSE)]
     assert budget.spent.tokens == expected["prompt"] + expected["received"]
     assert budget.spent.usd == pytest.approx(expected["usd"], abs=1e-12)
 

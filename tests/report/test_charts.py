@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from evolcoder.report.charts import svg
 from evolcoder.report.content import Chart, Series
 
@@ -24,3 +26,15 @@ def test_counts_have_whole_numbers_on_their_axis():
     assert not [text for text in texts(counts) if "." in text]
     shares = svg(Chart("stacked", ("a", "b"), (Series("kept", (0.5, 0.25)),), "share"))
     assert [text for text in texts(shares) if "." in text]
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(3, "3"), (2_345_678, "2,345,678"), (359.56, "360"), (33.5, "33.5"), (0.1234, "0.123")],
+)
+@pytest.mark.parametrize("kind", ["stacked", "lines", "points"])
+def test_numbers_in_figures_have_no_exponent(kind, value, shown):
+    """A bar of a million rows has its number as the table does, and so has its axis."""
+    drawn = svg(Chart(kind, ("a", "b"), (Series("rows", (0.0, float(value))),), "rows"))
+    assert shown in texts(drawn)
+    assert not [text for text in texts(drawn) if re.search(r"\de[+\d]", text)]

@@ -86,7 +86,6 @@ def test_a_heuristic_counts_what_was_tried_and_kept(store):
                                                    "heuristics")}  # fmt: skip
     assert (rows["deepen"]["tried"], rows["deepen"]["kept"]) == (1, 1)
     assert (rows["constrain"]["tried"], rows["constrain"]["kept"]) == (1, 0)
-    assert rows["deepen"]["tokens for each kept row"] == 60  # 30 for the task, 30 for the answer
 
 
 def test_leaks_are_listed_with_their_evidence(store):
@@ -281,3 +280,14 @@ def test_throughput_is_drawn_from_round_to_round(tmp_path):
     assert values["evolve"][0] is None
     assert values["evolve"][1] > 0
     assert charts[1] is None
+
+
+def test_names_in_notes_are_code_and_stay_data():
+    """What stands in backticks is shown as code; a tag in it, or a lone backtick, is text."""
+    note = "`verify.drop` decides, `<b>x</b>` does not; a ` alone"
+    section = ReportSection("a", "A", "c", ReportTable(("n",), ((1,),)), notes=(note,))
+    page = render.html(ReportContent("r", "s", (), (section,)))
+    assert (
+        "<code>verify.drop</code> decides, <code>&lt;b&gt;x&lt;/b&gt;</code> does not; a ` alone"
+        in page
+    )

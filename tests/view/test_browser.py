@@ -71,6 +71,13 @@ def shot(page, name):
         page.screenshot(path=f"{folder}/{name}.png", full_page=True)
 
 
+def counted(page):
+    """Load a page again, as it says, until what it counts in a thread is there."""
+    while page.get_by_text("in a moment").count():
+        page.wait_for_timeout(200)
+        page.reload()
+
+
 def go(page, kind):
     """Open the first page of a kind from the list."""
     links(page, kind).first.click()
@@ -106,6 +113,7 @@ def test_a_cleaned_file_leads_from_a_count_to_a_row_and_its_problem(page):
     go(page, "cleaned")
     page.locator("a[href$='rows?reason=leak']").first.click()
     page.wait_for_url("**/rows?reason=leak")
+    counted(page)
     page.keyboard.press("j")
     page.keyboard.press("Enter")
     page.wait_for_url("**/row/3")
@@ -141,6 +149,8 @@ def test_two_evaluations_lead_to_a_problem_that_changed(page):
     """Two changed, one each way; both answers stand side by side."""
     go(page, "evaluation")
     page.locator("a[href^='/compare?']").first.click()
+    page.wait_for_url("**/compare?*")
+    counted(page)
     assert "pass more often" in page.locator("main").inner_text()
     page.locator("tr[data-item] a").first.click()
     assert page.locator(".sides > section").count() == 2

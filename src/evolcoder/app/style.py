@@ -21,6 +21,7 @@ from evolcoder.config.load import Config, EvolveConfig
 from evolcoder.engine import gguf_header
 from evolcoder.engine.base import IN_PROCESS, Role
 from evolcoder.engine.endpoint import is_loopback
+from evolcoder.engine.purpose import made_for
 from evolcoder.errors import UnjudgedError, UserError
 from evolcoder.evolution.candidate import tokenize
 from evolcoder.evolution.evolver import evolve
@@ -35,7 +36,7 @@ from evolcoder.evolution.styles import (
     style_by_shares,
     style_for,
 )
-from evolcoder.records import Drop, Reason, Task
+from evolcoder.records import Drop, Reason, Stage, Task
 from evolcoder.sample_errors import judging
 from evolcoder.storage.run_store import DB_NAME, STYLE_META, RunStore, StyleFacts
 
@@ -249,7 +250,7 @@ async def _evolve(task: Task, style: Style, config: Config, evolver: Role) -> _O
     asked = config.model_copy(update={"evolve": one_try})
     heuristic = choose(heuristics_of(config.evolve, style), config.seed, task, 1)
     try:
-        with judging():
+        with judging(), made_for(Stage.EVOLVE, heuristic.name):
             made = await evolve(
                 task, round=1, heuristic=heuristic, evolver=evolver, judge=None, config=asked
             )

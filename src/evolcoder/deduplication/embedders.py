@@ -300,14 +300,17 @@ class CachedEmbedder:
         self._open().close()
 
     def embed(self, texts: Sequence[str]) -> "Rows":
-        """Embed texts batch by batch, storing each new batch at once."""
+        """Embed texts batch by batch, storing each new batch at once.
+
+        A batch has texts of similar length, of which little is padding.
+        """
         if not texts:
             return np.zeros((0, 0), np.float32)
         digests = [self._digest(text) for text in texts]
         with closing(self._open()) as db:
             known = dict(_known(db, list(dict.fromkeys(digests))))
             missing = {d: t for d, t in zip(digests, texts, strict=True) if d not in known}
-            for batch in _batches(list(missing), BATCH):
+            for batch in _batches(sorted(missing, key=lambda one: len(missing[one])), BATCH):
                 rows = self._embedder.embed([missing[digest] for digest in batch])
                 new = [(d, row.tobytes()) for d, row in zip(batch, rows, strict=True)]
                 db.write_all((_INSERT, values) for values in new)

@@ -23,8 +23,10 @@ from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.prices import FREE, cost_of, counts_of, price_of, usd, worst_cost
+from evolcoder.engine.purpose import current_purpose
 from evolcoder.engine.retry import listening
 from evolcoder.errors import BudgetReached
+from evolcoder.records import CallPurpose
 
 __all__ = [
     "DEFAULT_PRICES",
@@ -43,9 +45,9 @@ BYTES_PER_TOKEN = 2
 """Lower bound for prompts; English and code have three to four."""
 TOKENS_PER_MESSAGE = 16
 """Upper bound of what a chat template adds."""
-Ledger = Callable[[str, int, int, int, int, int], None]
+Ledger = Callable[[str, int, int, int, int, int, CallPurpose], None]
 """Called for each completion paid for with (model, prompt tokens, completion tokens, cached prompt
-tokens, prompt tokens written to the cache, reasoning tokens)."""
+tokens, prompt tokens written to the cache, reasoning tokens, what it was made for)."""
 PossibleLedger = Callable[[str, int, int], None]
 """Called for each try that may have been billed with (model, prompt tokens, completion tokens)."""
 InFlightLedger = Callable[[dict[str, tuple[int, int, int]]], None]
@@ -195,7 +197,8 @@ class Budget:
     def record(self, request: Request, completion: Completion) -> None:
         """Report a completion to the ledger."""
         c, model = counts_of(completion), request.model
-        self._ledger(model, c.prompt, c.received, c.cached, c.cache_writes, c.reasoning)
+        details = c.cached, c.cache_writes, c.reasoning
+        self._ledger(model, c.prompt, c.received, *details, current_purpose())
         excess = c.received - request.sampling.max_tokens
         self._excess[model] = max(excess, self._excess.get(model, 0))
 

@@ -47,6 +47,7 @@ SETTINGS: Any = {  # keys of matplotlib, whose type lists them all
     "xtick.color": INK,
     "ytick.color": INK,
     "hatch.linewidth": 0.6,
+    "axes.formatter.limits": (-5, 12),
     "axes.spines.top": False,
     "axes.spines.right": False,
 }
@@ -94,7 +95,7 @@ def _stacked(axes: "Axes", chart: Chart) -> None:
         )  # fmt: skip
         left = [one + more for one, more in zip(left, values, strict=True)]
     for place, total in zip(places, left, strict=True):
-        _write(axes, f"{total:,.6g}", total, place)
+        _write(axes, _number(total), total, place)
     _label_rows(axes, chart)
     if all(float(total).is_integer() for total in left):  # counts have no halves
         axes.locator_params(axis="x", integer=True)
@@ -128,7 +129,7 @@ def _write_ends(axes: "Axes", ends: Sequence[tuple[float, int]]) -> None:
     least = -float("inf")
     for value, place in sorted(ends):
         least = max(value, least + LABEL_HEIGHT * (top - bottom))
-        _write(axes, f"{value:,.4g}", place, least)
+        _write(axes, _number(value), place, least)
 
 
 def _points(axes: "Axes", chart: Chart) -> None:
@@ -144,7 +145,7 @@ def _points(axes: "Axes", chart: Chart) -> None:
                 marker=MARKERS[at % 6], color=COLORS[at % len(COLORS)], linestyle="none",
                 label=series.name if place == 0 else None,
             )  # fmt: skip
-            _write(axes, f"{value:.3g}", high, place + offset)
+            _write(axes, _number(value), high, place + offset)
     _label_rows(axes, chart)
     axes.set_ylim(len(chart.categories) - 0.5, -0.5)
 
@@ -159,6 +160,11 @@ def _scatter(axes: "Axes", chart: Chart) -> None:
         )  # fmt: skip
     axes.set_xlabel("first component")
     axes.set_ylabel(chart.axis)
+
+
+def _number(value: float) -> str:
+    """Format a number at the end of a bar or line, without an exponent where it is large."""
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _write(axes: "Axes", text: str, x: float, y: float) -> None:

@@ -7,7 +7,7 @@ is a description of what is drawn; its numbers are the section's table. No I/O.
 [{'reason': 'too_long', 'rows': 3}]
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -163,6 +163,15 @@ def _plain_section(section: ReportSection) -> dict[str, Any]:
 def shortened(title: str, body: str, most: int, **more: Any) -> Text:  # noqa: ANN401 - of Text
     """Make a text of at most `most` characters."""
     return Text(title, body[:most], n_left_out=max(0, len(body) - most), **more)
+
+
+def parts_of(parts: Mapping[str, Sequence[float]]) -> tuple[Series, ...]:
+    """Make a series of each part that is not empty."""
+    return tuple(
+        Series(name, tuple(float(value) for value in values))
+        for name, values in parts.items()
+        if any(values)
+    )
 
 
 def share(part: float, whole: float) -> float | None:

@@ -67,7 +67,7 @@ def _scores_section(
         outcomes = by_problem(found)
         if left_out := excluded[bench] & outcomes.keys():
             outcomes = {id: passed for id, passed in outcomes.items() if id not in left_out}
-            notes.append(f"{bench}: {len(left_out):,} problems are left out, as `eval` found them")
+            notes.append(f"{bench}: {len(left_out):,} problems are left out, as eval found them")
         if not outcomes:
             continue
         one = score(outcomes, bench=bench, k=1)

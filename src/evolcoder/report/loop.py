@@ -198,7 +198,7 @@ def _forest_sections(tables: Sequence[Table], path: Path) -> Iterator[ReportSect
             "arms",
             "Arms against controls",
             "No arm has a control, so there is no difference to show.",
-            notes=(f"evolcoder loop CONFIG --out {path} with further `arms` trains them",),
+            notes=(f"evolcoder loop CONFIG --out {path} with further arms trains them",),
         )
     for table in tables:
         yield _forest(table)

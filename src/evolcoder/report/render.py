@@ -137,7 +137,7 @@ def _section(section: ReportSection, in_tables: int) -> dict[str, Any]:
         "rows": rows,
         "n_rows_left_out": len(table.rows) - len(rows) if table else 0,
         "is_open": section.is_open or not (section.chart or section.records),
-        "notes": [visible(note) for note in section.notes],
+        "notes": [named_html(note) for note in section.notes],
         "filters": _filters(section.records),
     }
 
@@ -193,6 +193,14 @@ def _record(record: ReportRecord) -> dict[str, object]:
         "notes": [visible(note) for note in record.notes],
         "is_paired": record.is_paired,
     }
+
+
+def named_html(text: str) -> object:
+    """Return a text as escaped HTML in which what stands in backticks is code."""
+    from markupsafe import Markup  # noqa: PLC0415 - comes with jinja2
+
+    shown = re.sub(r"`([^`\s][^`]*)`", r"<code>\1</code>", escape(visible(text)))
+    return Markup(shown)  # noqa: S704 - escaped above
 
 
 def _text_html(text: Text) -> object:

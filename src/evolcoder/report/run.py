@@ -8,14 +8,13 @@ spread evenly over the run; captions say how many. Nothing is computed by a mode
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from evolcoder.config.load import Config
 from evolcoder.decontamination.similarity import TaskSimilarity, rows_digest
-from evolcoder.engine.prices import price_of, usd
 from evolcoder.records import Drop, Reason, Stage
 from evolcoder.report.cleaning import read_certificate
 from evolcoder.report.content import (
@@ -26,14 +25,16 @@ from evolcoder.report.content import (
     ReportSection,
     ReportTable,
     Series,
+    parts_of,
     quartiles,
-    share,
     shortened,
 )
+from evolcoder.report.heuristics import SEED, heuristics_sections
 from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
+from evolcoder.report.money import BookedPrices
 from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.report.similarity import similarity_sections
-from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
+from evolcoder.storage.database import COUNT, TEXT, Columns
 from evolcoder.storage.lineage import lineage
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
 from evolcoder.storage.stats import (
@@ -57,28 +58,6 @@ RECORDS, DROPPED_RECORDS = 40, 20
 TEXT_CHARS = 4_000
 """Most characters of a text that is shown."""
 EXAMPLE_CHARS = 160
-SEED = "seed"
-"""Name of the group of seeds where rows are grouped by heuristic."""
-_BY_HEURISTIC = Columns(heuristic=MAYBE_TEXT, n=COUNT, tokens=COUNT)
-_TASKS = """
-    SELECT heuristic, COUNT(*),
-        COALESCE(SUM(COALESCE(prompt_tokens, 0) + COALESCE(completion_tokens, 0)), 0)
-    FROM tasks WHERE round > 0 GROUP BY heuristic"""
-_EVOLUTIONS_DROPPED = """
-    SELECT heuristic, COUNT(*),
-        COALESCE(SUM(COALESCE(prompt_tokens, 0) + COALESCE(completion_tokens, 0)), 0)
-    FROM drops WHERE stage = 'evolve' GROUP BY heuristic"""
-_ANSWERED = """
-    SELECT t.heuristic, COUNT(*), COALESCE(SUM(
-        COALESCE(r.prompt_tokens, 0) + COALESCE(r.completion_tokens, 0)), 0)
-    FROM responses r JOIN tasks t ON t.id = r.task WHERE r.round > 0 GROUP BY t.heuristic"""
-_KEPT = """
-    SELECT t.heuristic, COUNT(*), 0 FROM kept k JOIN tasks t USING (round, ordinal)
-    WHERE k.round > 0 AND NOT EXISTS (SELECT 1 FROM drops d WHERE d.stage = 'clean'
-        AND d.round = k.round AND d.ordinal = k.ordinal) GROUP BY t.heuristic"""
-_PASSED = """
-    SELECT t.heuristic, COUNT(*), 0 FROM verdicts v JOIN tasks t USING (round, ordinal)
-    WHERE v.check_name = 'runs' AND v.kind = 'passed' AND v.round > 0 GROUP BY t.heuristic"""
 _VERDICTS = "SELECT check_name, kind, COUNT(*) FROM verdicts GROUP BY check_name, kind"
 _KINDS = Columns(check=TEXT, kind=TEXT, n=COUNT)
 _EXAMPLE = Columns(subject=TEXT, detail=TEXT)
@@ -106,7 +85,7 @@ def report_of(store: RunStore, config: Config, *, data_dir: Path | None = None) 
         _drops_section(store),
         _costs_section(store, config),
         _speed_section(store, lines),
-        _heuristics_section(store, measured),
+        *heuristics_sections(store, config, measured),
         *_rounds_sections(measured, store),
         *_verdicts_section(store),
         *_cleaning_sections(store, data_dir),
@@ -174,17 +153,8 @@ def _funnel_section(lines: Sequence[FunnelLine]) -> ReportSection:
         "Records that entered each stage of each round, and what became of them; "
         "in = kept + dropped + waiting.",
         ReportTable(("round", "stage", "in", "kept", "dropped", "waiting", "why dropped"), rows),
-        Chart("stacked", names, _series(parts), "records"),
+        Chart("stacked", names, parts_of(parts), "records"),
         is_open=True,
-    )
-
-
-def _series(parts: dict[str, list[int]]) -> tuple[Series, ...]:
-    """Make a series of each part that is not empty."""
-    return tuple(
-        Series(name, tuple(float(value) for value in values))
-        for name, values in parts.items()
-        if any(values)
     )
 
 
@@ -217,15 +187,15 @@ def _example(store: RunStore, stage: str, reason: str) -> tuple[str, str]:
 
 
 def _costs_section(store: RunStore, config: Config) -> ReportSection:
-    details = store.call_details_by_model()
+    details, prices = store.call_details_by_model(), BookedPrices(store, config)
     rows: list[tuple[Cell, ...]] = []
     for model, (n, sent, received) in store.calls_by_model().items():
         cached, writes, reasoning = details.get(model, (0, 0, 0))
-        price = price_of(model.rsplit("#", 1)[-1], model, config.prices)
-        cost = None
-        if price is not None:
-            own = {"cached": cached, "cache_writes": writes, "reasoning": min(reasoning, received)}
-            cost = round(usd(price, sent, received, **own), 6)
+        cost = prices.usd(
+            model, sent=sent, received=received, cached=cached, cache_writes=writes,
+            reasoning=reasoning,
+        )  # fmt: skip
+        cost = None if cost is None else round(cost, 6)
         rows.append((model, n, sent, cached, received, reasoning, cost))
     notes = [
         f"{model}: {n:,} requests were sent and not answered, and may have been billed: at most "
@@ -233,7 +203,7 @@ def _costs_section(store: RunStore, config: Config) -> ReportSection:
         for model, (n, sent, received) in store.possible_calls_by_model().items()
     ]
     if any(row[-1] is None for row in rows):
-        notes.append("a model without a price costs what its server costs; `prices` sets one")
+        notes.append("a model without a price costs what its server costs; the config can set one")
     columns = ("model", "requests", "sent", "of these cached", "received", "reasoning", "USD")
     caption = "Requests that were answered, their tokens as the servers counted them, and their "
     caption += "price; what came from the cache is not in it."
@@ -249,8 +219,8 @@ def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> ReportSectio
     for round, stages in sorted(seconds.items(), key=lambda one: int(one[0])):
         for stage, spent in stages.items():
             line = by_stage.get((round, stage))
-            done = line.kept + line.n_dropped if line else 0
-            rate = round_to(done / spent, 3) if spent else None
+            done = line.kept + line.n_dropped if line else None
+            rate = round_to(done / spent, 3) if spent and done is not None else None
             rows.append((int(round), stage, round_to(spent, 1), done, rate))
     chart = _throughput_chart(rows)
     return ReportSection(
@@ -282,49 +252,6 @@ def _throughput_chart(rows: Sequence[Sequence[Cell]]) -> Chart | None:
 def round_to(value: float, digits: int) -> float:
     """Round, under a name that rounds of evolution do not hide."""
     return round(value, digits)
-
-
-def _heuristics_section(store: RunStore, measured: Sequence[RowMeasures]) -> ReportSection:
-    made, tried, answered, kept, passed = (
-        {name or SEED: (n, tokens) for name, n, tokens in store.db.each(_BY_HEURISTIC.validate, q)}
-        for q in (_TASKS, _EVOLUTIONS_DROPPED, _ANSWERED, _KEPT, _PASSED)
-    )
-    growth: defaultdict[str, list[float]] = defaultdict(list)
-    difficulty: defaultdict[str, list[float]] = defaultdict(list)
-    for one in measured:
-        if one.complexity is not None:
-            difficulty[one.heuristic or SEED].append(one.complexity)
-        if one.parent_tokens:
-            growth[one.heuristic or SEED].append(one.task_tokens / one.parent_tokens)
-    rows: list[tuple[Cell, ...]] = []
-    for name in sorted({*made, *tried}):
-        n_made, n_kept = made.get(name, (0, 0))[0], kept.get(name, (0, 0))[0]
-        n_tried = n_made + tried.get(name, (0, 0))[0]
-        tokens = sum(part.get(name, (0, 0))[1] for part in (made, tried, answered))
-        ratio, complexity = (
-            quartiles(values[name])[1] if values[name] else None for values in (growth, difficulty)
-        )
-        rows.append((name, n_tried, n_made, n_kept, share(n_kept, n_tried),
-                     share(passed.get(name, (0, 0))[0], n_made), ratio, complexity,
-                     round(tokens / n_kept) if n_kept else None))  # fmt: skip
-    parts = {
-        "kept": [int(row[3] or 0) for row in rows],
-        "evolved, not kept": [int(row[2] or 0) - int(row[3] or 0) for row in rows],
-        "evolution dropped": [int(row[1] or 0) - int(row[2] or 0) for row in rows],
-    }
-    columns = ("heuristic", "tried", "evolved", "kept", "share kept", "share that ran",
-               "median growth", "median complexity", "tokens for each kept row")  # fmt: skip
-    return ReportSection(
-        "heuristics",
-        "Heuristics",
-        "How many evolutions of each heuristic were tried and kept, how much longer the median "
-        "kept task is than its parent (1.3: by 30 %), the median cyclomatic complexity of the kept "
-        "Python answers, and what a kept row cost.",
-        ReportTable(columns, tuple(rows)),
-        Chart("stacked", tuple(str(row[0]) for row in rows), _series(parts), "evolutions")
-        if rows
-        else None,
-    )
 
 
 MEASURES = (
@@ -386,7 +313,7 @@ def _verdicts_section(store: RunStore) -> Iterator[ReportSection]:
         "verdicts",
         "Verification",
         f"What the checks ({', '.join(checks)}) found about answers; only findings "
-        "in `verify.drop` drop a row.",
+        "in verify.drop drop a row.",
         ReportTable(("check", "finding", "answers"), rows),
         Chart("stacked", names, (Series("answers", values),), "answers") if rows else None,
     )

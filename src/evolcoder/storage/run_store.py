@@ -11,6 +11,7 @@ are validated. Completions are stored in the cache (`engine/cache.py`), not here
 import json
 import time
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain, groupby
 from operator import attrgetter
@@ -33,7 +34,7 @@ from evolcoder.records import (
     Task,
 )
 from evolcoder.storage import atomic
-from evolcoder.storage.database import COUNT, TEXT, Columns, Database, Statement
+from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns, Database, Statement
 from evolcoder.storage.run_config import (
     LATER_SECTIONS,
     allow_more_answers,
@@ -75,6 +76,18 @@ _NOT_CLEANED = """AND NOT EXISTS (
 """
 _LOST = """
     SELECT COUNT(*) FROM kept k LEFT JOIN responses r USING (round, ordinal) WHERE r.id IS NULL
+"""
+_PURPOSE = {"stage": MAYBE_TEXT, "heuristic": MAYBE_TEXT, "model": TEXT}
+_CALLS_FOR = Columns(**_PURPOSE, requests=COUNT, sent=COUNT, received=COUNT)
+_DETAILS_FOR = Columns(**_PURPOSE, cached=COUNT, cache_writes=COUNT, reasoning=COUNT)
+_CALLS_BY_PURPOSE = """
+    SELECT stage, heuristic, model, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens)
+    FROM calls GROUP BY heuristic, stage, model ORDER BY heuristic, stage, model
+"""
+_DETAILS_BY_PURPOSE = """
+    SELECT stage, heuristic, model, SUM(cached_tokens), SUM(cache_write_tokens),
+        SUM(reasoning_tokens)
+    FROM call_details GROUP BY heuristic, stage, model
 """
 STYLE_META = "style"
 """Meta key of the style of evolution: StyleFacts."""
@@ -118,12 +131,37 @@ class StyleFacts(FolderFacts):
     """By style, numbers of a measurement; empty if there was none."""
 
 
+@dataclass(frozen=True, slots=True)
+class CallsFor:
+    """The recorded completions of one model that were made for one purpose."""
+
+    stage: str | None
+    """The stage that made them; empty outside of all stages, None if it is not known."""
+    heuristic: str | None
+    """The heuristic whose candidates they were made for; empty for seeds, None if not known."""
+    model: str
+    """Name of the model in the price table."""
+    requests: int
+    """Their number."""
+    sent: int
+    """Prompt tokens."""
+    received: int
+    """Completion tokens."""
+    cached: int
+    """Prompt tokens that the provider read from its cache."""
+    cache_writes: int
+    """Prompt tokens that the provider wrote to its cache."""
+    reasoning: int
+    """Completion tokens that are reasoning."""
+
+
 class RunStore(Workdir):
     """An open run folder, for one writer or for readers."""
 
     DB_NAME = DB_NAME
     KIND = "run"
     MIGRATIONS = MIGRATIONS
+    STORES_PURPOSES = True
     REMEDY = (
         "restore it from a copy, or delete the folder and run the same command again: "
         "cached completions are not paid for again"
@@ -296,6 +334,13 @@ class RunStore(Workdir):
         query = "SELECT asked, model, COUNT(*) FROM answered GROUP BY asked, model"
         rows = self.db.each(_COUNTED_ANSWERS.validate, f"{query} ORDER BY asked, model")
         return [(asked, model, n) for asked, model, n in rows]
+
+    def calls_by_purpose(self) -> list[CallsFor]:
+        """Sum the recorded completions by what they were made for and by model."""
+        rows = self.db.each(_DETAILS_FOR.validate, _DETAILS_BY_PURPOSE)
+        details = {tuple(row[:3]): row[3:] for row in rows}
+        rows = self.db.each(_CALLS_FOR.validate, _CALLS_BY_PURPOSE)
+        return [CallsFor(*row, *details.get(tuple(row[:3]), (0, 0, 0))) for row in rows]
 
     def n_kept(self) -> int:
         """Count the rows kept by the rounds, including those dropped by cleaning."""

@@ -98,11 +98,19 @@ MIGRATIONS: Sequence[str] = (
         round INTEGER NOT NULL, ordinal INTEGER NOT NULL, PRIMARY KEY (round, ordinal)
     ) WITHOUT ROWID
     """,
+    """
+    ALTER TABLE calls ADD COLUMN stage TEXT;
+    ALTER TABLE calls ADD COLUMN heuristic TEXT;
+    ALTER TABLE call_details ADD COLUMN stage TEXT;
+    ALTER TABLE call_details ADD COLUMN heuristic TEXT
+    """,
 )
 """Table `answered` holds, by id of a task or response, the name of the model that answered;
 `origins`, by ordinal of a seed, what its row had in addition to task and response; `answers`, by
 task and number, each of several answers to one task, of which `responses` has the chosen one;
-`reopened`, the places whose outcome stands until further answers to their task bring another."""
+`reopened`, the places whose outcome stands until further answers to their task bring another.
+`calls` and `call_details` have the stage and the heuristic that a request was made for: empty for
+seeds, and NULL where an earlier version made it."""
 _MADE = {
     "model": MAYBE_TEXT,
     "prompt_tokens": MAYBE_COUNT,

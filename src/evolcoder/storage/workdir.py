@@ -17,6 +17,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from evolcoder.errors import RunFolderError
+from evolcoder.records import NO_PURPOSE, CallPurpose
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Database
 from evolcoder.storage.sqlite_files import RESTORE
@@ -77,6 +78,8 @@ class Workdir:
     """Migrations of the database, which must create `meta` and `calls`."""
     REMEDY: ClassVar[str] = RESTORE
     """Advice if the database is damaged."""
+    STORES_PURPOSES: ClassVar[bool] = False
+    """Whether `calls` and `call_details` end with the columns `stage` and `heuristic`."""
 
     def __init__(self, folder: Path, db: Database, lock: int | None) -> None:
         self.folder = folder
@@ -151,7 +154,7 @@ class Workdir:
         rows = list(self.db.each(decoded, "SELECT value FROM meta WHERE key=?", (key,)))
         return rows[0] if rows else None
 
-    def add_call(
+    def add_call(  # noqa: PLR0913, PLR0917 - the columns of a call
         self,
         model: str,
         prompt_tokens: int,
@@ -159,13 +162,18 @@ class Workdir:
         cached: int = 0,
         cache_writes: int = 0,
         reasoning: int = 0,
+        purpose: CallPurpose = NO_PURPOSE,
     ) -> None:
         """Record a completion that was paid for; `model` is its name in the price table."""
-        values = (model, prompt_tokens, completion_tokens)
-        self.db.write("INSERT INTO calls VALUES (?, ?, ?)", values)
+        made_for: tuple[str, ...] = ()
+        if self.STORES_PURPOSES:
+            made_for = (purpose.stage or "", purpose.heuristic or "")
+        more = ", ?" * len(made_for)
+        values = (model, prompt_tokens, completion_tokens, *made_for)
+        self.db.write(f"INSERT INTO calls VALUES (?, ?, ?{more})", values)
         if cached or cache_writes or reasoning:
-            details = (model, cached, cache_writes, reasoning)
-            self.db.write("INSERT INTO call_details VALUES (?, ?, ?, ?)", details)
+            details = (model, cached, cache_writes, reasoning, *made_for)
+            self.db.write(f"INSERT INTO call_details VALUES (?, ?, ?, ?{more})", details)
 
     def add_possible_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
         """Record the bound of a try that was sent and not answered."""

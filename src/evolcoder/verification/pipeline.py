@@ -26,6 +26,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from evolcoder.config.load import Config
+from evolcoder.engine.purpose import made_for
 from evolcoder.errors import EngineError, SandboxError, UnjudgedError
 from evolcoder.records import (
     SEEN_CHARS,
@@ -184,7 +185,7 @@ class Verifier:
         server rejects or fails at, a `not_run` verdict. None counts against the response.
         """
         try:
-            with judging():
+            with judging(), made_for(Stage.VERIFY, task.heuristic):
                 verdict = _storable(await check(task, response, found))
                 self._store.add(verdict)
             self._consecutive_failures = 0

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, quote
 
 from evolcoder.errors import ConfigError, EvolcoderError, UserError
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.records import Stage
+from evolcoder.records import Reason, Stage
 from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.storage.annotations import MAX_NOTE, Annotation, annotate
 from evolcoder.storage.lineage import LineageStep
@@ -48,6 +48,7 @@ FILTERS = ("query", "round", "heuristic", "language", "outcome", "verdict", "mar
 CHANGES = 100
 """Problems that changed, on a page."""
 MARKS = ("flagged", "not flagged", "noted")
+_STAGES, _REASONS = (frozenset(one.value for one in kind) for kind in (Stage, Reason))
 
 
 def make_app(viewer: "Viewer") -> "Starlette":
@@ -238,7 +239,7 @@ class Viewer:
     def drops(self, request: "Request") -> "Response":
         """Show drops by reason, and those of one reason with their evidence."""
         run = self._run(request)
-        what = request.query_params.get("what", "")
+        what = _drop_kind(request)
         after = _number(request, "after")
         drops, keys, note = (
             run_rows.read_drops(run, what, Slice(after=after)) if what else ([], [], "")
@@ -331,8 +332,11 @@ class Viewer:
         """Show a page of a benchmark's problems."""
         one = self._evaluation(request.path_params["key"])
         given = request.query_params
+        outcome = given.get("outcome", "")
         filters = ProblemFilters(
-            *(given.get(name, "") for name in ("bench", "outcome", "query", "kind"))
+            _bench_name(request, one.bench_names()),
+            outcome if outcome in eval_samples.OUTCOMES else "",
+            *(given.get(name, "") for name in ("query", "kind")),
         )
         found, note = eval_samples.list_problems(one, filters, after=given.get("after", ""))
         counts = one.bench(filters.bench, wait_s=0.0)
@@ -351,7 +355,7 @@ class Viewer:
     def problem(self, request: "Request") -> "Response":
         """Show a problem's prompt and its samples."""
         one = self._evaluation(request.path_params["key"])
-        bench, id, first = _problem_address(request)
+        bench, id, first = _problem_address(request, one.bench_names())
         shown = eval_samples.read_samples(one, self._benchmarks, bench, id, first=first)
         if not shown:
             raise UserError(
@@ -367,8 +371,8 @@ class Viewer:
     def compare(self, request: "Request") -> "Response":
         """Show the problems on which two evaluations differ."""
         first, second = self._both(request)
-        shared = [name for name in first.bench_names() if name in second.bench_names()]
-        bench = request.query_params.get("bench") or (shared[0] if shared else "")
+        shared = _shared_benches(first, second)
+        bench = _bench_name(request, shared) if shared else ""
         found = eval_samples.read_changes(first, second, bench)
         changes, n_both = found or ([], 0)
         start = min(_number(request, "start") or 0, len(changes))
@@ -382,11 +386,15 @@ class Viewer:
     def compare_problem(self, request: "Request") -> "Response":
         """Show the samples of one problem from two evaluations."""
         first, second = self._both(request)
-        bench, id, start = _problem_address(request)
+        bench, id, start = _problem_address(request, _shared_benches(first, second))
         sides = [
             (one.source, eval_samples.read_samples(one, self._benchmarks, bench, id, first=start))
             for one in (first, second)
         ]
+        if not any(samples for _, samples in sides):
+            raise UserError(
+                f"neither evaluation has samples of {bench} {id} from number {start} on"
+            )
         return self._page(
             "compare_problem.html",
             first=first.source,
@@ -417,15 +425,45 @@ def _evaluation_counts(one: Evaluation) -> dict[str, Any]:
     return {"live": one.live(), "benches": one.benches()}
 
 
-def _problem_address(request: "Request") -> tuple[str, str, int]:
-    given = request.query_params
-    return given.get("bench", ""), given.get("id", ""), _number(request, "first") or 0
+def _shared_benches(first: Evaluation, second: Evaluation) -> list[str]:
+    """Return the benchmarks that both evaluations have."""
+    others = second.bench_names()
+    return [name for name in first.bench_names() if name in others]
+
+
+def _bench_name(request: "Request", names: Sequence[str]) -> str:
+    """Return the benchmark that an address names, the first if it names none."""
+    if not names:
+        raise UserError("there are no samples of a benchmark here")
+    bench = request.query_params.get("bench", "").strip() or names[0]
+    if bench not in names:
+        raise UserError(f"there are no samples of {bench!r} here, but of {', '.join(names)}")
+    return bench
+
+
+def _problem_address(request: "Request", names: Sequence[str]) -> tuple[str, str, int]:
+    """Return the benchmark, problem and first sample that an address names."""
+    bench, id = _bench_name(request, names), request.query_params.get("id", "").strip()
+    if not id:
+        raise UserError(f"this address names no problem of {bench}: it has no id=")
+    return bench, id, _number(request, "first") or 0
+
+
+def _drop_kind(request: "Request") -> str:
+    """Return the stage and reason that an address names; empty if it names none."""
+    what = request.query_params.get("what", "").strip()
+    stage, _, reason = what.partition(": ")
+    if what and (stage not in _STAGES or reason not in _REASONS):
+        raise UserError(f"there is no reason of a drop {what!r}")
+    return what
 
 
 def _filters(request: "Request") -> Filters:
     given = {name: request.query_params.get(name, "") for name in FILTERS}
     if given["marked"] not in ("", *MARKS):
         given["marked"] = ""
+    if not given["round"].isdecimal():
+        given["round"] = ""
     return replace(Filters(), **given)
 
 

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 
 from evolcoder.errors import ConfigError
 from evolcoder.programming_language import CodeBlock
-from evolcoder.report.render import answer_html, changes_html, code_html, number
+from evolcoder.report.render import answer_html, changes_html, code_html, named_html, number
 from evolcoder.text import visible
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ def _environment() -> "Environment":
         loader=jinja2.FunctionLoader(source), trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     made.filters |= {
-        "number": number, "answer": _answer, "code": _code, "changes": _changes, "marked": _marked,
-        "cut": _cut, "path": lambda text: quote(text, safe=""), "query": _query,
+        "number": number, "named": named_html, "answer": _answer, "code": _code,
+        "changes": _changes, "marked": _marked, "cut": _cut,
+        "path": lambda text: quote(text, safe=""), "query": _query,
         "json": lambda value: json.dumps(value, indent=1, ensure_ascii=False),
     }  # fmt: skip
     return made

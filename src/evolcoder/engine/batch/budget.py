@@ -22,6 +22,11 @@ def batch_name(model: str) -> str:
     return f"{model}{_SUFFIX}"
 
 
+def model_of(booked: str) -> str:
+    """Return the model of a name under which requests are booked."""
+    return booked.removesuffix(_SUFFIX)
+
+
 def batch_price(price: Price) -> Price:
     """Return the price of requests in a batch."""
     scaled = {name: price.batch * value for name, value in price if isinstance(value, float)}
@@ -60,7 +65,7 @@ class _Restored:
         self._budget = budget
 
     async def complete(self, request: Request) -> Completion:
-        own = replace(request, model=request.model.removesuffix(_SUFFIX))
+        own = replace(request, model=model_of(request.model))
         return await self._budget.until_deadline(self._inner.complete(own))
 
     async def aclose(self) -> None:
