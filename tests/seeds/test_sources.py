@@ -53,6 +53,30 @@ def fault(read, path, **options):
     return message.removeprefix(f"{path}: ")
 
 
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("s.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS"),
+        ("s.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS"),
+        ("s.json", b"\n <!doctype HTML><html>No</html>", "is a web page; download"),
+        ("s.csv", b"<html>No</html>", "is a web page; download"),
+        ("s.jsonl", bz2.compress(LINE), "is compressed by bzip2; add .bz2"),
+        ("s.json", lzma.compress(LINE), "is compressed by xz; add .xz"),
+        ("s.json", b"\x1f\x8b\x08", "is compressed by gzip; add .gz"),
+        ("s.jsonl", b"PK\x03\x04", "is a ZIP archive; unpack it"),
+        ("s.json", b"PAR1", "is Parquet; name it .parquet"),
+        ("s.jsonl", LINE.decode().encode("utf-16-le"), "is UTF-16 without its mark, or UTF-32"),
+        ("s.jsonl", LINE.decode().encode("utf-16-be"), "is UTF-16 without its mark, or UTF-32"),
+        ("s.json", LINE.decode().encode("utf-32"), "is UTF-16 without its mark, or UTF-32"),
+        ("s.csv", LINE.decode().encode("utf-32-be"), "is UTF-16 without its mark, or UTF-32"),
+    ],
+    ids=range(13),
+)  # fmt: skip
+def test_a_file_of_another_kind_than_its_name_is_named(read, seeds_file, name, data, why):
+    """Rather than as invalid JSON, with what to do."""
+    assert fault(read, seeds_file(name, data)).startswith(why)
+
+
 @pytest.mark.parametrize("name", ["none.jsonl", "none.parquet.gz", "none", "none.txt", "a/b/c"])
 def test_a_missing_file(read, tmp_path, name):
     """The message names the path as given."""
