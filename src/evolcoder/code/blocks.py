@@ -137,6 +137,9 @@ _TAGS = (
     (re.compile(r"<pre[^>\n]{0,200}>(.*?)</pre>", re.DOTALL | re.I), re.compile("</pre>", re.I)),
     (re.compile(r"^\x27{3}(?:python|py)\n(.*?)^\x27{3}[ \t]*$", re.DOTALL | re.MULTILINE),
      re.compile(r"^\x27{3}[ \t]*$", re.MULTILINE)),
+    (re.compile(r"^\{code(?::[^}\n]{0,100})?\}\n(.*?)^\{code\}", re.DOTALL | re.MULTILINE),
+     re.compile(r"^\{code\}", re.MULTILINE)),
+    (re.compile(r"\A\s*\"{3}(?:python|py)\n(.*)^\"{3}\s*\Z", re.DOTALL | re.MULTILINE), None),
 )  # fmt: skip
 """Other marks around code, which are read as fences where there is no fence, and their ends.
 
