@@ -286,9 +286,13 @@ def iter_values(file: IO[bytes], *, unique: bool = False) -> Iterator[tuple[str,
     """
     head = read_head(file)
     if is_array(head):
-        for number, value in enumerate(_ArrayReader(file, head, "strict", unique), start=1):
-            yield f"row {number}", value
-        return
+        head += file.readline(MAX_BLANK) if not head.endswith(b"\n") else b""
+        if not _is_in_arrays(head + (rest := file.read(_HEAD_BYTES))):
+            values = _ArrayReader(file, head + rest, "strict", unique)
+            for number, value in enumerate(values, start=1):
+                yield f"row {number}", value
+            return
+        head += rest
     lines = _split(file, head, MAX_MB << 20)
     first, n_begun = [], 0
     for line in lines:
@@ -305,6 +309,17 @@ def iter_values(file: IO[bytes], *, unique: bool = False) -> Iterator[tuple[str,
     reader = _ArrayReader(joined, b"", "strict", unique)
     for number, value in enumerate(reader.sequence(), start=1):
         yield f"row {number}", value
+
+
+def _is_in_arrays(head: bytes) -> bool:
+    """Whether the first line is a whole array that another one follows, as chats are written."""
+    first, _, rest = head.removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
+    if not rest.lstrip().startswith(b"[") or len(first) > MAX_PARTS:
+        return False
+    try:
+        return isinstance(json.loads(first), list)
+    except (ValueError, RecursionError):
+        return False
 
 
 class _Joined(io.RawIOBase):

@@ -43,6 +43,40 @@ def test_an_array_and_rows_per_line_are_told_apart_by_the_first_character(
     assert read(seeds_file(name, data))[1].n_tasks == 2
 
 
+CHATS = [
+    [{"role": "user", "content": f"Do {n}."}, {"role": "assistant", "content": "x"}] for n in (0, 1)
+]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps(CHATS),
+        "\n".join(map(json.dumps, CHATS)),
+        "\ufeff" + "\r\n".join(map(json.dumps, CHATS)) + "\n",
+        json.dumps(CHATS, indent=1),
+    ],
+    ids=["array", "lines", "mark and carriage returns", "array on several lines"],
+)
+@pytest.mark.parametrize("name", ["s.json", "s.jsonl", "s.jsonl.gz"])
+def test_a_list_of_turns_is_a_row(read, seeds_file, name, data):
+    """In one array, or an array on each line."""
+    report = read(seeds_file(name, data.encode()))[1]
+    assert (report.format, report.n_tasks, report.n_answers) == ("messages", 2, 2)
+
+
+def test_one_row_with_two_lists_is_a_row(read, seeds_file):
+    """Rather than a table of columns, in which no task would be."""
+    row = {
+        "systemInstruction": {"role": "system", "parts": [{"text": "S"}]},
+        "contents": [{"role": "user", "parts": [{"text": "Do."}]},
+                     {"role": "model", "parts": [{"text": "x"}]}],
+    }  # fmt: skip
+    report = read(seeds_file("s.jsonl", [row]))[1]
+    assert (report.format, report.n_tasks, report.n_answers) == ("chat", 1, 1)
+    assert report.left_out == (("system turns", 1),)
+
+
 def fault(read, path, **options):
     """Return the one-line error message of reading."""
     with pytest.raises(SeedsError) as caught:
