@@ -194,7 +194,7 @@ SHAPES = [
     ("fields of an annotation", {"fields": {"instruction": TASK, "response": ANSWER}}, TASK, ANSWER),
     ("another name of a response", {"prompt": TASK, "llm_response": ANSWER}, TASK, ANSWER),
     ("a sign alone", {"question": "-", "solution": ANSWER}, "", ANSWER),
-    ("signs that nobody sees", {"instruction": "\u200b \ufeff", "output": ANSWER}, "", ANSWER),
+    ("invisible signs", {"instruction": "\u200b \ufeff", "output": ANSWER}, "", ANSWER),
     ("gpt-oss", {"text": f"<|start|>user<|message|>{TASK}<|end|><|start|>assistant<|channel|>analysis"
      f"<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>x<|return|>"}, TASK, "x"),
     ("granite", {"text": f"<|start_of_role|>user<|end_of_role|>{TASK}<|end_of_text|>\n"

@@ -179,7 +179,7 @@ def read(row: object, format: str) -> SeedPair:
     if not isinstance(row, Mapping):
         return _NOTHING
     pair = _with_fields(_exchange(FORMATS[format](row)), row)
-    if not any(map(str.isalnum, pair.instruction)):  # "-", or signs that nobody sees
+    if not any(map(str.isalnum, pair.instruction)):  # "-", or invisible signs
         pair = replace(pair, instruction="")
     pair = replace(pair, answer=without_end(pair.answer))
     thoughts, answer = split(pair.answer, opened=not pair.thoughts)
