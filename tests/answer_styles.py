@@ -190,6 +190,11 @@ BLOCKS: dict[str, Style] = {
     "called wrong behind it": _behind(
         "Compare:\n\n```python\n{signature}\n    return None\n```\nThis is wrong for most inputs."
     ),
+    "before behind": _behind("**Before:**\n\n```python\n{signature}\n    return None\n```"),
+    "before, with a reason, behind": _behind(
+        "**Before (buggy):**\n```python\n{signature}\n    return None\n```"
+    ),
+    "original behind": _behind("Your original code:\n```python\n{signature}\n    return\n```"),
     "cut off behind": _behind("With logs:\n\n```python\n{signature}\n    print('a', (1,"),
     "signature and body": lambda s: (
         f"The signature:\n{fence(s.imports + s.signature)}\nand the body:\n{fence(s.body)}"
@@ -467,6 +472,19 @@ NOTATIONS: dict[str, Style] = {
         + textwrap.indent(s.code, "+", lambda _: True),
         "diff",
     ),
+    "edit of a new file": lambda s: fence(f"<<<<<<< SEARCH\n=======\n{s.code}\n>>>>>>> REPLACE"),
+    "edit of a stub": lambda s: fence(
+        f"<<<<<<< SEARCH\n{s.signature}\n    pass\n=======\n{s.code}\n>>>>>>> REPLACE"
+    ),
+    "patch of an agent": lambda s: fence(
+        "*** Begin Patch\n*** Add File: a.py\n"
+        + textwrap.indent(s.code, "+", lambda _: True)
+        + "\n*** End Patch",
+        "",
+    ),
+    "tracker's marks": lambda s: f"So:\n{{code:python}}\n{s.code}\n{{code}}\nDone.",
+    "tracker's plain marks": lambda s: f"{{code}}\n{s.code}\n{{code}}",
+    "three quotes": lambda s: f'"""python\n{s.code}\n"""',
     "wide blanks": lambda s: fence(s.code.replace("    ", "\u00a0" * 4)),
     "zero width": lambda s: fence(f"\u200b{s.code}"),
     "prompts, no fence": lambda s: _prompted(s.code, ">>> ", "... "),

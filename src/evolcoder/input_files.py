@@ -31,7 +31,7 @@ from evolcoder.errors import NO_DESCRIPTORS, UserError, too_few_descriptors
 from evolcoder.text import one_line
 
 GZIP_MAGIC = b"\x1f\x8b"
-_UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
 def open_regular(path: Path, *, error: type[UserError] = UserError) -> BinaryIO:
@@ -78,7 +78,7 @@ def read_text(path: Path, *, max_mb: int, error: type[UserError] = UserError) ->
 def not_utf8(data: bytes, failure: UnicodeDecodeError, first_line: int = 1) -> str:
     """Describe where a text is not valid UTF-8."""
     line = first_line + data.count(b"\n", 0, failure.start)
-    what = ", but UTF-16" if data.startswith(_UTF16_MARKS) else ""
+    what = ", but UTF-16" if data.startswith(UTF16_MARKS) else ""
     return (
         f"line {line} is not UTF-8 (byte 0x{data[failure.start]:02x}){what}; save the file as UTF-8"
     )
@@ -102,11 +102,55 @@ def open_input(path: Path, *, error: type[UserError] = UserError) -> Iterator[Bi
     """Open a regular file for reading; a compressed one is unpacked while reading, by its name."""
     with open_regular(path, error=error) as file:
         suffix = path.suffix.lower()
+        if what := _foreign(
+            cast("io.BufferedReader", file).peek(_HEAD_BYTES)[:_HEAD_BYTES], suffix
+        ):
+            raise error(f"{path}: {what}")
         if suffix not in PACKED:
             yield file
             return
         with _unpacked(file, suffix, path, error) as packed:
             yield packed
+
+
+_FOREIGN = (
+    (
+        b"version https://git-lfs.github.com",
+        "is a pointer of Git LFS; fetch the file: git lfs pull",
+    ),
+    (b"<!DOCTYPE html", "is a web page; download the file itself"),
+    (b"<html", "is a web page; download the file itself"),
+    (b"PK\x03\x04", "is a ZIP archive; unpack it"),
+    (b"SQLite format 3\0", "is a database of SQLite; write its rows as JSON lines"),
+    (GZIP_MAGIC, "is compressed by gzip; add .gz to its name"),
+    (b"\x28\xb5\x2f\xfd", "is compressed by Zstandard; add .zst to its name"),
+    (b"BZh", "is compressed by bzip2; add .bz2 to its name"),
+    (b"\xfd7zXZ\0", "is compressed by xz; add .xz to its name"),
+    (b"PAR1", "is Parquet; name it .parquet"),
+    (b"\x80\x04\x95", "is a pickle, which is not read; write its rows as JSON lines"),
+)
+"""Beginnings of files of another kind than their name says, with what to do."""
+_KINDS = {".gz": GZIP_MAGIC, ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\0",
+          ".parquet": b"PAR1"}  # fmt: skip
+
+
+_WIDE = re.compile(rb"\xff\xfe\0\0|\0\0\xfe\xff|[\t -~]\0+[\t\n\r -~]\0|\0+[\t -~]\0+[\t\n\r -~]")
+"""The beginning of a text in UTF-16 without its mark, or in UTF-32."""
+
+
+def _foreign(head: bytes, suffix: str) -> str:
+    """Say what a file is whose beginning shows another kind than its name; empty if it is none."""
+    if suffix in _KINDS and head.startswith(_KINDS[suffix]):
+        return ""
+    text = head.removeprefix(codecs.BOM_UTF8).lstrip()[:40].lower()
+    for start, what in _FOREIGN:
+        if head.startswith(start) or (
+            start.isascii() and start[:1] == b"<" and text.startswith(start.lower())
+        ):
+            return what
+    if suffix not in {*_KINDS, ".arrow"} and _WIDE.match(head):
+        return "is UTF-16 without its mark, or UTF-32; save the file as UTF-8"
+    return ""
 
 
 def _unpacked(file: BinaryIO, suffix: str, path: Path, error: type[UserError]) -> BinaryIO:
@@ -182,7 +226,7 @@ def as_utf8(file: IO[bytes]) -> BinaryIO:
     if head.startswith(codecs.BOM_UTF8):
         return cast("BinaryIO", file)
     whole = begun(head, file)
-    if head.startswith(_UTF16_MARKS):
+    if head.startswith(UTF16_MARKS):
         return io.BufferedReader(_Recoded(whole), _READ_BYTES)
     return whole
 
@@ -242,9 +286,13 @@ def iter_values(file: IO[bytes], *, unique: bool = False) -> Iterator[tuple[str,
     """
     head = read_head(file)
     if is_array(head):
-        for number, value in enumerate(_ArrayReader(file, head, "strict", unique), start=1):
-            yield f"row {number}", value
-        return
+        head += file.readline(MAX_BLANK) if not head.endswith(b"\n") else b""
+        if not _is_in_arrays(head + (rest := file.read(_HEAD_BYTES))):
+            values = _ArrayReader(file, head + rest, "strict", unique)
+            for number, value in enumerate(values, start=1):
+                yield f"row {number}", value
+            return
+        head += rest
     lines = _split(file, head, MAX_MB << 20)
     first, n_begun = [], 0
     for line in lines:
@@ -261,6 +309,17 @@ def iter_values(file: IO[bytes], *, unique: bool = False) -> Iterator[tuple[str,
     reader = _ArrayReader(joined, b"", "strict", unique)
     for number, value in enumerate(reader.sequence(), start=1):
         yield f"row {number}", value
+
+
+def _is_in_arrays(head: bytes) -> bool:
+    """Whether the first line is a whole array that another one follows, as chats are written."""
+    first, _, rest = head.removeprefix(codecs.BOM_UTF8).lstrip().partition(b"\n")
+    if not rest.lstrip().startswith(b"[") or len(first) > MAX_PARTS:
+        return False
+    try:
+        return isinstance(json.loads(first), list)
+    except (ValueError, RecursionError):
+        return False
 
 
 class _Joined(io.RawIOBase):

@@ -112,6 +112,28 @@ def test_a_body_alone_continues_the_prompt(language):
     assert candidate.program.count("add(") == prompt.count("add(")
 
 
+BODIES = {
+    "rust": "    let y = x;\n    y + 1\n}",
+    "cpp": "    return x + 1;\n}",
+    "go": "    return x + 1\n}",
+    "javascript": "  const one = 1;\n  return x + one;\n}",
+    "java": "        return x + 1;\n    }",
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_body_without_a_fence_continues_the_prompt(language):
+    """Prose is none, whatever it is about."""
+    body = BODIES[language]
+    candidate = program(language, body)
+    assert candidate.found is ExtractedProgram.BODY
+    fenced = program(language, fence(body, language)).program
+    assert candidate.program.split() == fenced.split()
+    for prose in ("One adds one.", "I return x plus one;\nso it is right.", "No.\n\n}"):
+        assert program(language, prose).found is not ExtractedProgram.BODY
+    assert program(language, f"The body:\n{body}").found is not ExtractedProgram.BODY
+
+
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_a_whole_program_of_a_file_is_assembled_as_an_answer(language):
     """`solution` is not what the tests can be appended to; what was assembled stays as it is."""

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -108,7 +109,7 @@ def test_repeated_samples_are_kept_and_counted(tmp_path):
         (b"[1]\n", "line 1: task_id is missing"),
         (b'{"task_id": "Toy/0"}\n', "line 1: has neither completion nor solution"),
         (b'{"task_id": "Toy/0", "completion": 5}\n', "line 1: text is a int, not a string"),
-        (b'{"task_id": "Toy/0", "solution": ["a"]}\n', "line 1: text is a list, not a string"),
+        (b'{"task_id": "Toy/0", "solution": [["a"]]}\n', "line 1: text is a list, not a string"),
         (b"[" * 100_000 + b"\n", "line 1: not JSON"),
         (b"\xff\xfe\n", "line 1: not JSON"),
         (b'{"task_id": "Toy/0", "completion": %s}\n' % (b"9" * 5000), "line 1: not JSON"),
@@ -269,6 +270,7 @@ def test_no_file_makes_reading_fail_in_another_way(tmp_path_factory, content):
             read(path)
 
 
+OTHER = (PROBLEMS[0], replace(PROBLEMS[1], prompt="Add two."), PROBLEMS[2])
 CHAT = {"choices": [{"message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}]}
 
 
@@ -287,16 +289,121 @@ CHAT = {"choices": [{"message": {"role": "assistant", "content": "a"}, "finish_r
         {"task_id": "Toy/1", "messages": [{"role": "user", "content": "q"},
                                           {"role": "assistant", "content": "a"}]},
         {"task_id": "Toy/1", "message": {"content": [{"type": "text", "text": "a"}]}},
+        {"task_id": "Toy/1", "conversations": [{"from": "human", "value": "q"},
+                                               {"from": "gpt", "value": "a"}]},
+        {"task_id": "Toy/1", "response": {"candidates": [{"content": {"role": "model", "parts": [
+            {"text": "b", "thought": True}, {"text": "a"}]}}]}},
+        {"question_id": "Toy/1", "question_content": "q", "output_list": ["a"]},
+        {"task_id": "Toy/1", "predictions": ["a"]},
+        {"task_id": "Toy/1", "raw_generation": ["a"], "parsed": "b"},
+        {"prompt": "Add two.", "response": "a"},
+        {"id": 0, "prompt": "Add two.", "response": "a"},
     ],
-    ids=range(11),
+    ids=range(18),
 )  # fmt: skip
 def test_rows_of_other_tools_are_read_as_answers(tmp_path, row):
     """With `--samples-are answers`; without it, they are named as unreadable with that advice."""
     path = lines(tmp_path / "s.jsonl", row)
-    reading = read_samples(path, PROBLEMS, form=PromptForm.ANSWER)
+    reading = read_samples(path, OTHER, form=PromptForm.ANSWER)
     assert told(reading) == [("Toy/1", 0, "a", PromptForm.ANSWER)]
     with pytest.raises(BenchError, match="--samples-are answers"):
-        read(path)
+        read_samples(path, OTHER)
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ([{"task_id": "Toy/1", "completion": "a"}], None),
+        ([{"task_id": "Toy/1", "solution": "a"}], None),
+        ([{"task_id": "Toy/1", "response": "a"}], PromptForm.ANSWER),
+        ({"date": "d", "hash": "h", "eval": {"Toy/1": [{"task_id": "Toy/1", "solution": "a"}]}}, None),
+        ({"Toy/1": "a"}, PromptForm.PROGRAM),
+        ({"Toy/1": ["a"]}, PromptForm.PROGRAM),
+        ({"Toy/1": {"response": "a"}}, PromptForm.ANSWER),
+        ({"0": {"origin_prompt": [], "prediction": "a", "gold": "Toy/1"}}, PromptForm.ANSWER),
+        ({"generations": [[], ["a"]]}, None),
+        ({"samples": [{"id": "Toy/1", "output": {"choices": [{"message": {
+            "role": "assistant", "content": "a"}}], "completion": "a"}}]}, PromptForm.ANSWER),
+        ({"task_id": "Toy/1", "solution": ["a"]}, None),
+        ({"task_id": "Toy/1", "completion": "a", "solution": None}, None),
+    ],
+    ids=range(12),
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["s.json", "S.JSON", "utf16.json"])
+def test_values_of_other_tools_are_read(tmp_path, value, form, name):
+    """Arrays of rows, objects of rows by id, and results; in UTF-16 too."""
+    path = tmp_path / name
+    path.write_text(json.dumps(value), encoding="utf-16" if "16" in name else "utf-8")
+    assert [(one.problem, one.text) for one in read_samples(path, PROBLEMS, form=form).samples] == [
+        ("Toy/1", "a")
+    ]
+
+
+def test_the_number_of_a_row_is_no_id_of_a_problem(tmp_path):
+    """OpenCompass counts its rows: without the id in `gold` they belong to no problem."""
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps({"1": {"prediction": "a"}}))
+    with pytest.raises(BenchError, match="task_id is missing"):
+        read_samples(path, PROBLEMS, form=PromptForm.ANSWER)
+
+
+def test_a_folder_of_programs_is_read(tmp_path):
+    """EvalPlus writes one, with a file for each program."""
+    for name, text in (("Toy_1/0.py", "a"), ("Toy_1/1.py", "b"), ("Toy_2/0.py", "c")):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert told(read(tmp_path)) == [
+        ("Toy/1", 0, "a", PromptForm.PROGRAM),
+        ("Toy/1", 1, "b", PromptForm.PROGRAM),
+        ("Toy/2", 0, "c", PromptForm.PROGRAM),
+    ]
+
+
+@pytest.mark.parametrize("field", ["response", "generation", "output", "predictions"])
+def test_the_reference_of_a_row_is_no_answer(tmp_path, field):
+    """A `solution` next to an answer would pass whatever the model said."""
+    path = lines(tmp_path / "s.jsonl", {"task_id": "Toy/1", "solution": "right", field: "wrong"})
+    found = read_samples(path, PROBLEMS, form=PromptForm.ANSWER).samples
+    assert [sample.text for sample in found] == ["wrong"]
+
+
+@pytest.mark.parametrize(
+    ("id", "problem"),
+    [
+        ("HumanEval_1", "HumanEval/1"),
+        ("HumanEval/01", "HumanEval/1"),
+        ("humaneval-1", "HumanEval/1"),
+        ("openai_humaneval/1", "HumanEval/1"),
+        ("HumanEval_1_f", "HumanEval/1"),
+        ("HumanEval+/1", "HumanEval/1"),
+        ("Python/1", "HumanEval/1"),
+        (" HumanEval/1 ", "HumanEval/1"),
+        ("CPP/1", None),
+        ("test/1", None),
+        ("BigCodeBench/1", None),
+        ("HumanEval/1/0", None),
+        ("mbpp_1", None),
+    ],
+)
+def test_ids_are_found_as_tools_spell_them(tmp_path, id, problem):
+    """Ids of other benchmarks and of other languages are unknown."""
+    known = (replace(PROBLEMS[0], id="HumanEval/0"), replace(PROBLEMS[1], id="HumanEval/1"))
+    path = lines(tmp_path / "s.jsonl", {"task_id": id, "solution": "a"},
+                 {"task_id": "HumanEval/0", "solution": "a"})  # fmt: skip
+    found = read_samples(path, known)
+    assert [one.problem for one in found.samples] == [
+        *([problem] if problem else []),
+        "HumanEval/0",
+    ]
+    assert len(found.unknown) == (problem is None)
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.parquet", "s.arrow"])
+def test_a_table_is_refused_with_what_is_read(tmp_path, name):
+    """Rather than as invalid JSON."""
+    (tmp_path / name).write_bytes(b"task_id,completion\n")
+    with pytest.raises(BenchError, match="is a table; write one JSON object a line"):
+        read(tmp_path / name)
 
 
 def test_numbers_of_problems_are_ids(tmp_path):

@@ -1,6 +1,7 @@
 """Formats are detected from fields, and all yield instruction and response."""
 
 import ast
+import json
 from typing import get_args
 
 import pytest
@@ -136,6 +137,75 @@ SHAPES = [
     ("a chat in a text", {"system": "S", "chat": f"USER: {TASK}\n\nASSISTANT: x <|endoftext|>"}, TASK,
      "x"),
     ("vicuna", {"text": f"A chat. USER: {TASK} ASSISTANT: x</s>"}, TASK, "x"),
+    ("questions of a chat", {"question_id": 1, "turns": [TASK, "And?"], "reference": [ANSWER, "x"]},
+     TASK, ANSWER),
+    ("questions without answers", {"question_id": 1, "turns": [TASK, "And?"]}, TASK, ""),
+    ("a ranked answer", {"prompt": f"\n\nHuman: {TASK}\n\nAssistant:", "answers": [
+        {"answer": "bad", "rank": 2}, {"answer": ANSWER, "rank": 1}]}, TASK, ANSWER),
+    ("the accepted answer", {"question": TASK, "answers": [
+        {"text": "bad", "selected": False}, {"text": ANSWER, "selected": True}]}, TASK, ANSWER),
+    ("the best answer", {"question": TASK, "answers": [
+        {"text": "bad", "pm_score": 0}, {"text": ANSWER, "pm_score": 4}]}, TASK, ANSWER),
+    ("answers as columns", {"title": TASK, "answers": {"text": ["bad", ANSWER], "score": [1, 3]}},
+     TASK, ANSWER),
+    ("scores of answers", {"prompt": TASK, "responses": ["bad", ANSWER], "scores": [0, 1]}, TASK,
+     ANSWER),
+    ("no scores", {"prompt": TASK, "responses": [ANSWER, "bad"], "scores": ["a", "b"]}, TASK, ANSWER),
+    ("completions of models", {"instruction": TASK, "completions": [{"model": "m", "response": ANSWER}]},
+     TASK, ANSWER),
+    ("steps with labels", {"prompt": TASK, "completions": ["a", "b"], "labels": [True, False]}, TASK,
+     ""),
+    ("generations", {"instruction": TASK, "generations": [ANSWER, "x"]}, TASK, ANSWER),
+    ("an arena", {"prompt": json.dumps([TASK]), "response_a": json.dumps(["bad"]), "response_b":
+     json.dumps([ANSWER]), "winner_model_a": 0, "winner_model_b": 1, "winner_tie": 0}, TASK, ANSWER),
+    ("an arena of chats", {"winner": "model_a", "conversation_a": CHAT, "conversation_b": CHAT[:1]},
+     TASK, ANSWER),
+    ("an arena in which both are bad", {"prompt": TASK, "winner": "tie (bothbad)", "response_a": "x",
+     "response_b": "y"}, TASK, ""),
+    ("a query above code", {"prompt": "import random", "completion": "class A: ...", "query": TASK,
+     "response": ANSWER}, TASK, ANSWER),
+    ("a prompt of Alpaca", {"prompt": f"Below.\n\n### Instruction:\n{TASK}\n\n### Response:",
+     "completion": "x"}, TASK, "x"),
+    ("a task that ends with a heading", {"prompt": "Continue. Output:", "completion": "x"},
+     "Continue. Output:", "x"),
+    ("an end of text", {"instruction": TASK, "output": f"{ANSWER}<|EOT|>\n"}, TASK, ANSWER),
+    ("an element of HTML", {"instruction": TASK, "output": "<s>a</s>"}, TASK, "<s>a</s>"),
+    ("turns and a text", {"input": CHAT[:1], "output": f"<think>x</think>{ANSWER}"}, TASK, ANSWER),
+    ("items of responses", {"input": CHAT[:1], "output": [{"type": "reasoning", "summary": []},
+     {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "x"}]}]},
+     TASK, "x"),
+    ("OpenAI's preference", {"input": {"messages": CHAT[:1]}, "preferred_output": CHAT[1:],
+     "non_preferred_output": CHAT[1:]}, TASK, ANSWER),
+    ("a log", {"request": {"messages": CHAT[:1]}, "response": {"choices": [{"message": CHAT[1]}]}},
+     TASK, ANSWER),
+    ("a pair of posts", {"question": TASK, "response_j": ANSWER, "response_k": "bad"}, TASK, ANSWER),
+    ("chosen and rejected responses", {"prompt": TASK, "chosen_response": ANSWER,
+     "rejected_response": "bad"}, TASK, ANSWER),
+    ("a tree", {"prompt": {"text": TASK, "role": "prompter", "replies": [
+        {"text": "bad", "role": "assistant", "rank": 1, "replies": []},
+        {"text": ANSWER, "role": "assistant", "rank": 0, "replies": []}]}}, TASK, ANSWER),
+    ("user and assistant", {"user": TASK, "assistant": ANSWER}, TASK, ANSWER),
+    ("human and bot", {"human": TASK, "bot": ANSWER}, TASK, ANSWER),
+    ("Q and A", {"Q": TASK, "A": ANSWER}, TASK, ANSWER),
+    ("a user's name", {"user": "bob", "prompt": TASK, "response": ANSWER}, TASK, ANSWER),
+    ("a statement", {"problem_statement": TASK, "code_solution": ANSWER}, TASK, ANSWER),
+    ("a snippet", {"intent": "x", "rewritten_intent": TASK, "snippet": ANSWER}, TASK, ANSWER),
+    ("an inner row", {"row_idx": 0, "row": {"instruction": TASK, "output": ANSWER}}, TASK, ANSWER),
+    ("fields of an annotation", {"fields": {"instruction": TASK, "response": ANSWER}}, TASK, ANSWER),
+    ("another name of a response", {"prompt": TASK, "llm_response": ANSWER}, TASK, ANSWER),
+    ("a sign alone", {"question": "-", "solution": ANSWER}, "", ANSWER),
+    ("invisible signs", {"instruction": "\u200b \ufeff", "output": ANSWER}, "", ANSWER),
+    ("gpt-oss", {"text": f"<|start|>user<|message|>{TASK}<|end|><|start|>assistant<|channel|>analysis"
+     f"<|message|>hm<|end|><|start|>assistant<|channel|>final<|message|>x<|return|>"}, TASK, "x"),
+    ("granite", {"text": f"<|start_of_role|>user<|end_of_role|>{TASK}<|end_of_text|>\n"
+     f"<|start_of_role|>assistant<|end_of_role|>x<|end_of_text|>"}, TASK, "x"),
+    ("command r", {"text": f"<BOS_TOKEN><|START_OF_TURN_TOKEN|><|USER_TOKEN|>{TASK}"
+     "<|END_OF_TURN_TOKEN|><|START_OF_TURN_TOKEN|><|CHATBOT_TOKEN|>x<|END_OF_TURN_TOKEN|>"}, TASK,
+     "x"),
+    ("deepseek", {"text": f"<｜begin▁of▁sentence｜><｜User｜>{TASK}<｜Assistant｜>x<｜end▁of▁sentence｜>"},
+     TASK, "x"),
+    ("Q and A as text", {"text": f"Q: {TASK}\nA: x"}, TASK, "x"),
+    ("names in angle brackets", {"text": f"<human>: {TASK}\n<bot>: x"}, TASK, "x"),
     ("a templated prompt", {"prompt": f"<|im_start|>user\n{TASK}<|im_end|>\n<|im_start|>assistant\n",
      "completion": "x"}, TASK, "x"),
 ]  # fmt: skip

@@ -10,6 +10,7 @@ from evolcoder.config.load import Config, SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.seeds.read import _SeenTexts, read_seeds
+from evolcoder.seeds.rows import ReadCounts, read_rows
 from evolcoder.storage.run_store import RunStore
 
 ROWS = [
@@ -381,3 +382,22 @@ def test_a_system_turn_is_no_end_of_a_task(read, seeds_file):
     ]
     rows = [{"instruction": "Sort it. Use Python."}, {"messages": turns}]
     assert read(seeds_file("s.jsonl", rows))[1].n_tasks == 2
+
+
+@pytest.mark.parametrize(
+    ("row", "named"),
+    [
+        ({"prompt": "Do it.", "llm_says": "x\ny", "n": 3, "model": "m"}, "llm_says"),
+        ({"prompt": "Do it.", "a": "x" * 80, "b": "y\ny"}, "a or b"),
+        ({"prompt": "Do it.", "kind": "short"}, ""),
+        ({"prompt": "Do it.", "text": "x\ny", "completion": "done"}, ""),
+        ({"prompt": "Do it.", "completion": "bad", "label": False, "text": "x\ny"}, ""),
+    ],
+)
+def test_columns_that_may_hold_a_response_are_named(seeds_file, row, named):
+    """Only if no row has a response, and only those with long texts."""
+    counts = ReadCounts("f")
+    list(read_rows(str(seeds_file("s.jsonl", [row, row])), counts=counts))
+    hint = f"; if a response is in {named}, name it, as in --columns response=NAME"
+    assert (hint in counts.text()) == bool(named)
+    assert named or "--columns" not in counts.text()

@@ -43,6 +43,40 @@ def test_an_array_and_rows_per_line_are_told_apart_by_the_first_character(
     assert read(seeds_file(name, data))[1].n_tasks == 2
 
 
+CHATS = [
+    [{"role": "user", "content": f"Do {n}."}, {"role": "assistant", "content": "x"}] for n in (0, 1)
+]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        json.dumps(CHATS),
+        "\n".join(map(json.dumps, CHATS)),
+        "\ufeff" + "\r\n".join(map(json.dumps, CHATS)) + "\n",
+        json.dumps(CHATS, indent=1),
+    ],
+    ids=["array", "lines", "mark and carriage returns", "array on several lines"],
+)
+@pytest.mark.parametrize("name", ["s.json", "s.jsonl", "s.jsonl.gz"])
+def test_a_list_of_turns_is_a_row(read, seeds_file, name, data):
+    """In one array, or an array on each line."""
+    report = read(seeds_file(name, data.encode()))[1]
+    assert (report.format, report.n_tasks, report.n_answers) == ("messages", 2, 2)
+
+
+def test_one_row_with_two_lists_is_a_row(read, seeds_file):
+    """Rather than a table of columns, in which no task would be."""
+    row = {
+        "systemInstruction": {"role": "system", "parts": [{"text": "S"}]},
+        "contents": [{"role": "user", "parts": [{"text": "Do."}]},
+                     {"role": "model", "parts": [{"text": "x"}]}],
+    }  # fmt: skip
+    report = read(seeds_file("s.jsonl", [row]))[1]
+    assert (report.format, report.n_tasks, report.n_answers) == ("chat", 1, 1)
+    assert report.left_out == (("system turns", 1),)
+
+
 def fault(read, path, **options):
     """Return the one-line error message of reading."""
     with pytest.raises(SeedsError) as caught:
@@ -51,6 +85,30 @@ def fault(read, path, **options):
     assert "\n" not in message
     assert message.startswith(str(path))
     return message.removeprefix(f"{path}: ")
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("s.jsonl", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS"),
+        ("s.parquet", b"version https://git-lfs.github.com/spec/v1\noid sha256:1\n", "is a pointer of Git LFS"),
+        ("s.json", b"\n <!doctype HTML><html>No</html>", "is a web page; download"),
+        ("s.csv", b"<html>No</html>", "is a web page; download"),
+        ("s.jsonl", bz2.compress(LINE), "is compressed by bzip2; add .bz2"),
+        ("s.json", lzma.compress(LINE), "is compressed by xz; add .xz"),
+        ("s.json", b"\x1f\x8b\x08", "is compressed by gzip; add .gz"),
+        ("s.jsonl", b"PK\x03\x04", "is a ZIP archive; unpack it"),
+        ("s.json", b"PAR1", "is Parquet; name it .parquet"),
+        ("s.jsonl", LINE.decode().encode("utf-16-le"), "is UTF-16 without its mark, or UTF-32"),
+        ("s.jsonl", LINE.decode().encode("utf-16-be"), "is UTF-16 without its mark, or UTF-32"),
+        ("s.json", LINE.decode().encode("utf-32"), "is UTF-16 without its mark, or UTF-32"),
+        ("s.csv", LINE.decode().encode("utf-32-be"), "is UTF-16 without its mark, or UTF-32"),
+    ],
+    ids=range(13),
+)  # fmt: skip
+def test_a_file_of_another_kind_than_its_name_is_named(read, seeds_file, name, data, why):
+    """Rather than as invalid JSON, with what to do."""
+    assert fault(read, seeds_file(name, data)).startswith(why)
 
 
 @pytest.mark.parametrize("name", ["none.jsonl", "none.parquet.gz", "none", "none.txt", "a/b/c"])

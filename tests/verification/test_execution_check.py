@@ -42,6 +42,11 @@ PYTHON = [
     ("cdef int f(int x):\n    return x", "not_run", "dialect"),
     ("client = Client(api_key=<YOUR KEY>)", "not_run", "dialect"),
     ("class A:\n    def f(self):\n        # ... the rest", "passed", ""),
+    ("import os\nprint(os.environ['A_KEY'])", "wants", "environment"),
+    ("def f():\n    return {}['a']\nf()", "error", ""),
+    ("def f():\n    return 1\n\n>>> f()\n1", "passed", ""),
+    ("def f():\n    return 1\n\n>>> f()\n1\n\n>>> g()\n2", "error", ""),
+    (">>> x = 1\n>>> x\n1\ntext that is printed", "passed", ""),
     (">>> type(1)\n<class 'int'>\n>>> for x in [1]:\n...     print(x)\n...\n1", "passed", ""),
     ('"""Has\n```\nf()\n```\n"""', "passed", ""),
     ("return x + 1", "not_run", "fragment"),
@@ -305,6 +310,10 @@ LYING = {
         "class A:\n    def show(self):\n        print '%d' % self.x",
         "def f():\n\tif 1:\n\t\tprint \"a\"\n        \tprint 'b'",
     ],
+    "shell": [
+        "pip install numpy\npython app.py", "$ pip install x\n$ ls", "# install it\nsudo apt-get install x",
+        "cd app\nnpm install", "git clone https://x/y.git",
+    ],
     "data": [
         "a,b\n1,2 3", "a;b\n1 2;3 4", "a\tb c\n1\t2 3", "| a | b |\n|---|---|\n| 1 1 | 2 |",
         "on: push\njobs:\n  - run: x y", "key: value one\nother: value two",
@@ -328,12 +337,30 @@ def test_a_fence_of_python_that_holds_none_is_not_run(sandbox, why, code):
     "code",
     ["print f'{x}'", "def f(x: int):\n    print x", "print 'hello", "def f(:\n    print 1", "print('a'",
      "x = = 1", "def f(x)\n    return x", "x = [1, 2\ny = 3", "for x in y\n    f(x)", "a b c",
+     "pip install x\ndef f(:\n    pass", "python = (1\nnode = 2", "git = [1\n", "# a\nx = = 1",
      "async def f():\n    print 1", "if x = 1:\n    pass", "return return", "else: x\ntry: y"],
 )  # fmt: skip
 def test_a_wrong_program_stays_wrong(sandbox, code):
     """What only Python 3 has, or what no older Python has either."""
     verdict = look(sandbox, fence("python", code), "Write it in Python.", languages=[])
     assert verdict.kind == "parse_error"
+
+
+@pytest.mark.parametrize(
+    ("outline", "kind"),
+    [
+        ("for x in y:\n    ...", "passed"),
+        ("a = b\n...", "passed"),
+        ("if y:\n    for x in y:\n        ...", "passed"),
+        ("for x in y:\n    print(x[..., 0])", "error"),
+        ("y(1)", "error"),
+    ],
+)
+def test_an_outline_next_to_a_program_is_not_run(sandbox, outline, kind):
+    """It leaves out a step; any other block is run."""
+    whole = fence("python", "def f():\n    return 1")
+    verdict = look(sandbox, f"So:\n{fence('python', outline)}\nAll:\n{whole}", languages=[])
+    assert verdict.kind == kind
 
 
 def test_of_two_fences_the_one_that_we_run_counts(sandbox):

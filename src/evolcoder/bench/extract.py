@@ -85,7 +85,9 @@ _LABEL = re.compile(
     r"|(?:^|[.:!]\s|\byou(?: should| must)?\s)\W*(?:do not|don['’]t|never|avoid)"
     r"\s+(?:do|use|write|try)\b"
     r"|\bcommon (?:mistake|error)|\bpitfall|anti-?pattern|counter-?example"
-    r"|^\W*(?:this (?:one )?is )?(?:wrong|incorrect|buggy|broken|bad)\W*$",
+    r"|^\W*(?:this (?:one )?is )?(?:wrong|incorrect|buggy|broken|bad)\W*$"
+    r"|^\W*(?:before|(?:(?:the|your) )?(?:original|old|previous) (?:code|version|function))"
+    r"(?: \([^()\n]{0,40}\))?\W*:\W*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """What says of the block below, rather than of the one above, that it is wrong."""

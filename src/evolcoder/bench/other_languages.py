@@ -85,6 +85,7 @@ _HEAD = re.compile(
     r"^(?:#include|#lang|\(define|<\?php|package\s|import\s|using\s|use\s|(?:public\s+)?class\s|object\s)",
     re.MULTILINE,
 )
+_LINE_OF_BODY = re.compile(r"^[ \t]+\S|[;{})\],]\s*$|^//")
 _CODE_END = re.compile(r"^(?:[ \t]+\S|[})\]]|end\b|\)\)|done\b|fi\b)")
 
 
@@ -185,6 +186,13 @@ def _indented(answer: str, language: str, name: str) -> str:
     return fenced if found else plain_code(answer)
 
 
+def _is_bare_body(answer: str, language: str) -> bool:
+    """Whether an answer is a body without a fence: each line is code, and brackets are there."""
+    lines = [line for line in answer.split("\n") if line.strip()]
+    is_code = all(map(_LINE_OF_BODY.search, lines)) and any(line[-1] in ";{}" for line in lines)
+    return language in BRACED and is_code and is_body(answer, language)
+
+
 def foreign_program(answer: str, prompt: str, language: str, name: str) -> Extraction:
     """Extract the program that defines `name` from an answer without thinking to `prompt`.
 
@@ -209,6 +217,8 @@ def foreign_program(answer: str, prompt: str, language: str, name: str) -> Extra
     if code.strip() and not is_defined and is_body(code, language):
         # Code without the signature continues the prompt, as models often do with Perl's prompts.
         return Extraction(prompt + code, ExtractedProgram.BODY, (), rule)
+    if found is ExtractedProgram.NOTHING and _is_bare_body(answer, language):
+        return Extraction(prompt + answer, ExtractedProgram.BODY, ())
     if found is ExtractedProgram.NOTHING and re.search(rf"\b{re.escape(name)}\b", answer):
         return Extraction(answer, ExtractedProgram.NO_FENCE, ())
     return Extraction(code, found, (), rule)

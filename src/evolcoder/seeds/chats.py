@@ -59,6 +59,8 @@ MEDIA = frozenset({"image", "audio", "video", "file"})
 TOOL_CALLS = frozenset({"tool_use", "tool_call", "function_call", "functionCall"})
 """Types of the parts of a content that call a tool."""
 NEEDS_TOOLS, NEEDS_IMAGE = "needs tools", "needs an image"
+MAX_REPLIES = 1000
+"""Longest branch of a tree of replies."""
 MAX_LITERAL = 1 << 20
 """Longest text that is read as a list of turns."""
 _CALL = re.compile(
@@ -89,6 +91,8 @@ def turns_of(value: object) -> list[Turn]:
     """Read the turns of a chat in any notation; empty if it is none."""
     value = parsed_list(value)
     if isinstance(value, Mapping):  # turns under a key, as in exports of chat programs
+        if isinstance(value.get("replies"), list):
+            return _branch(value)
         inner = next((value[key] for key in ("messages", "turns") if key in value), None)
         return turns_of(inner) if isinstance(inner, list | tuple) else []
     if not isinstance(value, list | tuple):
@@ -98,6 +102,25 @@ def turns_of(value: object) -> list[Turn]:
     if value and all(_is_pair(one) for one in value):
         return _pairs(value)
     return [turn for one in value for turn in (_exchanged(one) or _turn(one))]
+
+
+def _branch(node: Mapping[str, object]) -> list[Turn]:
+    """Read a tree of replies along those of the best rank."""
+    turns = list[Turn]()
+    while len(turns) < MAX_REPLIES:
+        turns += _turn(node)
+        replies = node.get("replies")
+        nodes = (
+            [one for one in replies if isinstance(one, Mapping)]
+            if isinstance(replies, list)
+            else []
+        )
+        if not nodes:
+            break
+        ranks = [one.get("rank") for one in nodes]
+        numbers = [one if isinstance(one, int | float) else len(nodes) for one in ranks]
+        node = nodes[numbers.index(min(numbers))]
+    return turns
 
 
 def turns_in_field(value: object) -> list[Turn]:
@@ -326,14 +349,27 @@ def _stripped(value: object) -> str:
     return clean(value).strip() if isinstance(value, str) else ""
 
 
-_END = r"(?:<\|im_end\|>|<\|eot_id\|>|<\|eom_id\|>|<end_of_turn>|<\|end\|>|<\|endoftext\|>|</s>)"
+_END = (
+    r"(?:<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text|EOT|return|END_OF_TURN_TOKEN)\|>"
+    r"|<end_of_turn>|<｜end▁of▁sentence｜>|\[\|endofturn\|\]|</s>)"
+)
+_LAST = re.compile(rf"(?:\s*{_END})+\s*\Z")
+_ANALYSIS = re.compile(
+    r"<\|start\|>assistant<\|channel\|>analysis<\|message\|>(.*?)(?:<\|end\|>|\Z)", re.DOTALL
+)
+"""A turn of thinking in the notation of gpt-oss."""
 _MARKED = (
+    re.compile(r"<\|start\|>(\w+)(?:<\|channel\|>[^<]*)?<\|message\|>"),
+    re.compile(r"<\|start_of_role\|>(\w+)<\|end_of_role\|>"),
+    re.compile(r"<\|START_OF_TURN_TOKEN\|><\|(\w+?)_TOKEN\|>"),
+    re.compile(r"<｜(User|Assistant)｜>"),
     re.compile(r"<\|im_start\|>[ ]*(\w+)[ ]*\n"),
     re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>\s*"),
     re.compile(r"<start_of_turn>[ ]*(\w+)[ ]*\n"),
     re.compile(r"<\|(system|user|assistant|prompter|model)\|>\s*"),
 )
-"""Beginnings of a turn in templates with special tokens: ChatML; Llama 3; Gemma; Zephyr and Phi."""
+"""Beginnings of a turn in templates with special tokens: gpt-oss; Granite; Command R; DeepSeek;
+ChatML; Llama 3; Gemma; Zephyr and Phi."""
 _HEADED = (
     re.compile(r"^#{2,3}[ ]*(Instruction|Input|Response|Output)s?:[ \t]*\n?", re.MULTILINE),
     re.compile(r"#{2,3}[ ]*(Human|User|Assistant|System):[ \t]*\n?"),
@@ -341,15 +377,19 @@ _HEADED = (
     re.compile(r"^(Human|Assistant|System):[ \t]*\n?", re.MULTILINE),
     re.compile(r"(?:^|(?<=</s>)|(?<=[ \n]))(USER|ASSISTANT|SYSTEM):[ \t]*\n?"),
     re.compile(r"^(User|Assistant|System):[ \t]*\n?", re.MULTILINE),
+    re.compile(r"^<(human|bot|user|assistant)>:[ \t]*\n?", re.MULTILINE),
+    re.compile(r"^(Q|A):[ \t]*\n?", re.MULTILINE),
 )
 """Headings of turns: Alpaca; Guanaco; Anthropic's; Vicuna; plain. A chat has two or more."""
-_START = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>)?\s*")
+_START = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>)?\s*")
 _INST = re.compile(r"\[INST\](.*?)\[/INST\]", re.DOTALL)
+_SYSTEM_PROMPT = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)
 _SYS = re.compile(r"<<SYS>>(.*?)<</SYS>>", re.DOTALL)
 
 
 def turns_in_text(text: str) -> list[Turn]:
     """Read a chat that is one text with a template's tokens or headings; empty if it is none."""
+    text = _ANALYSIS.sub("", text)
     if "[INST]" in text:
         return list(_instructed(text))
     for marks in _MARKED:
@@ -363,6 +403,14 @@ def turns_in_text(text: str) -> list[Turn]:
         ]:
             return turns
     return []
+
+
+def without_end(text: str) -> str:
+    """Remove the tokens that end a text, which some files keep; `</s>` may close an element."""
+    found = _LAST.search(text)
+    if found is None or ("</s>" in found[0] and "<s>" in text):
+        return text
+    return text[: found.start()]
 
 
 def is_templated(text: str) -> bool:
@@ -382,7 +430,7 @@ def _cut_at(marks: re.Pattern[str], text: str) -> Iterator[Turn]:
         if mark[1] == "Input" and said:
             said[-1] = said[-1][0], f"{said[-1][1].strip()}\n\n{part.strip()}"
             continue
-        name = "assistant" if mark[1] == "Output" else mark[1]
+        name = {"Output": "assistant", "Q": "user", "A": "assistant"}.get(mark[1], mark[1])
         if (speaker := _speaker(name)) is not None:
             said.append((speaker, part))
     for speaker, words in said:
@@ -392,6 +440,8 @@ def _cut_at(marks: re.Pattern[str], text: str) -> Iterator[Turn]:
 
 def _instructed(text: str) -> Iterator[Turn]:
     """Yield the turns of Llama 2's and Mistral's notation."""
+    if system := _SYSTEM_PROMPT.search(text):
+        yield Turn("system", clean(system[1].strip()))
     found = list(_INST.finditer(text))
     for asked, following in zip_longest(found, found[1:]):
         words = asked[1]

@@ -20,20 +20,23 @@ in place of a response are read as JSON. Texts are not judged. No I/O.
 | `benchmark` | `prompt`, `instruct_prompt`, … | the program with `canonical_solution`, `code`, … |
 | `text` | first user turn in `text`, a chat in the notation of a template | the answer to it |
 
-A row with `history` is a chat. Of a chat the first question with its answer is read: a task must be
-self-contained. What is not read is named in `left_out`. A response's thinking is kept apart,
-whether it stands in the text (`reasoning`) or in a field or part of its own.
+Rows in shapes of their own are rewritten first (`aliases`). A row with `history` is a chat. Of a
+chat the first question with its answer is read: a task must be self-contained. What is not read is
+named in `left_out`. A response's thinking is kept apart, whether it stands in the text
+(`reasoning`) or in a field or part of its own.
 
 >>> read({"instruction": "Add them.", "input": "1 2", "output": 3}, "alpaca").instruction
 'Add them.\n\n1 2'
 """
 
 import functools
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 from evolcoder.code.python_ast import tree_of
 from evolcoder.reasoning import split
+from evolcoder.seeds.aliases import INNER, best_of, rewritten
 from evolcoder.seeds.chats import (
     NEEDS_IMAGE,
     NEEDS_TOOLS,
@@ -47,6 +50,7 @@ from evolcoder.seeds.chats import (
     turns_in_field,
     turns_in_text,
     turns_of,
+    without_end,
 )
 from evolcoder.text import clean
 
@@ -55,12 +59,15 @@ NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable"})
 ANSWERS = (
     "output", "response", "completion", "answer", "solution", "chosen", "canonical_solution",
     "reference_code", "solutions", "answers", "outputs", "responses", "code", "target", "targets",
-    "ideal", "generation", "reply",
+    "ideal", "generation", "reply", "llm_response", "model_response", "model_answer",
+    "generated_solution", "deepseek_solution", "r1_generation", "generations", "completions",
+    "inferences",
 )  # fmt: skip
 """Fields with a response, in order of precedence."""
 PROGRAMS = frozenset({"canonical_solution", "reference_code", "solutions", "code"})
 """Those of them that hold a program without a fence."""
-PLURALS = ("solutions", "answers", "outputs", "responses")
+PLURALS = ("solutions", "answers", "outputs", "responses", "generations", "completions",
+           "inferences")  # fmt: skip
 """Those of them that hold several responses, in a list or in a text that is one in JSON."""
 TASKS = ("question", "query", "description", "inputs", "input", "task", "source")
 """Fields with an instruction in `question-answer`, in order of precedence."""
@@ -71,7 +78,7 @@ CHATS = (
     "internal", "data",
 )  # fmt: skip
 """Fields with a chat, in addition to `messages` and `conversations`."""
-SYSTEMS = ("system", "system_prompt", "system_message")
+SYSTEMS = ("system", "system_prompt", "system_message", "systemInstruction", "system_instruction")
 TOOLS = ("tools", "functions", "available_tools")
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
 _MEDIA_FILES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".mp4", ".wav", ".mp3", ".webm")
@@ -133,10 +140,31 @@ def read_detected(row: object) -> tuple[str | None, SeedPair]:
     """Detect the format of a row and read it; None and no texts if it has no known field."""
     if not isinstance(row, Mapping):
         return None, _NOTHING
+    row = rewritten(row, is_known=True)
+    found = _first_read(row)
+    if found[1].instruction or found[1].needs:
+        return found
+    other = rewritten(row if found[0] else _folded(row), is_known=False)
+    inner = (row[name] for name in INNER if isinstance(row.get(name), Mapping))
+    for one in (other, *inner):
+        if one is not row and (pair := _first_read(one))[1].instruction:
+            return pair
+    return found
+
+
+def _folded(row: Fields) -> dict[str, object]:
+    """Return a row with its names in lower case, as headers of tables are often capitalised."""
+    return {str(name).strip().lower().replace(" ", "_"): value for name, value in row.items()}
+
+
+def _first_read(row: object) -> tuple[str | None, SeedPair]:
+    """Read a row in the first format in which it has a task, or else in the first of its fields."""
+    if not isinstance(row, Mapping):
+        return None, _NOTHING
     first: tuple[str | None, SeedPair] | None = None
     names = _formats_of(row)
     if not names:  # headers of tables are often capitalised
-        row = {str(name).strip().lower().replace(" ", "_"): value for name, value in row.items()}
+        row = _folded(row)
         names = _formats_of(row)
     for name in names:
         pair = read(row, name)
@@ -151,6 +179,9 @@ def read(row: object, format: str) -> SeedPair:
     if not isinstance(row, Mapping):
         return _NOTHING
     pair = _with_fields(_exchange(FORMATS[format](row)), row)
+    if not any(map(str.isalnum, pair.instruction)):  # "-", or invisible signs
+        pair = replace(pair, instruction="")
+    pair = replace(pair, answer=without_end(pair.answer))
     thoughts, answer = split(pair.answer, opened=not pair.thoughts)
     if answer == pair.answer or tree_of(pair.answer) is not None:
         return pair  # nothing to split, or a program whose strings or comments hold tags
@@ -183,7 +214,7 @@ def why_unread(row: object) -> str:
 
 def _is_blank(value: object) -> bool:
     turns = turns_of(value)
-    return not _asks(turns) if turns else plain_text(value).strip() in {"", "[]"}
+    return not _asks(turns) if turns else not any(map(str.isalnum, plain_text(value)))
 
 
 def _at(row: Fields, column: str) -> object:
@@ -319,12 +350,17 @@ def _is_media(value: object) -> bool:
     return isinstance(value, Mapping | bytes) and bool(value)
 
 
+_OPEN = re.compile(r"(?:^|\s)(?:#{2,3} ?)?(?:Response|Assistant|ASSISTANT|Output|Answer|A):\s*\Z")
+"""The end of a prompt that a model is to complete: the heading of its own turn."""
+
+
 def _pair(task: str, answer: str, row: Fields) -> list[Turn]:
     """Return a task and its answer as turns, after the turns of the row's history."""
-    if is_templated(task):
+    if is_templated(task) or _OPEN.search(task):
         asked = [turn for turn in turns_in_text(task) if _says(turn)]
     else:
-        asked = [Turn("user", task, "", NEEDS_IMAGE if media_in(task) else "")]
+        asked = []
+    asked = asked or [Turn("user", task, "", NEEDS_IMAGE if media_in(task) else "")]
     needs = NEEDS_TOOLS if calls_tool(answer) and _declared_tools(row) else ""
     return [*turns_of(row.get("history")), *asked, Turn("assistant", answer, "", needs)]
 
@@ -362,6 +398,10 @@ def _oss_instruct(row: Fields) -> list[Turn]:
 
 def _question_answer(row: Fields) -> list[Turn]:
     name = next((one for one in TASKS if _task(row, one)), TASKS[0])
+    turns = next((row[one] for one in TASKS if turns_of(row.get(one))), None)
+    if isinstance(turns, list) and not _task(row, name):
+        said = next((row[one] for one in ANSWERS if row.get(one)), None)
+        return _prompted(row, turns, said)
     task = _task(row, name)
     if starter := _task(row, "starter_code"):
         task = f"{task}\n\n```python\n{starter}\n```"
@@ -470,9 +510,25 @@ def _answer(row: Fields, first: str = "") -> str:
     """Return the first response of a row, that of field `first` before others."""
     for name in dict.fromkeys(filter(None, (first, *ANSWERS))):
         value = row.get(name)
-        if text := _one_answer(parsed_list(value) if name in PLURALS else value, name):
+        if name in PLURALS:
+            if name == "completions" and isinstance(row.get("labels"), list):
+                continue  # the steps of one answer, each with a label
+            value = _preferred(parsed_list(value), row)
+        if text := _one_answer(value, name):
             return _fenced(text) if name in PROGRAMS else text
     return ""
+
+
+def _preferred(several: object, row: Fields) -> object:
+    """Return the best of several responses, by what the row says about them."""
+    if isinstance(several, Mapping) and "solution" not in several:
+        columns = {name: one for name, one in several.items() if isinstance(one, list)}
+        if "text" in columns and len({len(one) for one in columns.values()}) == 1:
+            cells = zip(*columns.values(), strict=True)
+            several = [dict(zip(columns, one, strict=True)) for one in cells]
+    if isinstance(several, list) and len(several) > 1:
+        return best_of(several, row)
+    return several
 
 
 def _fenced(program: str) -> str:
@@ -491,7 +547,7 @@ def _one_answer(value: object, name: str) -> str:
             if name in PLURALS and "solution" in value:
                 return _contest_solution(value)
             is_wrapped = name in PLURALS or _WRAPPERS.issuperset(value)
-            keys = (key for key in ("text", "content", "value") if key in value)
+            keys = (key for key in _keys_of(name) if key in value)
             key = next(keys, None) if is_wrapped else None
             if key is None:
                 break
@@ -504,6 +560,14 @@ def _one_answer(value: object, name: str) -> str:
     if parts and all(isinstance(one, Mapping) and _WRAPPERS.issuperset(one) for one in parts):
         value = turns_of([{"role": "assistant", "content": parts}])[0].text or value
     return "" if value == [] else _trimmed(plain_text(value))
+
+
+def _keys_of(name: str) -> tuple[str, ...]:
+    """Return the keys with the text of a response; in a list of several it has other fields."""
+    keys = ("text", "content", "value")
+    if name not in PLURALS:
+        return keys
+    return (*keys, "answer", "response", "completion", "generation", "body", "code")
 
 
 def _holds_several(values: list[object], name: str) -> bool:

@@ -52,6 +52,7 @@ HOPELESS = 100
 MAX_COUNT = 1 << 31
 """Limit of counts in lineage columns."""
 _FIELDS_CHARS = 120
+_LONG_CHARS = 80
 _SUBSUMED = {"output": {"alpaca"}, "response": {"alpaca"}}
 """Formats that name the same rows as another one, which has further fields."""
 _NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image"}
@@ -81,11 +82,15 @@ class ReadCounts:
     """Rows that are left out because they need tools or an image."""
     fields: str = ""
     """The fields of the first row in which no task was found."""
+    others: str = ""
+    """Fields with long texts of the first row with a task, if it has no response."""
 
     def add(self, value: object, format: str | None, pair: SeedPair) -> None:
         """Count a row; raises SeedsError if none of many rows was read."""
         self.n_rows += 1
         if pair.instruction:
+            if not self.formats and not pair.answer and not pair.needs:
+                self.others = _long_fields(value, pair)
             self.formats[format or ""] += 1
             self.n_answers += bool(pair.answer and not pair.needs)
             self.n_thoughts += bool(pair.thoughts)
@@ -140,6 +145,10 @@ class ReadCounts:
         """
         read = f"{self.formats.total()} of {self.n_rows} rows read as {self.format or 'nothing'}"
         parts = [f"{self.path}: {read}, {self.n_answers} with a response"]
+        if self.others and not self.n_answers:
+            parts.append(
+                f"if a response is in {self.others}, name it, as in --columns response=NAME"
+            )
         if self.left_out:
             named = ", ".join(f"{name} {n}" for name, n in self.left_out.most_common())
             parts.append(f"rows with {named}" if whole else f"left out of rows: {named}")
@@ -266,6 +275,20 @@ def _lineage_value(name: str, value: object) -> str | int | float | None:
     if isinstance(value, int):
         return value if 0 <= value < MAX_COUNT else None
     return value if isinstance(value, float) and kind is not int and 0 <= value <= 1 else None
+
+
+def _long_fields(value: object, pair: SeedPair) -> str:
+    """Name the fields of a row that hold other long texts than its task."""
+    if not isinstance(value, Mapping) or LABEL in pair.left_out:
+        return ""
+    names = [
+        str(name)
+        for name, text in value.items()
+        if isinstance(text, str)
+        and ("\n" in text.strip() or len(text) >= _LONG_CHARS)
+        and text.strip()[:_LONG_CHARS] not in pair.instruction
+    ]
+    return one_line(" or ".join(names), _FIELDS_CHARS) if names else ""
 
 
 def describe_fields(value: object) -> str:

@@ -320,9 +320,17 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
                 return
             begun.append(second)
         for place, value in chain(begun, values):
-            yield SourceRow(place, value)
+            yield SourceRow(place, _chat_row(value))
     except input_files.NotJSONError as error:
         raise SeedsError(f"{name}: {error}") from error
+
+
+def _chat_row(value: object) -> object:
+    """Return a row for a list of turns; any other value as it is."""
+    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        is_chat = all("role" in one or "from" in one for one in value)
+        return {"messages": value} if is_chat else value
+    return value
 
 
 def _may_hold_rows(value: object) -> bool:
@@ -366,7 +374,10 @@ def _rows_of_columns(value: Mapping[str, object]) -> list[object]:
     ]
     if len(columns) != len(value) or len(value) < 2 or len({len(one) for one in columns}) > 1:
         return []
-    return [dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)]
+    found: list[object] = [
+        dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)
+    ]
+    return found if any(read_detected(row)[1].instruction for row in found) else []
 
 
 def _parquet_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:

@@ -4,10 +4,11 @@ Responses are only run inside the sandbox, and only parsed there in depth. Kinds
 
 - `parse_error`, `compile_error`: the program itself is wrong.
 - `not_run`: it lacks a library, uses names from the task's context, may be in a dialect that the
-  installed tools do not support, is Python 2 or data whatever its fence says, or is no program.
+  installed tools do not support, is Python 2, data or commands of a shell whatever its fence says,
+  or is no program.
   `why` has the reason.
-- `wants`: it needs input, arguments, files, network, display, browser or a permission, or runs
-  until it is stopped. `why` has the resource.
+- `wants`: it needs input, arguments, files, network, display, browser, an environment variable or a
+  permission, or runs until it is stopped. `why` has the resource.
 - `error`, `timeout`, `memory`, `output`: it fails by itself.
 - `passed`: it ran, which does not mean that it does what the task asks.
 
@@ -33,6 +34,7 @@ from evolcoder.code.blocks import (
     find_program,
     is_data,
     is_python2,
+    is_shell,
     looks_like,
 )
 from evolcoder.programming_language import named_languages
@@ -176,6 +178,7 @@ _RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"|Failed to open stream|DirectoryNotFound|does not exist"
         ),
     ),
+    ("environment", _any(r"<frozen os>\", line \d+, in __getitem__")),
     (
         "permission",
         _any(
@@ -340,9 +343,11 @@ _WRONG = frozenset({PARSE_ERROR, Status.COMPILE_ERROR.value, "error"})
 
 
 def _why_no_program(language: str, program: FoundProgram) -> str:
-    """Return what a text is if the tag of its fence does not say so: `python2` or `data`; or ''."""
+    """Return what a text is if its tag does not say so: `python2`, `data`, `shell`; or ''."""
     if language == "python" and any(map(is_python2, program.sources)):
         return "python2"
+    if language == "python" and all(map(is_shell, program.sources)):
+        return "shell"
     return "data" if all(map(is_data, program.sources)) else ""
 
 

@@ -219,12 +219,15 @@ def _unchanged(source: str) -> tuple[str, ...]:
 def _python(source: str) -> tuple[str, ...]:
     """Return the source, then versions without notebook commands and interactive prompts.
 
-    Of an interactive session, what Python printed is left out first. In an outline, comments stand
-    for what is left out; a body of nothing else does not parse.
+    Of an interactive session, what Python printed is left out first, but not the code above it. In
+    an outline, comments stand for what is left out; a body of nothing else does not parse.
     """
     outline = _OMITTED.sub(r"\1...", source)
-    typed = "\n".join(line for line in source.splitlines() if _PROMPT.match(line))
-    sessions = (_SHELL_LINE.sub("", typed),) if typed else ()
+    lines = source.splitlines()
+    first = next((n for n, line in enumerate(lines) if line.startswith(">>> ")), len(lines))
+    typed = [line for line in lines[first:] if _PROMPT.match(line)]
+    both = "\n".join([*lines[:first], *typed])
+    sessions = tuple(_SHELL_LINE.sub("", one) for one in (both, "\n".join(typed)) if typed)
     return tuple(dict.fromkeys((source, *sessions, _SHELL_LINE.sub("", source), outline)))
 
 
