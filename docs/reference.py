@@ -188,7 +188,9 @@ def command_line() -> str:
         lines += [f"\n## evolcoder {verb}\n", f"{summary[0].upper()}{summary[1:]}.\n",
                   "| argument | |", "| --- | --- |"]  # fmt: skip
         lines += [
-            f"| {cell(argument_text(one))} | {cell(help_text(one))} |" for one in parser._actions
+            f"| {cell(argument_text(one))} | {cell(help_text(one))} |"
+            for one in parser._actions
+            if one.help != argparse.SUPPRESS
         ]
     return "\n".join(lines) + "\n"
 

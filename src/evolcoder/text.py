@@ -7,6 +7,7 @@ They find and do not judge. Functions about what a task asks for assume English.
 
 import json
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from enum import StrEnum
@@ -362,6 +363,22 @@ def cell_width(text: str) -> int:
 def padded(text: str, width: int) -> str:
     """Append blanks until a text takes `width` cells of a terminal."""
     return text + " " * (width - cell_width(text))
+
+
+def folded_to_width(text: str, width: int) -> str:
+    """Break the lines of a text at blanks to the width of a terminal."""
+    lines = text.splitlines()
+    return "\n".join(part for line in lines for part in wrapped(line, max(width, 2)) or [""])
+
+
+def shell_path(path: object) -> str:
+    """Write a path as an argument of a command that can be copied into a shell.
+
+    >>> shell_path("my runs/-a"), shell_path("-a")
+    ("'my runs/-a'", './-a')
+    """
+    text = str(path)
+    return shlex.quote(f"./{text}" if text.startswith("-") else text)
 
 
 def wrapped(text: str, width: int) -> list[str]:

@@ -7,10 +7,12 @@ import pytest
 
 from evolcoder.app import progress
 from evolcoder.app.progress import Work, fitted, remaining_s, shown
+from evolcoder.app.train import _TrainingProgress
 from evolcoder.config.load import BudgetConfig
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.pipeline import RoundCounts
 from evolcoder.records import Stage
+from evolcoder.training.folder import LoggedStep
 
 
 @pytest.mark.parametrize(
@@ -73,3 +75,31 @@ def test_what_fails_at_once_is_told_by_its_error_alone(capsys):
     with pytest.raises(ValueError, match="wrong"), shown(lambda: "0 done"):
         raise ValueError("wrong")
     assert capsys.readouterr().err == ""
+
+
+def test_a_time_left_that_has_passed_is_not_shown(monkeypatch):
+    """The last program of many may take a hundred times as long as the others."""
+    now = 0.0
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
+    work = Work("grading", 0, 20)
+    clock = progress._Clock(lambda: work)
+    clock.text()
+    now, work = 19.0, Work("grading", 19, 1, 1)
+    assert clock.text() == "19s, about 0s left"
+    now = 60.0
+    assert clock.text() == "1m00s"
+    now, work = 62.0, Work("grading", 20, 19, 19)
+    assert "left" in clock.text()
+
+
+def test_training_counts_no_loading_into_the_time_left():
+    """The first step starts the clock, and gives no estimate yet."""
+    shown_now = _TrainingProgress()
+    assert shown_now.work().name != "training"
+    names = []
+    for step in (1, 2, 4):
+        shown_now.take(LoggedStep(step, 8, 1.0, 1e-5, 1.0, 0.1))
+        work = shown_now.work()
+        names.append(work.name)
+        assert (work.done, work.left) == (step - 1, 8 - step)
+    assert {*names} == {"training"}

@@ -55,7 +55,7 @@ def test_without_a_file_to_write_nothing_is_written(capsys, tmp_path, data):
     [
         (("--near", "1.5"), "clean.near"),
         (("--beside", "no.jsonl"), "no.jsonl"),
-        (("--set", "clean.nearr=1"), "did you mean near"),
+        (("--set", "clean.nearr=1"), "did you mean clean.near"),
     ],
 )
 def test_a_mistake_is_one_line(capsys, data, flags, said):

@@ -1,8 +1,10 @@
 """What commands print fits the terminal, in cells, and stays one line for each record elsewhere."""
 
 import io
+import json
 import os
 import pty
+import re
 import select
 import struct
 import subprocess
@@ -109,7 +111,7 @@ def run(tmp_path):
     return tmp_path / "run"
 
 
-def in_terminal(columns, *arguments):
+def in_terminal(columns, *arguments, code=0):
     """Run a command in a terminal; return its lines."""
     ours, theirs = pty.openpty()
     ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
@@ -131,7 +133,7 @@ def in_terminal(columns, *arguments):
                 break
             shown += part
     os.close(ours)
-    assert process.returncode == 0, shown.decode()
+    assert process.returncode == code, shown.decode()
     return shown.decode().replace("\r\n", "\n").rstrip("\n").split("\n")
 
 
@@ -150,3 +152,52 @@ def test_inspect_fits_a_terminal(run, columns, view):
     if view:
         assert sum("detail  wrong_language" in line and line.count("script") == 3
                    for line in piped) == len(TEXTS)  # fmt: skip
+
+
+CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+PROBLEM = {
+    "task_id": "own/0", "prompt": f'def f(x):\n    """{HAN}"""\n', "entry_point": "f",
+    "canonical_solution": "    return x\n", "test": "def check(f):\n    assert f(1) == 1\n",
+}  # fmt: skip
+ANSWER = "```python\ndef f(x):\n    return x\n```"
+
+
+@pytest.fixture
+def inputs(tmp_path, monkeypatch):
+    """A benchmark, a model and rows, in a folder that commands name by short paths."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.jsonl").write_text(json.dumps(PROBLEM) + "\n")
+    (tmp_path / "m.json").write_text(json.dumps({"rules": [{"match": "", "answer": ANSWER}]}))
+    rows = [{"instruction": f"{HAN} {n}", "output": ANSWER} for n in range(3)]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+
+
+@pytest.mark.parametrize("columns", [80, 200])
+@pytest.mark.parametrize(
+    "command",
+    [
+        "eval --bench own.jsonl --model scripted:m.json --out e --cache c.db",
+        "verify rows.jsonl --out v",
+        "run --seeds rows.jsonl --model scripted:m.json --rounds 1 --out r --cache c.db",
+        "clean rows.jsonl --out kept.jsonl",
+    ],
+)
+def test_every_line_of_a_command_fits_a_terminal(inputs, columns, command):
+    """Notes and tables are broken at blanks by the command, not within words by the terminal."""
+    shown = "\r".join(in_terminal(columns, *command.split()))  # a live line is drawn over itself
+    lines = [CONTROL.sub("", line) for line in shown.split("\r")]
+    assert max(map(cell_width, lines)) <= columns, lines
+
+
+def test_an_error_is_broken_at_blanks(inputs):
+    """A terminal gets lines, anything else one line."""
+    command = "run --seeds rows.jsonl --model nope"
+    lines = in_terminal(60, *command.split(), code=2)
+    assert len(lines) > 1
+    assert max(map(cell_width, lines)) <= 60
+    piped = subprocess.run(
+        [sys.executable, "-m", "evolcoder.cli.main", *command.split()],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert piped.stderr.count("\n") == 1
+    assert " ".join(lines).split() == piped.stderr.split()

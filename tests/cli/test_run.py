@@ -200,7 +200,7 @@ def test_the_key_shows_nowhere(capsys, tmp_path, seeds, monkeypatch):
         (["--model", "scripted:absent.json"], "scripted:absent.json: cannot be read"),
         (["--model", "absent.gguf"], "absent.gguf: cannot be read"),
         (["--model", "vllm:Qwen/X"], "write its URL as http://HOST/v1#NAME"),
-        (["--set", "evolve.candidats=1"], "did you mean candidates?"),
+        (["--set", "evolve.candidats=1"], "did you mean evolve.candidates?"),
         (["--set", "evolve.heuristics.mine={template: harder}"], "{task}"),
         (["--set", "evolve.only_these=true"], "evolve"),
         (["--rounds", "-1"], "budget.rounds"),

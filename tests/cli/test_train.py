@@ -105,12 +105,12 @@ SCORE = {"bench": "humaneval", "metric": "pass@1", "score": 0.5, "low": 0.4, "hi
         ("null", "contains a NoneType"),
         ('{"licence": "mit"}', "unknown key licence; did you mean license?"),
         ('{"license": null}', "license: Input should be a valid string"),
-        ('{"arms": "seed"}', "arms: Input should be a valid tuple"),
-        (json.dumps({"scores": None}), "scores: Input should be a valid tuple"),
-        (json.dumps({"scores": [None]}), "scores.0: Input should be"),
+        ('{"arms": "seed"}', "arms: must be a list"),
+        (json.dumps({"scores": None}), "scores: must be a list"),
+        (json.dumps({"scores": [None]}), "scores.0: must be a section"),
         (json.dumps({"scores": [{**SCORE, "score": None}]}), "scores.0.score: Input should be a"),
         (json.dumps({"scores": [{**SCORE, "low": float("nan")}]}), "scores.0.low: Input should be"),
-        (json.dumps({"scores": [{"bench": "humaneval"}]}), "scores.0.metric: Field required"),
+        (json.dumps({"scores": [{"bench": "humaneval"}]}), "scores.0.metric: is missing"),
     ],
 )
 @pytest.mark.parametrize("gpus", ["1", "2"])

@@ -158,7 +158,7 @@ def test_sigkill_loses_nothing_and_repeats_no_verdict(tmp_path):
         (["no-such-file.jsonl"], "no-such-file.jsonl: cannot be read"),
         (["{odd}", "--checks", "running"], "known checks are runs, tests"),
         (["{odd}", "--checks", "runs,tests"], "name it with --model"),
-        (["{odd}", "--set", "verify.drops=[]"], "did you mean drop?"),
+        (["{odd}", "--set", "verify.drops=[]"], "did you mean verify.drop?"),
         (["{odd}", "--set", "verify.drop=[bored]"], "verify.drop"),
     ],
 )

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from evolcoder.app.evaluate import EvaluationOptions, config_of
 from evolcoder.cli.main import main
+from evolcoder.errors import ConfigError
 
 SCRIPTED = "scripted:script.json"
 NO_SERVER = "http://127.0.0.1:9/v1#m"
@@ -92,6 +94,74 @@ CASES = {
     ],
     "broken-eval": ["inspect {value}", "eval --compare {value} {value}"],
 }  # fmt: skip
+EVAL_ONE = f"{EVAL} --data-dir folder"
+SAYS = {
+    # an empty value, such as of a variable that is not set
+    "the value is empty": [
+        f"{RUN} --out ''", "run --seeds ''", "run --model ''", f"{RUN} --cache ''", "verify ''",
+        "verify two.jsonl --out ''", "verify two.jsonl --checks ''", "clean ''",
+        "clean two.jsonl --against ''", "clean two.jsonl --out ''", "eval --bench ''",
+        f"{EVAL} --out ''", f"{EVAL} --data-dir ''", "train two.jsonl --base toy --out ''",
+        "train two.jsonl --base '' --out o", "inspect ''", "report ''", "export run --out ''",
+        "export run --name ''", "view ''", "loop ''", f"{RUN} --max-usd ' '", "doctor --model ''",
+    ],
+    # numbers
+    "--workers": [
+        f"{command} --workers {n}"
+        for command in ("verify two.jsonl --out o", "clean two.jsonl", EVAL_ONE)
+        for n in ("-1", "0", "x")
+    ],
+    "--temperature": [f"{EVAL_ONE} --temperature {n}" for n in ("nan", "-1", "1e9", "inf")],
+    "--top-p": [f"{EVAL_ONE} --top-p {n}" for n in ("nan", "0", "5")],
+    "--max-tokens": [f"{EVAL_ONE} --max-tokens {n}" for n in ("0", "-5")],
+    "--effect": [f"eval --compare run run --effect {n}" for n in ("nan", "-3", "0", "101")],
+    "must be at most": ["inspect run --page 99999999999999999999", f"inspect run --limit {10**30}"],
+    "epochs": [f"{TRAIN} --set epochs=1e9"],
+    # lists without a name
+    "name a benchmark": [f"eval --bench , --model {SCRIPTED}", "eval --check --bench ' , '"],
+    "names no benchmark": ["clean two.jsonl --against ,"],
+    # flags that would do nothing
+    "needs --against": [
+        f"clean two.jsonl {flag}"
+        for flag in ("--detectors ngrams", "--drop any", "--data-dir folder", "--report r.html")
+    ],
+    # the nearest key, in its section or another one
+    "did you mean budget.rounds?": [
+        f"{RUN} --set {key}=1" for key in ("rounds", "round", "budget.roundz", "evolve.rounds")
+    ],
+    "did you mean clean.near?": ["clean two.jsonl --set near=1", "clean two.jsonl --set nea=1"],
+    "did you mean run.budget?": [f"{LOOP} --set budget=1"],
+    "budget: must be a section": [f"{RUN} --set budget=3"],
+    "must be a list": [f"{RUN} --set export.formats=trl", f"{RUN} --set verify.checks=runs"],
+    # the nearest spec of a model
+    "did you mean openai:gpt-4o?": ["run --model gpt-4o", "run --model openai/gpt-4o"],
+    "did you mean anthropic:claude-x?": ["run --model claude-x", "run --model anthropic/claude-x"],
+    "did you mean http://localhost:8000/v1#NAME?": ["run --model localhost:8000"],
+    "did you mean hf:model?": ["run --model model", f"{EVAL_ONE} --model model"],
+    # a base that is none, before torch is loaded
+    "no config.json": ["train two.jsonl --base folder --out o"],
+    "is no model": ["train two.jsonl --base script.json --out o"],
+    # a wrong model or config is told before a minute of tests
+    "unknown model": ["report run --similarity humaneval --judge nope"],
+    "unknown key": ["doctor --set nope=1"],
+    "is given too": ["run a.yaml --config b.yaml"],
+}  # fmt: skip
+"""What is said -> the commands that are answered by it."""
+LOSES = [
+    ("two.jsonl", "clean two.jsonl --out two.jsonl", "is a file that is read"),
+    ("two.jsonl", "clean ./folder/../two.jsonl --out two.jsonl", "is a file that is read"),
+    ("a.jsonl", "clean two.jsonl --beside a.jsonl --out a.jsonl", "is a file that is read"),
+    ("a.drops.jsonl", "clean a.drops.jsonl --out a.jsonl", "is a file that is read"),
+    ("r.json", "clean r.json --against humaneval --report r.json", "is a file that is read"),
+    ("r.json", "clean two.jsonl --against humaneval --out r.json --report r.json", "is also --out"),
+    ("two.jsonl", "report run --out two.jsonl", "must end in .html"),
+    ("two.jsonl", f"{RUN} --cache two.jsonl --out o", "name another file"),
+    ("model/config.json", "train two.jsonl --base model --out model", "is the base"),
+    ("model/config.json", "train two.jsonl --base ./model --out folder/../model", "is the base"),
+    ("run/run.db", "train two.jsonl --base model --out run", "contains files but no training"),
+    ("a file", "train two.jsonl --base model --out .", "contains files but no training"),
+]
+"""A file that a command would destroy, the command, and what it says instead."""
 SURROUNDINGS = [
     (NO_CACHE, "EVOLCODER_CACHE", f"run --seeds two.jsonl --model {SCRIPTED}"),
     (NO_CACHE, "EVOLCODER_CACHE", "run --seeds two.jsonl"),
@@ -119,6 +189,10 @@ def _place(tmp_path_factory):
         ]
         (place / "two.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
         (place / "a file").write_text("x")
+        for name in ("a.jsonl", "a.drops.jsonl", "r.json"):
+            (place / name).write_text(json.dumps(rows))
+        (place / "model").mkdir()
+        (place / "model" / "config.json").write_text("{}")
         (place / "bad.yaml").write_text("a: [1\n")
         (place / "loop.yaml").write_text("student: {path: toy}\n")
         (place / "script.json").write_text('{"rules": []}')
@@ -158,6 +232,37 @@ def test_a_wrong_value_is_one_line_that_names_it(capsys):
             code, err = said(capsys, filled)
             check(code, err, value)
             assert SUGGESTS.get(value, "") in err, err
+
+
+@pytest.mark.parametrize("words", SAYS)
+def test_what_was_meant_is_said(capsys, words):
+    """Empty values, numbers out of range, flags without effect, and names that are nearly right."""
+    for command in SAYS[words]:
+        check(*said(capsys, command), words)
+
+
+@pytest.mark.parametrize(("file", "command", "words"), LOSES)
+def test_no_command_writes_over_what_it_reads(capsys, file, command, words):
+    """Neither over its input nor into a folder of something else; the file stays as it was."""
+    before = Path(file).read_bytes()
+    check(*said(capsys, command), words)
+    assert Path(file).read_bytes() == before
+
+
+def test_a_budget_of_nothing_is_a_budget():
+    """0 is a limit of an evaluation, as of a run, and not the absence of one."""
+    assert config_of(EvaluationOptions(max_usd=0.0)).budget.max_usd == 0.0
+    with pytest.raises(ConfigError, match="max_tokens"):
+        config_of(EvaluationOptions(max_tokens_paid=0))
+
+
+def test_a_command_that_is_shown_can_be_copied(capsys):
+    """Folders with blanks, or that look like an option, are quoted where a command names them."""
+    for folder, shown in (("my run", "'my run'"), ("-run", "./-run")):
+        capsys.readouterr()
+        assert main(["run", "--seeds", "two.jsonl", "--model", SCRIPTED, f"--out={folder}",
+                     "--rounds", "0", "--set", "verify.when=never"]) == 0  # fmt: skip
+        assert f"evolcoder inspect {shown}\n" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("environment", "value", "command"), SURROUNDINGS)

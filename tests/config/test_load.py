@@ -16,8 +16,8 @@ from evolcoder.errors import ConfigError
     ("override", "message"),
     [
         ("budgt.rounds=2", "unknown key budgt; did you mean budget?"),
-        ("evolve.candidats=2", "unknown key evolve.candidats; did you mean candidates?"),
-        ("evolve.heuristics.mine.tmplate=x", "did you mean template?"),
+        ("evolve.candidats=2", "unknown key evolve.candidats; did you mean evolve.candidates?"),
+        ("evolve.heuristics.mine.tmplate=x", "did you mean evolve.heuristics.mine.template?"),
         ("evolve.heuristics.mine.template=harder", "template has no {task} placeholder"),
         ("evolver.temperature=hot", "evolver.temperature"),
         ("evolver.top_p=1.5", "evolver.top_p"),
@@ -35,7 +35,7 @@ from evolcoder.errors import ConfigError
             'prices={"\\udfff": {input: 1, output: 1}}',
             "prices: a key: the character '\\udfff' is not allowed",
         ),
-        ("servers.h.key=A", "unknown key servers.h.key; did you mean key_variable?"),
+        ("servers.h.key=A", "unknown key servers.h.key; did you mean servers.h.key_variable?"),
     ],
 )
 def test_an_invalid_value_is_a_one_line_error(override, message):

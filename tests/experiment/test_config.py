@@ -21,8 +21,8 @@ def loaded(*overrides):
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("stop.patiense=2", "unknown key stop.patiense; did you mean patience?"),
-        ("run.evolver.modell=x", "unknown key run.evolver.modell; did you mean model?"),
+        ("stop.patiense=2", "unknown key stop.patiense; did you mean stop.patience?"),
+        ("run.evolver.modell=x", "unknown key run.evolver.modell; did you mean run.evolver.model?"),
         ("arms=[seeds]", "'seeds' is no arm"),
         ("train.seeds=[]", "train.seeds"),
         ("student=null", "student"),

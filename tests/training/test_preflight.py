@@ -8,6 +8,7 @@ import pytest
 
 from evolcoder.errors import TrainError
 from evolcoder.training import preflight
+from evolcoder.training.folder import locked
 from evolcoder.training.launch import check_master, nodes_of
 from evolcoder.training.recipe import recipe_of
 from late import torch
@@ -110,3 +111,13 @@ def test_weights_in_two_layouts_are_counted_once(tmp_path):
     assert preflight.count_weights(str(tmp_path)) is None
     save_file(tensors, tmp_path / "model.safetensors")
     assert preflight.count_weights(str(tmp_path)) == 200
+
+
+def test_two_trainings_do_not_share_a_folder(tmp_path):
+    """The second is refused while the first runs; no lock file stays next to the model."""
+    out = tmp_path / "out"
+    with locked(out), pytest.raises(TrainError, match="in use by another training"), locked(out):
+        pass
+    with locked(out):
+        pass
+    assert list(out.iterdir()) == []

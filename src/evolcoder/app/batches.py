@@ -18,6 +18,7 @@ from evolcoder.engine.batch.service import BatchHttp, BatchService
 from evolcoder.engine.endpoint import Endpoint, Key
 from evolcoder.errors import ConfigError
 from evolcoder.storage.atomic import make_folder
+from evolcoder.storage.sqlite_files import FILE_HEAD
 
 MAX_IN_FLIGHT = 20_000
 """Records in flight with batches; 10,000 took 0.4 GB with answers of 1,500 characters."""
@@ -81,8 +82,20 @@ def check_cache(config: Config) -> None:
     path = cache_path(config)
     if path.is_dir():
         raise ConfigError(f"cache: {path} is a folder, not a database; name a file")
+    if config.cache is not None and _is_other_file(path):
+        raise ConfigError(f"cache: {path} is no completion cache (no database); name another file")
     if config.cache is not None:
         make_folder(path.parent, error=ConfigError)
+
+
+def _is_other_file(path: Path) -> bool:
+    """Whether a file is there that is not empty and does not begin as a database does."""
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(FILE_HEAD))
+    except OSError:
+        return False  # opening it tells why
+    return head not in {b"", FILE_HEAD}
 
 
 def progress(engines: Iterable[Engine]) -> Callable[[], str]:

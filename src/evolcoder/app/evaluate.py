@@ -118,6 +118,8 @@ SAMPLE_FORMS = {
 """Value of `--samples-are` -> form: answers of a chat model, from which the program is extracted;
 text of a base model, which is cut where the function ends; both of the latter are run as they are.
 """
+MAX_TEMPERATURE = 2.0
+"""Highest sampling temperature that servers take."""
 FLAGS = {
     "max_usd": "budget.max_usd",
     "max_tokens_paid": "budget.max_tokens",
@@ -231,6 +233,8 @@ def open_benches(args: EvaluationOptions) -> tuple[Bench, ...]:
 def _check_benches(args: EvaluationOptions) -> None:
     if not args.bench:
         raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
+    if not _names(args):
+        raise ConfigError(f"--bench {args.bench}: name a benchmark such as humaneval+")
     if args.n < 1 or (args.limit is not None and args.limit < 1):
         raise ConfigError("--n and --limit must be at least 1")
 
@@ -254,6 +258,7 @@ def check_options(args: EvaluationOptions) -> None:
     _check_benches(args)
     if bool(args.model) == bool(args.samples):
         raise ConfigError("give either --model SPEC or --samples FILE")
+    _check_numbers(args)
     if args.sandbox not in LEVELS:
         known = ", ".join(LEVELS)
         raise ConfigError(f"--sandbox {args.sandbox}: unknown; known levels are {known}")
@@ -277,12 +282,27 @@ def check_options(args: EvaluationOptions) -> None:
         raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
 
 
+def _check_numbers(args: EvaluationOptions) -> None:
+    """Raise ConfigError for a sampling parameter that no server takes; nan is none."""
+    wanted = {
+        "temperature": (0 <= args.temperature <= MAX_TEMPERATURE, f"0 to {MAX_TEMPERATURE:g}"),
+        "top_p": (0 < args.top_p <= 1, "above 0, up to 1"),
+        "max_tokens": (args.max_tokens >= 1, "at least 1"),
+        "seed": (args.seed >= 0, "at least 0"),
+        "workers": (args.workers is None or args.workers >= 1, "at least 1"),
+    }
+    for name, (is_right, range_text) in wanted.items():
+        if not is_right:
+            flag = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{flag} {getattr(args, name)}: must be {range_text}")
+
+
 def config_of(args: EvaluationOptions) -> Config:
     """Return the config that the options stand for."""
     overrides = [
         f"{key}={json.dumps(getattr(args, flag))}"
         for flag, key in FLAGS.items()
-        if getattr(args, flag)
+        if getattr(args, flag) is not None
     ]
     return configs.load(None, [*overrides, *args.set])
 
@@ -478,6 +498,12 @@ def show_evaluation(
     return show_text(text, work)
 
 
+def nothing_shared(*sides: tuple[Path, EvalStore]) -> str:
+    """Say that two evaluations have no benchmark in common, and which they have."""
+    has = ", ".join(f"{path} has {' '.join(one.benches()) or 'none'}" for path, one in sides)
+    return f"no benchmark in common: {has}"
+
+
 def compare_folders(first: Path, second: Path, *, k: int = 1) -> dict[str, PairedComparison]:
     """Compare two evaluations on every benchmark that both have verdicts for, by its name.
 
@@ -486,7 +512,7 @@ def compare_folders(first: Path, second: Path, *, k: int = 1) -> dict[str, Paire
     with EvalStore.read(first) as before, EvalStore.read(second) as after:
         shared = [name for name in before.benches() if name in after.benches()]
         if not shared:
-            raise BenchError(f"{first} and {second} have no benchmark in common")
+            raise BenchError(nothing_shared((first, before), (second, after)))
         return {
             name: compare(outcomes_of(before, name), outcomes_of(after, name), k=k)
             for name in shared
@@ -510,7 +536,7 @@ async def run_plan(
         generator, waits = None, []
         if opened is not None:
             generator, speed = _sample_generator(plan, args, store, opened, stack)
-            waits = [speed.text, batches.progress([opened.engine])]
+            waits = [speed.text, speed.cost_text, batches.progress([opened.engine])]
         results, limit = [], None
         for bench in plan.benches:
             sample_file = plan.sample_files.get(bench.name)

@@ -20,7 +20,7 @@ from evolcoder.records import Row
 from evolcoder.storage.annotations import read_annotations
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SEEDS_META, SeedsFacts, checks_of, funnel, protections
-from evolcoder.text import without_logins
+from evolcoder.text import shell_path, without_logins
 
 _UNKNOWN: dict[str, Any] = {"command": "", "models": [], "versions": {}}
 NEEDS: Mapping[ExportFormat, tuple[str, str]] = {
@@ -88,7 +88,8 @@ def notes(
         if note
     ]
     if flagged and not read_annotations(store.folder).flagged:
-        return [f"no row is flagged; evolcoder view {store.folder} shows rows and flags them"]
+        place = shell_path(store.folder)
+        return [f"no row is flagged; evolcoder view {place} shows rows and flags them"]
     checks = checks_of(store)
     for one in written:
         if one.n_rows or one.format not in NEEDS:
@@ -102,7 +103,7 @@ def notes(
             f"{one.format}: 0 rows: {why_none}"
             if check in checks
             else f"{one.format}: 0 rows: it needs the check {check}, which was not run; run: "
-            f"evolcoder verify {store.folder} --checks {check}{model}"
+            f"evolcoder verify {shell_path(store.folder)} --checks {check}{model}"
         )
     return found
 

@@ -10,6 +10,7 @@ import asyncio
 import difflib
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -519,8 +520,27 @@ def _servers(spec: str, ring: KeyRing) -> tuple[list[str], str]:
     return [ring.with_login(one) for one in urls], model
 
 
+def _meant(spec: str) -> str:
+    """Return the spec that was probably meant, or ''."""
+    if close := difflib.get_close_matches(spec, registry.KNOWN, n=1):
+        return close[0]
+    provider, slash, name = spec.partition("/")
+    if slash and name and provider in {"openai", "anthropic"}:
+        return f"{provider}:{name}"
+    if re.match(r"(gpt-|chatgpt-|o\d\b)", spec):
+        return f"openai:{spec}"
+    if spec.startswith("claude"):
+        return f"anthropic:{spec}"
+    if re.fullmatch(r"[\w.-]+:\d+", spec):
+        return f"http://{spec}/v1#NAME"
+    return f"{transformers_engine.PREFIX}{spec}" if _is_model_folder(spec) else ""
+
+
+def _is_model_folder(spec: str) -> bool:
+    return (Path(os.path.expanduser(spec)) / "config.json").is_file()  # noqa: PTH111 - pathlib's may raise
+
+
 def _hint(spec: str) -> str:
-    close = difflib.get_close_matches(spec, registry.KNOWN, n=1)
-    if close:
-        return f"; did you mean {close[0]}?"
+    if meant := _meant(spec):
+        return f"; did you mean {meant}?"
     return f"; write {SPEC_FORMS}; known names: {', '.join(registry.KNOWN)}"

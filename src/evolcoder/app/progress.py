@@ -10,6 +10,7 @@ estimated: a time left assumes that what is in flight is half done.
 """
 
 import contextlib
+import shutil
 import sys
 import threading
 import time
@@ -23,7 +24,7 @@ from evolcoder.engine.base import Engine
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.pipeline import RoundCounts
 from evolcoder.records import Stage
-from evolcoder.text import cell_width, visible
+from evolcoder.text import cell_width, folded_to_width, visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -33,6 +34,8 @@ PLAIN_S = 10.0
 """Interval between the first plain lines, in seconds."""
 MAX_PLAIN_S = 120.0
 """Interval between later ones: a twentieth of the time so far, up to this."""
+STALE_S = 2.0
+"""A time left stands at least this long."""
 SPEED_S = 30.0
 """Time over which a speed is measured, in seconds."""
 SEPARATOR = " · "
@@ -70,12 +73,15 @@ def remaining_s(work: Work, elapsed_s: float) -> float | None:
 
 
 class _Clock:
-    """Formats the time since the start, and the time left."""
+    """Formats the time since the start, and the time left.
+
+    No time left is shown once nothing has been done for longer than it.
+    """
 
     def __init__(self, work: Callable[[], Work] | None) -> None:
         self._work = work
-        self._start = self._work_start = time.monotonic()
-        self._name = ""
+        self._start = self._work_start = self._last_done = time.monotonic()
+        self._name, self._n_done = "", 0
 
     def stop_estimating(self) -> None:
         """Format the time so far only."""
@@ -88,9 +94,13 @@ class _Clock:
             return elapsed
         work = self._work()
         if work.name != self._name:
-            self._name, self._work_start = work.name, now
+            self._name, self._work_start, self._last_done = work.name, now, now
+        if work.done != self._n_done:
+            self._n_done, self._last_done = work.done, now
         left = remaining_s(work, now - self._work_start)
-        return elapsed if left is None else f"{elapsed}, about {duration(left)} left"
+        if left is None or now - self._last_done > max(left, STALE_S):
+            return elapsed
+        return f"{elapsed}, about {duration(left)} left"
 
 
 @contextlib.contextmanager
@@ -202,6 +212,10 @@ class TokenSpeed:
             parts.append(f"{n:,} tokens, {(n - before) / max(now - began, 1e-9):,.0f}/s")
         return ", ".join(parts)
 
+    def cost_text(self) -> str:
+        """Return what was spent, such as $0.12; empty if nothing was."""
+        return f"${self._budget.spent.usd:.2f}" if self._budget.spent.usd else ""
+
     def _n(self) -> int:
         streamed = sum(int(getattr(engine, "n_streamed", 0)) for engine in self._engines)
         return max(streamed, self._budget.completion_tokens)
@@ -215,8 +229,7 @@ def _run_text(counts: RoundCounts, budget: Budget, tokens: TokenSpeed, waits: st
         tokens.text(),
         waits,
     ]
-    if budget.spent.usd:
-        parts.append(f"${budget.spent.usd:.2f}")
+    parts.append(tokens.cost_text())
     if budget.possible.tokens:
         parts.append(f"possibly billed: {_spending_text(budget.possible)}")
     if counts.drops:
@@ -329,8 +342,11 @@ def print_line(text: str) -> None:
     if _live_now is not None:
         from rich.text import Text  # noqa: PLC0415 - slow import, terminals only
 
-        _live_now.console.print(Text(visible(redact.masked(text))), soft_wrap=True)
+        shown = folded_to_width(visible(redact.masked(text)), _live_now.console.width)
+        _live_now.console.print(Text(shown), soft_wrap=True)
         return
+    if sys.stderr.isatty():
+        text = folded_to_width(visible(text), shutil.get_terminal_size().columns)
     sys.stderr.write(f"{text}\n")
     sys.stderr.flush()
 

@@ -198,8 +198,8 @@ class _TrainingProgress:
     def work(self) -> Work:
         """Return the steps done in this session and those left."""
         if (step := self._last) is None:
-            return Work("", 0, 0)
-        return Work("", step.step - self._first + 1, step.n_steps - step.step)
+            return Work("loading", 0, 0)
+        return Work("training", step.step - self._first, step.n_steps - step.step)
 
 
 def _base_path(spec: str) -> str:

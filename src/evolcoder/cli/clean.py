@@ -37,7 +37,7 @@ from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.rows import COLUMNS_HELP, ReadCounts, columns_from
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
-from evolcoder.text import json_text
+from evolcoder.text import json_text, shell_path
 
 FLAGS = {
     "near": "clean.near",
@@ -80,7 +80,7 @@ def main(args: argparse.Namespace) -> int:
     if is_run and args.out is not None:
         raise UserError(
             f"--out: not for runs, which store their drops; to write the remaining rows, run "
-            f"`evolcoder export {folder} --out PATH`"
+            f"`evolcoder export {shell_path(folder)} --out PATH`"
         )
     base = folder / CONFIG_NAME if is_run else None
     # Where a run was made is no property of its rows: that cluster may be gone.
@@ -90,6 +90,8 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: not a file name; give the path of a file")
     options = _detector_options(args, config)
     _check_report(args, options)
+    _check_leak_flags(args, options)
+    _check_places(args, config)
     counts = None if is_run else ReadCounts(args.data)
     finder = _LeakFinder(options, config, counts)
     leaked = finder.find if options.against else None
@@ -241,7 +243,7 @@ def _add_leak_arguments(parser: argparse.ArgumentParser) -> None:
     add("--report", type=Path, metavar="FILE", help="write the evidence to a .html or .json file")
     add("--sandbox", choices=list(LEVELS), default="strict",
         help="minimum sandbox isolation; fail if unavailable (default: strict)")  # fmt: skip
-    add("--workers", type=int, metavar="N", help="programs to run in parallel")
+    usage.add_workers(add)
     usage.add_cluster(add)
 
 
@@ -251,6 +253,8 @@ def _detector_options(args: argparse.Namespace, config: Config) -> DetectorOptio
     names = given.against
     if args.against is not None:
         names = tuple(name.strip() for name in args.against.split(",") if name.strip())
+        if not names:
+            raise ConfigError(f"--against {args.against}: names no benchmark, such as humaneval")
     drops = given.drop_rules if args.drop is None else tuple(map(DropRule, args.drop))
     return DetectorOptions(
         names, args.data_dir or given.data_dir, _detectors(args, given), drops, args.sandbox,
@@ -276,6 +280,34 @@ def _check_report(args: argparse.Namespace, options: DetectorOptions) -> None:
         raise ConfigError("--report: needs --against with the benchmarks to search for")
     if args.report is not None and args.report.suffix not in {".html", ".json"}:
         raise ConfigError(f"--report {args.report}: the name must end in .html or .json")
+
+
+def _check_leak_flags(args: argparse.Namespace, options: DetectorOptions) -> None:
+    """Raise ConfigError for a flag of the search for leaks where no search is asked for."""
+    for flag in ("detectors", "judge", "drop", "data_dir"):
+        if getattr(args, flag) is not None and not options.against:
+            name = f"--{flag.replace('_', '-')}"
+            raise ConfigError(f"{name}: needs --against with the benchmarks to search for")
+
+
+def _check_places(args: argparse.Namespace, config: Config) -> None:
+    """Raise ConfigError if a file would be written over one that is read, or over another one."""
+    read = {os.path.realpath(path): path for path in (args.data, *config.clean.beside)}
+    written: dict[str, str] = {}
+    places = [("--out", args.out), ("--report", args.report)]
+    if args.out is not None:
+        places += [("the drops of --out", files.drops_path(args.out))]
+    for name, path in places:
+        if path is None:
+            continue
+        place = os.path.realpath(path)
+        if place in read:
+            raise ConfigError(
+                f"{name} {path}: is a file that is read, and would be lost; use another path"
+            )
+        if place in written:
+            raise ConfigError(f"{name} {path}: is also {written[place]}; use another path")
+        written[place] = name
 
 
 def _write_report(report: Report, path: Path, *, title: str) -> Path:

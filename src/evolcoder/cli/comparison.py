@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from evolcoder.app.evaluate import compare_folders
+from evolcoder.app.evaluate import compare_folders, nothing_shared
 from evolcoder.bench.power import LEVEL, POWER, bench_of, holm, plan, pooled, spread_of
 from evolcoder.bench.scores import Outcomes, PairedComparison, compare
 from evolcoder.cli import output
+from evolcoder.cli.layout import print_folded
 from evolcoder.errors import BenchError, ConfigError
 from evolcoder.evaluation.results import outcomes_of
 from evolcoder.evaluation.store import EvalStore
@@ -30,6 +31,7 @@ def print_comparisons(folders: Sequence[Path], *, effect: float | None, as_json:
     """Compare evaluations with the first one, on every benchmark that both have verdicts for."""
     if len(folders) < 2:
         raise ConfigError("--compare takes two or more evaluation folders")
+    points = _points(effect)
     first, *others = folders
     found = {str(other): _compared(first, other) for other in others}
     adjusted = _adjusted(found) if len(others) > 1 else {}
@@ -40,25 +42,26 @@ def print_comparisons(folders: Sequence[Path], *, effect: float | None, as_json:
         output.print_json(plain[str(others[0])] if len(others) == 1 else plain, indent=1)
         return 0
     print(f"A  {first}")
-    wanted = (DEFAULT_EFFECT if effect is None else effect) / 100
+    wanted = points / 100
     for letter, name in zip("BCDEFGHIJKLMNOPQRSTUVWXYZ", found, strict=False):
         print(f"{letter}  {name}")
         for bench, one in found[name].items():
             _print_one(bench, one, letter)
             if not adjusted:
                 decided = _decided(_outcomes(first, Path(name), bench), one.p_value, wanted)
-                print(f"  {decided}")
+                print_folded(f"  {decided}", 2)
         if name in adjusted:
-            print(f"  {letter}: p = {adjusted[name]:.3f} after Holm's correction for {len(found)}")
+            corrected = f"after Holm's correction for {len(found)}"
+            print_folded(f"  {letter}: p = {adjusted[name]:.3f} {corrected}", 2)
             last = list(found[name])[-1]
             decided = _decided(_outcomes(first, Path(name), last), adjusted[name], wanted)
-            print(f"  {decided}")
+            print_folded(f"  {decided}", 2)
     return 0
 
 
 def print_plan(first: Path, second: Path, *, effect: float | None, as_json: bool) -> int:
     """Print how many problems and samples a difference takes, from two stored evaluations."""
-    points = DEFAULT_EFFECT if effect is None else effect
+    points = _points(effect)
     sides = _shared(first, second)
     one, other = (pooled(side) for side in sides)
     sizes, spread = plan(one, other, effect=points / 100), spread_of(one, other)
@@ -68,10 +71,12 @@ def print_plan(first: Path, second: Path, *, effect: float | None, as_json: bool
         return 0
     counts = ", ".join(f"{name} {len(found)}" for name, found in sides[0].items())
     print(f"A  {first}\nB  {second}\n{counts} problems, {spread.n_samples} samples each\n")
-    print(
+    print_folded(
         f"A true difference of {points:g} points is found by {100 * POWER:.0f} % of comparisons "
-        f"(two-sided, {100 * LEVEL:.0f} %) with\n"
+        f"(two-sided, {100 * LEVEL:.0f} %) with",
+        0,
     )
+    print()
     here = f"smallest with {spread.n_problems:,} problems"
     print(f"{'samples per problem':>20}{'problems':>12}{here:>34}")
     for size in sizes:
@@ -83,6 +88,15 @@ def print_plan(first: Path, second: Path, *, effect: float | None, as_json: bool
             "bring; evaluate both with --n 5 or more to plan that too"
         )
     return 0
+
+
+def _points(effect: float | None) -> float:
+    """Return the points of --effect; raises ConfigError for what no difference can be."""
+    if effect is None:
+        return DEFAULT_EFFECT
+    if not 0 < effect <= 100:
+        raise ConfigError(f"--effect {effect:g}: must be above 0, up to 100 points")
+    return effect
 
 
 def _compared(first: Path, second: Path) -> dict[str, PairedComparison]:
@@ -99,7 +113,7 @@ def _shared(first: Path, second: Path) -> tuple[dict[str, Outcomes], dict[str, O
     with EvalStore.read(first) as before, EvalStore.read(second) as after:
         names = [name for name in before.benches() if name in after.benches()]
         if not names:
-            raise BenchError(f"{first} and {second} have no benchmark in common")
+            raise BenchError(nothing_shared((first, before), (second, after)))
         sides = ({name: outcomes_of(store, name) for name in names} for store in (before, after))
         one, other = sides
     shared = {name: one[name].keys() & other[name].keys() for name in names}
@@ -137,11 +151,13 @@ def _plain(first: Path, second: Path, found: dict[str, PairedComparison]) -> dic
 def _print_one(name: str, one: PairedComparison, letter: str) -> None:
     change = 100 * (one.second - one.first)
     low, high = 100 * one.interval.low, 100 * one.interval.high
-    print(
-        f"\n{name}: pass@{one.k} {100 * one.first:.1f} % -> {100 * one.second:.1f} %, "
-        f"{change:+.1f} points ({low:+.1f} to {high:+.1f}), p = {one.p_value:.3f} ({one.test})"
+    print()
+    print_folded(
+        f"{name}: pass@{one.k} {100 * one.first:.1f} % -> {100 * one.second:.1f} %, "
+        f"{change:+.1f} points ({low:+.1f} to {high:+.1f}), p = {one.p_value:.3f} ({one.test})",
+        2,
     )
-    print(f"  {one.n_shared} problems in both, {one.n_left_out} in only one")
+    print_folded(f"  {one.n_shared} problems in both, {one.n_left_out} in only one", 2)
     if name == POOLED:
         return
     for title, problems in (
@@ -151,7 +167,7 @@ def _print_one(name: str, one: PairedComparison, letter: str) -> None:
         n_more = len(problems) - MAX_CHANGED_NAMED
         more = f" and {n_more} more" if n_more > 0 else ""
         named = ", ".join(problems[:MAX_CHANGED_NAMED]) or "none"
-        print(f"  {title} {len(problems)}: {named}{more}")
+        print_folded(f"  {title} {len(problems)}: {named}{more}", 2)
 
 
 def _decided(outcomes: tuple[Outcomes, Outcomes], p_value: float, effect: float) -> str:

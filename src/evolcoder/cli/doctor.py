@@ -76,7 +76,8 @@ class Diagnosis:
         if python.state is not SelftestState.WORKS:
             return f"python: {python.state}: {python.detail}"
         if self.engine is not None and not self.engine.works:
-            return f"{self.engine.model}: {self.engine.answer}"
+            name, answer = self.engine.model, self.engine.answer
+            return answer if answer.startswith(name) else f"{name}: {answer}"
         return self.machine.cache_trouble
 
     def as_plain(self) -> dict[str, Any]:
@@ -191,6 +192,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Check this machine, print the report, and fail if a run could not start."""
+    configs.load(None, args.set)  # what is wrong with it is said before the tests
     print(f"testing {len(PROBES)} languages in the sandbox (up to a minute)", file=sys.stderr)
     diagnosis = run_cancellable(_diagnose(args.model, args.sandbox, args.set))
     if args.json:

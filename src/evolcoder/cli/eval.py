@@ -30,6 +30,8 @@ from evolcoder.text import visible
 
 BELOW = " " * 18
 """Under the column of benchmarks."""
+TITLE = 20
+"""Fewest cells of a score's name, so that a row fits 80 columns."""
 MAX_SEALED_NAMED = 5
 """Sealed problems named in a line of the table; the JSON names all."""
 
@@ -71,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--sandbox", default="strict", metavar="LEVEL",
         help="minimum sandbox isolation; fail if unavailable: "
         f"{', '.join(LEVELS)} (default: strict)")  # fmt: skip
-    add("--workers", type=int, metavar="N", help="programs to run in parallel (default: cores + 1)")
+    usage.add_workers(add, " (default: cores + 1)")
     usage.add_cluster(add)
     add("--limit", type=int, metavar="N", help="only the first N problems; gives a partial score")
     add("--partial", action="store_true",
@@ -160,10 +162,12 @@ def _show_results(
         }
         output.print_json(plain, indent=1)
         return
-    counts = f"{'problems':>8}{'samples':>9}"
-    print(f"{'benchmark':<18}{'':<22}{'score':>7}   {'95 % interval':<16}{counts}")
+    counts = f"{'problems':>8}{'samples':>8}"
+    titles = (_title(group) for result in results for group in result.groups)
+    width = max([TITLE, *(len(title) + 1 for title in titles)])
+    print(f"{'benchmark':<18}{'':<{width}}{'score':>7}   {'95 % interval':<15}{counts}")
     for result in results:
-        _show_result(result)
+        _show_result(result, width)
     print()
     for line in show.billing_lines(store):
         print_folded(line)
@@ -173,13 +177,13 @@ def _show_results(
         print(labelled("wrote", str(path)))
 
 
-def _show_result(result: BenchmarkResult) -> None:
+def _show_result(result: BenchmarkResult, width: int) -> None:
     if result.withheld:
         print_folded(f"{f'{result.bench} ':<18}no score: {result.withheld}", len(BELOW))
     for score in result.scores:
-        print(f"{f'{result.bench} ':<18}{_row(f'pass@{score.k}', score)}")
+        print(f"{f'{result.bench} ':<18}{_row(f'pass@{score.k}', score, width)}")
     for group in result.groups:
-        _print_below(_row(_title(group), group.score))
+        _print_below(_row(_title(group), group.score, width))
     if result.n_samples:
         _print_below(_listed(result.kinds))
         if result.odd:
@@ -212,13 +216,13 @@ def _sealed_text(result: BenchmarkResult) -> str:
     return f"{n_sealed} of {result.n_tested} tests by seal: {named}{more}"
 
 
-def _row(title: str, score: Score) -> str:
+def _row(title: str, score: Score, width: int) -> str:
     interval = "none"
     if score.interval is not None:
         interval = f"{100 * score.interval.low:.1f} to {100 * score.interval.high:.1f}"
     return (
-        f"{title:<22}{100 * score.value:>6.1f} %  {interval:<16}{score.n_problems:>8}"
-        f"{score.n_samples:>9}"
+        f"{title:<{width}}{100 * score.value:>6.1f} %  {interval:<15}{score.n_problems:>8}"
+        f"{score.n_samples:>8}"
     )
 
 

@@ -25,7 +25,7 @@ from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.lineage import LineageStep, lineage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.text import one_row, visible
+from evolcoder.text import one_row, shell_path, visible
 
 if TYPE_CHECKING:
     from evolcoder.verification.metrics import ChildAndParent, ComparisonRow
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
 PAGE = 20
+MAX_PAGE = 1_000_000_000
+"""Largest number of a page or of records on it, which SQLite can hold multiplied."""
 """Records on a page, if `--limit` does not say."""
 ID_CHARS = 12
 """Characters of an id that are shown; `inspect RUN ID` takes any prefix."""
@@ -124,6 +126,8 @@ def _page(args: argparse.Namespace) -> Page:
         given = getattr(args, flag)
         if given is not None and given < 1:
             raise ConfigError(f"--{flag} {given}: must be at least 1")
+        if given is not None and given > MAX_PAGE:
+            raise ConfigError(f"--{flag} {given}: must be at most {MAX_PAGE:,}")
     is_whole = args.json and args.drops and args.page is None
     return Page(args.page or 1, args.limit or (None if is_whole else PAGE))
 
@@ -146,7 +150,7 @@ def _show_run(store: RunStore, page: Page, *, as_json: bool) -> None:
     for id, round, ordinal, heuristic, instruction, fate in records:
         head = f"{id[:ID_CHARS]:<{ID_CHARS}}{round:>6}{ordinal:>6}  "
         _print_row(f"{head}{(heuristic or '-')[:11]:<12}{fate[:20]:<21}", instruction)
-    print(f"{page.footer(n, 'tasks')}; evolcoder inspect {store.folder} ID shows one")
+    print(f"{page.footer(n, 'tasks')}; evolcoder inspect {shell_path(store.folder)} ID shows one")
 
 
 def _print_row(head: str, text: str) -> None:
@@ -245,7 +249,7 @@ def _show_lineage(store: RunStore, id: str, *, as_json: bool) -> None:
     if not steps:
         raise UserError(
             f"{store.folder}: no record has an id that starts with {id!r}; "
-            f"evolcoder inspect {store.folder} lists the ids"
+            f"evolcoder inspect {shell_path(store.folder)} lists the ids"
         )
     if as_json:
         output.print_json([asdict(step) for step in steps], indent=2)
@@ -302,9 +306,8 @@ def _show_evaluation(args: argparse.Namespace, page: Page) -> None:
         for _, one in page.of(listed):
             print(f"{one.problem:<22}{one.number:>6}  {_outcome(one)}")
         what = "samples that did not pass" if args.drops else "samples"
-        print(
-            f"{page.footer(len(listed), what)}; evolcoder inspect {store.folder} PROBLEM shows one"
-        )
+        command = f"evolcoder inspect {shell_path(store.folder)} PROBLEM"
+        print(f"{page.footer(len(listed), what)}; {command} shows one")
 
 
 def _settings(store: EvalStore) -> Mapping[str, Any]:
@@ -345,7 +348,7 @@ def _show_problem(
     if not chosen:
         raise UserError(
             f"{store.folder}: no problem is called {id!r}; "
-            f"evolcoder inspect {store.folder} lists them"
+            f"evolcoder inspect {shell_path(store.folder)} lists them"
         )
     judged = {(bench, one.problem, one.number): one for bench, one in verdicts}
     plain = []

@@ -58,6 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the flags of this verb."""
     add = parser.add_argument
     add("config", nargs="?", type=Path, help="YAML config file (default: built-in settings)")
+    add("--config", type=Path, metavar="FILE", dest="config_file", help="the same, as a flag")
     add("--seeds", metavar="PATH", help="seed tasks: a file, a Hub data set id, or `bundled`")
     add("--columns", action="append", metavar="NAME=COLUMN,...", help=COLUMNS_HELP)
     add("--model", metavar="SPEC", help=f"model that evolves and answers: {models.SPEC_FORMS}")
@@ -91,6 +92,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run, resume or estimate."""
+    if args.config is not None and args.config_file is not None:
+        raise ConfigError(f"--config {args.config_file}: {args.config} is given too; leave one out")
+    args.config = args.config or args.config_file
     _check_config_file(args)
     config = configs.load(args.config, [*_from_flags(args), *args.set])
     folder = args.out or default_folder(config)

@@ -20,7 +20,7 @@ from evolcoder.storage.stats import (
     why_empty,
 )
 from evolcoder.storage.workdir import Paid, Workdir
-from evolcoder.text import padded, visible, wrapped
+from evolcoder.text import padded, shell_path, visible, wrapped
 
 DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
 """Names of the tokens with a price of their own, in the order of the store."""
@@ -50,7 +50,7 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
     print(labelled("run", str(store.folder)))
     for path in paths:
         print(labelled("export", str(path)))
-    print(labelled("next", f"evolcoder inspect {store.folder}"))
+    print(labelled("next", f"evolcoder inspect {shell_path(store.folder)}"))
 
 
 def print_why_empty(store: RunStore) -> bool:

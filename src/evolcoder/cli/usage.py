@@ -7,34 +7,54 @@ evolcoder run: unrecognized arguments: --modle x; did you mean --model?
 import argparse
 import difflib
 import re
+import shutil
 import sys
 from collections.abc import Callable
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from evolcoder.errors import ConfigError
-from evolcoder.text import one_line, visible
+from evolcoder.text import folded_to_width, one_line, visible
 
 MAX_CHARS = 400
 MAX_TOKENS_NOTE = (
     "--max-tokens is read as a budget of paid tokens here; write --max-tokens-paid, since "
     "--max-tokens is the length of an answer in other verbs"
 )
+MAY_BE_EMPTY = frozenset({"system"})
+"""Arguments for which an empty text is a value."""
 _CHOICES = re.compile(r"invalid choice: '(?P<given>.*?)' \(choose from (?P<known>.*)\)")
 
 
-class Parser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that refuses empty values: a path would be the current folder."""
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:  # noqa: ANN401 - as argparse has it
+        if not arg_string.strip() and action.dest not in MAY_BE_EMPTY:
+            raise argparse.ArgumentError(
+                action, "the value is empty; a variable of the shell may not be set"
+            )
+        return super()._get_value(action, arg_string)
+
+
+class Parser(_Parser):
     """An argument parser whose errors are one line and exit 2."""
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, the nearest known name and where to look, and exit with 2."""
         near = _nearest(message, list(self._option_string_actions))
         hint = f"; did you mean {near}?" if near else f"; see {self.prog} --help"
-        line = f"{self.prog}: {one_line(visible(message), MAX_CHARS)}{hint}"
-        print(line, file=sys.stderr)
+        print_error_line(f"{self.prog}: {one_line(visible(message), MAX_CHARS)}{hint}")
         sys.exit(2)
 
 
-class RaisingParser(argparse.ArgumentParser):
+def print_error_line(line: str) -> None:
+    """Print one line on stderr; a terminal breaks it at blanks."""
+    if sys.stderr.isatty():
+        line = folded_to_width(line, shutil.get_terminal_size().columns)
+    print(line, file=sys.stderr)
+
+
+class RaisingParser(_Parser):
     """An argument parser for options of a config; raises ConfigError."""
 
     def __init__(self, where: str) -> None:
@@ -44,6 +64,22 @@ class RaisingParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise ConfigError that names the key."""
         raise ConfigError(f"{self._where}: {message}")
+
+
+def at_least_one(text: str) -> int:
+    """Read a number of things of which there must be one."""
+    try:
+        n = int(text)
+    except ValueError:
+        n = 0
+    if n < 1:
+        raise argparse.ArgumentTypeError(f"{text}: write a whole number of at least 1")
+    return n
+
+
+def add_workers(add: Callable[..., argparse.Action], more: str = "") -> None:
+    """Declare the number of programs that run at a time."""
+    add("--workers", type=at_least_one, metavar="N", help=f"programs to run in parallel{more}")
 
 
 def add_cluster(add: Callable[..., argparse.Action]) -> None:

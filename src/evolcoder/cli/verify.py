@@ -24,7 +24,7 @@ from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.text import visible
+from evolcoder.text import shell_path, visible
 from evolcoder.verification import pipeline
 
 FLAGS = {
@@ -60,7 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="send prompts through the provider's batch endpoint, at half price")  # fmt: skip
     add("--sandbox", choices=LEVELS,
         help="minimum sandbox isolation; fail if unavailable (default: strict)")  # fmt: skip
-    add("--workers", type=int, metavar="N", help="programs to run in parallel (default: cores + 1)")
+    usage.add_workers(add, " (default: cores + 1)")
     usage.add_cluster(add)
     add("--max-usd", type=float, metavar="X", help="budget in USD, by the price table")
     usage.add_paid_tokens(add)
@@ -194,4 +194,4 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
         print_folded(labelled("note", note))
     for path in paths:
         print(labelled("wrote", str(path)))
-    print(labelled("next", f"evolcoder inspect {store.folder} ID"))
+    print(labelled("next", f"evolcoder inspect {shell_path(store.folder)} ID"))

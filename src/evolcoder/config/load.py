@@ -18,7 +18,7 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -110,6 +110,8 @@ are cleaned again. The values that a preset stands for are compared, not its nam
 PRESETS = ("wizardcoder", "strong")
 """Names of the files in `data/presets`."""
 
+MIN_LIKENESS = 0.6
+"""Likeness of two names from which one is taken for the other, misspelt."""
 NAMED_SECTIONS = ("servers", "prices", "heuristics")
 """Sections whose keys are names chosen by the user."""
 MODEL_KEYS = (
@@ -478,18 +480,49 @@ def _format_error(error: ValidationError, kind: type[Section]) -> str:
     dotted = ".".join(str(part) for part in fault["loc"] if part != "[key]")
     if fault["type"] == "extra_forbidden":
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
-    message = fault["msg"].removeprefix("Value error, ")
+    message = _message(fault["type"], fault["msg"])
     if not {"servers", "extra_headers", "extra_body"}.isdisjoint(fault["loc"]):
         return f"{without_logins(dotted)}: {message}"  # the value may be an API key: do not show it
     seen = without_logins(safe_repr(fault["input"], 80, repr))
     return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen})"
 
 
+def _message(type: str, text: str) -> str:
+    """Say in the words of a config what pydantic says in those of Python."""
+    if type in {"model_type", "model_attributes_type", "dict_type"}:
+        return "must be a section with keys of its own"
+    if type in {"tuple_type", "list_type"}:
+        return "must be a list; write it in brackets, as in [a, b]"
+    if type == "missing":
+        return "is missing"
+    return text.removeprefix("Value error, ")
+
+
 def _nearest(loc: tuple[str | int, ...], kind: type[Section]) -> str:
+    """Name the known key nearest to an unknown one, in its section or another one."""
     section = _section_at(loc[:-1], kind)
     names = list(section.model_fields) if section else []
-    close = difflib.get_close_matches(str(loc[-1]), names, n=1, cutoff=0.4)
-    return f"; did you mean {close[0]}?" if close else f"; known keys: {', '.join(names)}"
+    place = ".".join(str(part) for part in loc[:-1] if part != "[key]")
+    known = {f"{place}.{name}".lstrip("."): name for name in names}
+    known |= {dotted: name for dotted, name in _keys(kind) if dotted not in known}
+    given = str(loc[-1])
+    likeness = {
+        dotted: difflib.SequenceMatcher(None, given, name).ratio() for dotted, name in known.items()
+    }
+    best = max(likeness, key=likeness.__getitem__)  # the first of equals: that of the section
+    if likeness[best] < MIN_LIKENESS:
+        best = next((f"{place}.{name}".lstrip(".") for name in names if given in name), "")
+    if best:
+        return f"; did you mean {best}?"
+    return f"; known keys: {', '.join(names)}"
+
+
+def _keys(kind: type[Section], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the dotted name of every key and section, and its last part."""
+    for name, field in kind.model_fields.items():
+        yield f"{prefix}{name}", name
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from _keys(field.annotation, f"{prefix}{name}.")
 
 
 def _section_at(loc: tuple[str | int, ...], kind: type[Section]) -> type[Section] | None:

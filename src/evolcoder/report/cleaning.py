@@ -29,7 +29,7 @@ from evolcoder.report.content import (
 from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
 from evolcoder.seeds.rows import placed_rows
 from evolcoder.storage.workdir import FolderFacts, parse_fact
-from evolcoder.text import one_line
+from evolcoder.text import one_line, shell_path
 
 CERTIFICATE = ".certificate.json"
 MAX_CERTIFICATE_MB = 16
@@ -170,11 +170,12 @@ def _leaks(
 ) -> Iterator[ReportSection]:
     source = str(record["input"].get("name", ""))
     if not record["detectors"]:
+        command = f"evolcoder clean {shell_path(source)}"
         yield ReportSection(
             "leaks",
             "Leaks",
             "Problems of benchmarks were not looked for.",
-            notes=(f"evolcoder clean {source} --against humaneval,mbpp --out {path} does",),
+            notes=(f"{command} --against humaneval,mbpp --out {shell_path(path)} does",),
         )
         return
     texts, more = _texts(path, record, leaks)

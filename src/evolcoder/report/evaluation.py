@@ -23,7 +23,7 @@ from evolcoder.report.content import (
     shortened,
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import one_line, without_logins
+from evolcoder.text import one_line, shell_path, without_logins
 
 RECORDS = 20
 """Most samples of a benchmark that are shown: those that did not pass first."""
@@ -125,7 +125,9 @@ def _samples_section(store: EvalStore, bench: str, found: Sequence[StoredVerdict
         f"Samples of {bench}",
         f"{len(shown):,} of {len(found):,} samples, those that did not pass first.",
         records=tuple(_records(store, bench, shown)),
-        notes=(f"evolcoder inspect {store.folder} PROBLEM shows all samples of a problem",),
+        notes=(
+            f"evolcoder inspect {shell_path(store.folder)} PROBLEM shows all samples of a problem",
+        ),
     )
 
 

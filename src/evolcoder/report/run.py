@@ -49,7 +49,7 @@ from evolcoder.storage.stats import (
     why_empty,
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import one_line, without_logins
+from evolcoder.text import one_line, shell_path, without_logins
 from evolcoder.verification.measures import RowMeasures
 from evolcoder.verification.measures import measured as measured_rows
 
@@ -302,7 +302,7 @@ def _verdicts_section(store: RunStore) -> Iterator[ReportSection]:
             "verdicts",
             "Verification",
             "The answers of this run were not executed.",
-            notes=(f"evolcoder verify {store.folder} runs them",),
+            notes=(f"evolcoder verify {shell_path(store.folder)} runs them",),
         )
         return
     counted = store.db.each(_KINDS.validate, _VERDICTS)
@@ -321,7 +321,7 @@ def _verdicts_section(store: RunStore) -> Iterator[ReportSection]:
 
 def _cleaning_sections(store: RunStore, data_dir: Path | None) -> Iterator[ReportSection]:
     facts = store.meta(CLEAN_META, CleanFacts)
-    command = f"evolcoder clean {store.folder} --against humaneval,mbpp"
+    command = f"evolcoder clean {shell_path(store.folder)} --against humaneval,mbpp"
     if facts is None:
         caption = "This run was not cleaned."
         notes = (f"{command} finds duplicates and problems of benchmarks",)
@@ -340,7 +340,9 @@ def _cleaning_sections(store: RunStore, data_dir: Path | None) -> Iterator[Repor
     if certificate.is_file():
         yield from certificate_sections(read_certificate(certificate))
     if leaks := list(_leaks(store)):
-        yield leaks_section(leaks, data_dir, more=f"evolcoder inspect {store.folder} ID shows more")
+        yield leaks_section(
+            leaks, data_dir, more=f"evolcoder inspect {shell_path(store.folder)} ID shows more"
+        )
 
 
 def _similarity_sections(store: RunStore) -> Iterator[ReportSection]:
@@ -396,7 +398,7 @@ def _records_section(store: RunStore) -> ReportSection:
         f"{len(found):,} of {n:,} records, drawn by their ids: the parent's words next to the "
         "task's, the answer, what checks found, and why a record left.",
         records=tuple(found),
-        notes=(f"evolcoder inspect {store.folder} ID shows the whole lineage",),
+        notes=(f"evolcoder inspect {shell_path(store.folder)} ID shows the whole lineage",),
     )
 
 

@@ -16,7 +16,7 @@ from evolcoder.decontamination.similarity import (
     TaskSimilarity,
 )
 from evolcoder.report.content import Cell, Chart, ReportSection, ReportTable, Series, share
-from evolcoder.text import one_line
+from evolcoder.text import one_line, shell_path
 
 NEAREST_SHOWN = 40
 """Most pairs of a problem and a row in the table of the nearest."""
@@ -42,7 +42,7 @@ def similarity_sections(
 
     `task_of` returns the text of a row's task by its id.
     """
-    command = f"evolcoder report {folder} --similarity humaneval,mbpp"
+    command = f"evolcoder report {shell_path(folder)} --similarity humaneval,mbpp"
     if found is None:
         yield ReportSection(
             "similarity",

@@ -284,6 +284,8 @@ class PoolSandbox:
         """
         if level not in LEVELS:
             raise SandboxRefusedError(f"--sandbox {level}: known levels are {', '.join(LEVELS)}")
+        if workers is not None and workers < 0:
+            raise SandboxRefusedError(f"{workers} workers: at least 1")
         _check_machine(level, count := workers or len(os.sched_getaffinity(0)) + 1)
         tools = {name: find(name) for name in languages}
         folders = [folder for toolchain in tools.values() for folder in toolchain.folders]

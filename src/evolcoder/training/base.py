@@ -26,6 +26,7 @@ PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
 PICKLES = (".bin", ".pt", ".pth", ".ckpt", ".pkl", ".pickle")
 """Suffixes of pickled weights, which can run arbitrary code."""
+CONFIG = "config.json"
 ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 INDEX = "model.safetensors.index.json"
 MAX_INDEX_MB = 64
@@ -65,6 +66,19 @@ def need_packages() -> None:
         raise TrainError(
             f"training needs {', '.join(missing)}: install evolcoder[train] "
             f"(first torch, in the build for your GPU)"
+        )
+
+
+def check_base(spec: str) -> None:
+    """Raise TrainError for a local path that holds no model; a loader would ask the Hub for it."""
+    path = Path(os.path.expanduser(spec))  # noqa: PTH111 - pathlib's may raise
+    if path.is_dir() and not any((path / name).exists() for name in (CONFIG, ADAPTER)):
+        raise TrainError(f"--base {spec}: is no folder with a model (no {CONFIG})")
+    if path.suffix == ".gguf" and not path.is_file():
+        raise TrainError(f"--base {spec}: no such file")
+    if path.is_file() and path.suffix != ".gguf":
+        raise TrainError(
+            f"--base {spec}: is no model; name a folder with {CONFIG}, a Hub id or FILE.gguf"
         )
 
 

@@ -14,10 +14,12 @@ states the licence, since base, data and the models that wrote the data bear on 
 >>> finish(Path("out"), outcome, CardNotes(scores=scores))   # doctest: +SKIP
 """
 
+import fcntl
 import json
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -284,6 +286,8 @@ def _sync_files(folder: Path) -> None:
 SETTINGS_NAME = "training.json"
 OUTCOME_NAME = "outcome.json"
 CARD_NAME = "README.md"
+LOCK_NAME = "train.lock"
+"""A file that exists while a process trains in the folder."""
 MAX_MB = 16
 """Maximum size of a settings or outcome file."""
 
@@ -334,6 +338,28 @@ class TrainingOutcome:
     """Name of the device."""
     validation_loss: float | None = None
     """Mean loss of the held-out answer tokens at the end; None without such rows."""
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a folder, which is created if missing; raises TrainError."""
+    atomic.make_folder(folder, error=TrainError)
+    lock = atomic.open_lock(folder / LOCK_NAME, inside=folder, error=TrainError)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock)
+        why = "is in use by another training; wait for it" if _is_held(error) else error.strerror
+        raise TrainError(f"--out {folder}: {why}") from error
+    try:
+        yield
+    finally:
+        (folder / LOCK_NAME).unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _is_held(error: OSError) -> bool:
+    return isinstance(error, BlockingIOError)
 
 
 def claim(folder: Path, settings: TrainingSettings) -> None:

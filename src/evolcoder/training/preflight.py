@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.errors import TrainError
+from evolcoder.training.folder import LOCK_NAME, SETTINGS_NAME
 from evolcoder.training.recipe import Recipe
 
 CHECKPOINT_BYTES = 12
@@ -64,13 +65,22 @@ def disk_need(recipe: Recipe, *, n_weights: int, n_trained: int, n_steps: int) -
     )
 
 
-def check_folder(folder: Path) -> None:
-    """Raise TrainError if something other than a folder is where a folder is wanted."""
+def check_folder(folder: Path, base: str) -> None:
+    """Raise TrainError if a model cannot be written to a folder, or would replace other files."""
     for place in (folder, *folder.parents):
         if place.is_dir():
-            return
+            break
         if os.path.lexists(place):
             raise TrainError(f"--out {folder}: {place} is no folder; use another path")
+    if os.path.realpath(folder) == os.path.realpath(base):
+        raise TrainError(f"--out {folder}: is the base, which would be lost; use another path")
+    if not folder.is_dir() or (folder / SETTINGS_NAME).exists():
+        return
+    names = (one.name for one in folder.iterdir() if not one.name.startswith("."))
+    if other := next((name for name in names if name != LOCK_NAME), None):
+        raise TrainError(
+            f"--out {folder}: contains files but no training, such as {other}; use another path"
+        )
 
 
 def check_disk(folder: Path, need: DiskNeed, recipe: Recipe, *, what: str = "the model") -> None:

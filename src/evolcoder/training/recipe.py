@@ -28,7 +28,7 @@ class Recipe(Section):
     """All weights, a low-rank adapter, or such an adapter on a base in four bits."""
     template: str = "wizardcoder"
     """Name of evaluation's prompt template."""
-    epochs: float = Field(3.0, gt=0)
+    epochs: float = Field(3.0, gt=0, le=1000)
     """Passes over the rows; ignored if `steps` is set."""
     steps: int | None = Field(None, ge=1)
     """Optimizer steps; left out, `epochs` decides."""

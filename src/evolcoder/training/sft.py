@@ -12,6 +12,7 @@ Scores nothing.
 
 import shutil
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,7 @@ from evolcoder.training.folder import (
     ignore_step,
     is_finished,
     last_checkpoint,
+    locked,
     log_callback,
     no_loss,
     read_log,
@@ -109,15 +111,18 @@ class TrainingJob:
 
 def train(job: TrainingJob) -> TrainingOutcome:
     """Train, resume, or return the outcome of a finished training."""
+    preflight.check_folder(job.out, job.base)
+    bases.check_base(job.base)
     bases.need_packages()
-    job = with_layout(job)
-    rows = prepare(job, n_devices())
-    with losing_others():
-        outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
-    if is_first_process():
-        finish(job.out, outcome, job.notes)
-        shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
-    return outcome
+    with locked(job.out) if is_first_process() else nullcontext():
+        job = with_layout(job)
+        rows = prepare(job, n_devices())
+        with losing_others():
+            outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
+        if is_first_process():
+            finish(job.out, outcome, job.notes)
+            shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
+        return outcome
 
 
 def with_layout(job: TrainingJob) -> TrainingJob:
@@ -158,7 +163,8 @@ def prepare(job: TrainingJob, n_devices: int) -> PreparedRows:
     bases.need_packages()
     check_tracker(job.report_to)
     job = with_layout(job)
-    preflight.check_folder(job.out)
+    preflight.check_folder(job.out, job.base)
+    bases.check_base(job.base)
     bases.check_weights(job.base, job.trust)
     tokenizer = bases.load_tokenizer(job.base, job.trust)
     rows = _tokenized(job.rows, tokenizer, job.recipe)
