@@ -103,8 +103,8 @@ def test_a_config_without_a_cluster_is_stored_as_before():
         ("cluster.packages=[--index-url=http://x]", "cluster.packages: '--index-url"),
         ("cluster.packages=[vllm 0.12]", "cluster.packages: 'vllm 0.12' is no package"),
         ("cluster.packages=['vllm>=x']", "cluster.packages: 'vllm>=x' is no package"),
-        ("cluster.package=[vllm]", "unknown key cluster.package; did you mean packages?"),
-        ("cluster.gpus=1", "unknown key cluster.gpus; did you mean gpus_per_replica?"),
+        ("cluster.package=[vllm]", "unknown key cluster.package; did you mean cluster.packages?"),
+        ("cluster.gpus=1", "unknown key cluster.gpus; did you mean cluster.gpus_per_replica?"),
         ("cluster=3", "cluster"),
     ],
 )

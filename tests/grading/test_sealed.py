@@ -173,5 +173,5 @@ def test_a_result_lists_sealed_tests(cpp, controls, tmp_path, capsys):
         cpp.runner.run(one.run(cpp.sandbox, controls))
         result = result_of(store, bench, faults={}, partial=False)
         assert (result.scores[0].value, result.sealed, result.n_tested) == (1.0, ("keeps",), 2)
-    command._show_result(result)
+    command._show_result(result, 80)
     assert "1 of 2 tests by seal: keeps" in capsys.readouterr().out

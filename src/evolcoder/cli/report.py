@@ -55,10 +55,10 @@ def main(args: argparse.Namespace) -> int:
         raise ConfigError(f"--out {args.out}: is for the HTML page; redirect the output of others")
     if args.out is not None and args.out.suffix not in {".html", ".htm"}:
         raise ConfigError(f"--out {args.out}: is for the HTML page; its name must end in .html")
-    if args.judge is not None:
-        models.check_spec(args.judge)
     if args.judge is not None and args.similarity is None:
         raise ConfigError(f"--judge {args.judge}: scores go with --similarity NAME,...; add it")
+    if args.judge is not None:
+        models.check_spec(args.judge)
     if args.similarity is not None:
         _measure(args)
     found = _read(args.run, args.data_dir)

@@ -503,18 +503,25 @@ def _nearest(loc: tuple[str | int, ...], kind: type[Section]) -> str:
     section = _section_at(loc[:-1], kind)
     names = list(section.model_fields) if section else []
     place = ".".join(str(part) for part in loc[:-1] if part != "[key]")
-    known = {f"{place}.{name}".lstrip("."): name for name in names}
-    known |= {dotted: name for dotted, name in _keys(kind) if dotted not in known}
+    own = {f"{place}.{name}".lstrip("."): name for name in names}
     given = str(loc[-1])
+    elsewhere = dict(_keys(kind))
+    best = (
+        _likest(given, own, MIN_LIKENESS)
+        or _likest(given, elsewhere, 1.0)
+        or next((dotted for dotted, name in own.items() if given in name), "")
+        or _likest(given, elsewhere, MIN_LIKENESS)
+    )
+    return f"; did you mean {best}?" if best else f"; known keys: {', '.join(names)}"
+
+
+def _likest(given: str, known: Mapping[str, str], least: float) -> str:
+    """Return the dotted name whose last part is most like a name, if it is so alike; else ''."""
     likeness = {
         dotted: difflib.SequenceMatcher(None, given, name).ratio() for dotted, name in known.items()
     }
-    best = max(likeness, key=likeness.__getitem__)  # the first of equals: that of the section
-    if likeness[best] < MIN_LIKENESS:
-        best = next((f"{place}.{name}".lstrip(".") for name in names if given in name), "")
-    if best:
-        return f"; did you mean {best}?"
-    return f"; known keys: {', '.join(names)}"
+    best = max(likeness, key=likeness.__getitem__, default="")
+    return best if best and likeness[best] >= least else ""
 
 
 def _keys(kind: type[Section], prefix: str = "") -> Iterator[tuple[str, str]]:

@@ -19,7 +19,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -342,7 +342,11 @@ class TrainingOutcome:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep other trainings out of a folder, which is created if missing; raises TrainError."""
+    """Keep other trainings out of a folder; raises TrainError.
+
+    A missing folder is created, and removed again if nothing was written.
+    """
+    is_new = not folder.exists()
     atomic.make_folder(folder, error=TrainError)
     lock = atomic.open_lock(folder / LOCK_NAME, inside=folder, error=TrainError)
     try:
@@ -356,6 +360,9 @@ def locked(folder: Path) -> Iterator[None]:
     finally:
         (folder / LOCK_NAME).unlink(missing_ok=True)
         os.close(lock)
+        if is_new:
+            with suppress(OSError):  # it has files
+                folder.rmdir()
 
 
 def _is_held(error: OSError) -> bool:
