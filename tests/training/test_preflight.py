@@ -118,6 +118,7 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     out = tmp_path / "out"
     with locked(out), pytest.raises(TrainError, match="in use by another training"), locked(out):
         pass
+    assert not out.exists()
     with locked(out):
-        pass
-    assert list(out.iterdir()) == []
+        (out / "model.safetensors").touch()
+    assert [one.name for one in out.iterdir()] == ["model.safetensors"]

@@ -110,8 +110,8 @@ are cleaned again. The values that a preset stands for are compared, not its nam
 PRESETS = ("wizardcoder", "strong")
 """Names of the files in `data/presets`."""
 
-MIN_LIKENESS = 0.6
-"""Likeness of two names from which one is taken for the other, misspelt."""
+MIN_LIKENESS, MISSPELT_LIKENESS = 0.6, 0.8
+"""Likeness of two names from which one may be meant by the other, and from which it is misspelt."""
 NAMED_SECTIONS = ("servers", "prices", "heuristics")
 """Sections whose keys are names chosen by the user."""
 MODEL_KEYS = (
@@ -507,9 +507,10 @@ def _nearest(loc: tuple[str | int, ...], kind: type[Section]) -> str:
     given = str(loc[-1])
     elsewhere = dict(_keys(kind))
     best = (
-        _likest(given, own, MIN_LIKENESS)
-        or _likest(given, elsewhere, 1.0)
+        _likest(given, own, MISSPELT_LIKENESS)
+        or _likest(given, elsewhere, MISSPELT_LIKENESS)
         or next((dotted for dotted, name in own.items() if given in name), "")
+        or _likest(given, own, MIN_LIKENESS)
         or _likest(given, elsewhere, MIN_LIKENESS)
     )
     return f"; did you mean {best}?" if best else f"; known keys: {', '.join(names)}"
