@@ -1,5 +1,6 @@
 """The tables of docs/results.md and README follow from stored verdicts, which grading again confirms."""
 
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -145,7 +146,18 @@ def test_verdicts_of_the_others_hold(stored, shared, name, bench, language):
     problems = sorted({one.problem for one in before} - LONG)
     only = frozenset(problems[:: len(problems) // SOME])
     fresh = regrade_samples(folder, bench, stored(folder)[1], parse_options, only=only)
-    assert fresh == [one for one in before if one.problem in only]
+    wanted = [one for one in before if one.problem in only]
+    assert fresh == [_as_read_now(bench, one) for one in wanted]
+
+
+BODIES_READ_SINCE = {("humaneval-java", "HumanEval_26_remove_duplicates"): "failed"}
+"""Stored as `error`, since a body without a fence had no program; it is read now, and wrong."""
+
+
+def _as_read_now(bench, sample):
+    kind = BODIES_READ_SINCE.get((bench, sample.problem))
+    is_bare = kind is not None and sample.kind == "error" and sample.text.startswith("    return")
+    return replace(sample, kind=kind) if is_bare else sample
 
 
 def test_what_is_stored_is_small_and_its_tables_are_its_own():

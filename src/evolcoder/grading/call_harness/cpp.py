@@ -279,8 +279,8 @@ def _same(got: bytes, expected: bytes) -> bool:
     )
     if len(kind) > _MOST_TYPE:
         return False
-    if wanted == "near":
-        return _near(kind, value, *text.split(" ", 2))
+    if wanted == "near" and len(parts := text.split(" ", 2)) == 3:
+        return _near(kind, value, *parts)
     return _equal_values(kind, value, wanted, text)
 
 
