@@ -78,11 +78,12 @@ def _calls(job: dict[str, Any]) -> int:
 def _asserts(job: dict[str, Any], pid: int, line: socket.socket) -> int:
     """Run the test here; the candidate's process was forked before the test was read.
 
-    `pid` is 0 in the candidate's process.
+    `pid` is 0 in the candidate's process. Both report that they are isolated: the candidate may
+    stop the other one before it has.
     """
+    report(b"ready")
     if pid == 0:
         _serve_test(job, line)
-    report(b"ready")
     test = read_all(CHANNELS.given)
     _apply_limits(job, "run")
     _close_all_but(line.fileno(), ANSWERS, CHANNELS.report)
