@@ -461,16 +461,18 @@ async def evaluate_async(
     >>> a.pass_at_1, a.interval   # doctest: +SKIP
     """
     from evolcoder.app import evaluate as evaluation
+    from evolcoder.app.evaluation_files import write_results
+    from evolcoder.app.evaluation_options import EvaluationOptions
     from evolcoder.evaluation.store import EvalStore
 
     engines = _Engines()
-    known = {name for name in evaluation.EvaluationOptions.__slots__ if name != "set"}
+    known = {name for name in EvaluationOptions.__slots__ if name != "set"}
     for name in options:
         if name not in known:
             raise ConfigError(
                 f"evaluate: unknown option {name!r}; known: {', '.join(sorted(known))}"
             )
-    args = evaluation.EvaluationOptions(
+    args = EvaluationOptions(
         bench=bench if isinstance(bench, str) else ",".join(bench),
         model=engines.spec(model),
         samples=None if samples is None else Path(samples),
@@ -484,7 +486,7 @@ async def evaluate_async(
     results, reached = await evaluation.run_plan(plan, args, engines.opened)
     if not args.no_grade:
         with EvalStore.read(plan.folder) as store:
-            evaluation.write_results(store, plan.benches, results, layout=None)
+            write_results(store, plan.benches, results, layout=None)
     return EvaluationResult(plan.folder, tuple(results), str(reached or ""))
 
 

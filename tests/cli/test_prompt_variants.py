@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from evolcoder.app.evaluate import EvaluationOptions, sample_settings
+from evolcoder.app.evaluation_options import EvaluationOptions, sample_settings
 from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import CHAT, COMPLETION, ENDINGS

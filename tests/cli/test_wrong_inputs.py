@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.app.evaluate import EvaluationOptions, config_of
+from evolcoder.app.evaluation_options import EvaluationOptions, config_of
 from evolcoder.cli.main import main
 from evolcoder.errors import ConfigError
 

@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from evolcoder.app import evaluate
+from evolcoder.app.evaluation_files import write_results
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.bench.samples import SampleFormat
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
@@ -223,8 +223,6 @@ def test_samples_are_written_also_where_a_program_cannot_be_taken_out(
     once(monkeypatch, STEPS["the program is extracted"], RuntimeError("odd"))
     with EvalStore.read(tmp_path / "e") as store:
         result = result_of(store, small_bench(), faults={}, partial=False)
-        paths = evaluate.write_results(
-            store, [small_bench()], [result], layout=SampleFormat.EVALPLUS
-        )
+        paths = write_results(store, [small_bench()], [result], layout=SampleFormat.EVALPLUS)
     programs = [json.loads(line)["solution"] for line in paths[0].read_text().splitlines()]
     assert [bool(program) for program in programs] == [False, True, True]

@@ -1,4 +1,4 @@
-"""Evaluates a model or a file of samples on benchmarks: options, plan, execution, result files.
+"""Evaluates a model or a file of samples on benchmarks: plan and execution.
 
 All options are validated before the first request or program. An evaluation resumes from its
 folder. `evolcoder eval --check` runs the same programs in the same way as an evaluation does.
@@ -8,195 +8,51 @@ folder. `evolcoder eval --check` runs the same programs in the same way as an ev
 """
 
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from evolcoder.app import batches, models, provenance
+from evolcoder.app.evaluation_options import (
+    SAMPLE_FORMS,
+    EvaluationOptions,
+    bench_names,
+    check_benches,
+    check_options,
+    config_of,
+    sample_settings,
+)
 from evolcoder.app.progress import SEPARATOR, TokenSpeed, Work, show_text, slots_of
 from evolcoder.bench.base import (
     Bench,
-    CandidateProgram,
-    ExtractedProgram,
     Problem,
     ProgramChecks,
-    PromptForm,
-    Sample,
 )
 from evolcoder.bench.custom import is_custom
 from evolcoder.bench.ds1000 import warm_modules
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import ENDINGS, EVALUATION_TEMPLATES, Template, template_named
-from evolcoder.bench.registry import bench_named, is_known
-from evolcoder.bench.samples import SampleFile, SampleFormat, read_samples, write_samples
+from evolcoder.bench.registry import bench_named
+from evolcoder.bench.samples import SampleFile, read_samples
 from evolcoder.bench.scores import PairedComparison, compare
-from evolcoder.config import load as configs
 from evolcoder.config.load import ClusterConfig, Config
 from evolcoder.engine.base import Sampling, broke_off
 from evolcoder.engine.registry import cache_file, cache_folder, digest_of
-from evolcoder.errors import BenchError, BudgetReached, ConfigError, UnjudgedError
+from evolcoder.errors import BenchError, BudgetReached, ConfigError
 from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of
 from evolcoder.evaluation.runner import Evaluation, EvaluationProgress, SampleGenerator
 from evolcoder.evaluation.store import DB_NAME, EvalStore, comparable_settings
 from evolcoder.grading import problem_checks
 from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.ids import content_id
-from evolcoder.sample_errors import UNJUDGED, judging
+from evolcoder.sample_errors import UNJUDGED
 from evolcoder.sandbox import toolchains
 from evolcoder.sandbox.base import Sandbox
-from evolcoder.sandbox.pool import LEVELS, PoolSandbox
+from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.requirements import CheckedSandbox
-from evolcoder.storage.atomic import write_whole
-from evolcoder.text import one_line, without_logins
-
-SCORES = "scores.json"
-_SUFFIX = {SampleFormat.BIGCODE: ".generations.json", SampleFormat.MULTIPL_E: ""}
-
-
-def write_results(
-    store: EvalStore,
-    benches: Sequence[Bench],
-    results: Sequence[BenchmarkResult],
-    *,
-    layout: str | None,
-) -> list[Path]:
-    """Write programs, verdicts and scores into the evaluation's folder; return the files.
-
-    Programs are written in EvalPlus format, and in `layout` too if it is given.
-    """
-    folder, paths = store.folder, []
-    done = {result.bench for result in results}
-    for bench in benches:
-        if bench.name not in done:
-            continue
-        for format in dict.fromkeys(
-            (SampleFormat.EVALPLUS, SampleFormat(layout or SampleFormat.EVALPLUS))
-        ):
-            name = f"{bench.name}.{format}{_SUFFIX.get(format, '.jsonl')}"
-            path = folder / "samples" / name
-            candidates = _candidates(store, bench)
-            write_samples(path, format, bench.problems(), candidates, inside=folder)
-            paths.append(path)
-        path = folder / "verdicts" / f"{bench.name}.jsonl"
-        lines = (json.dumps(asdict(verdict)) for verdict in store.verdicts(bench.name))
-        write_whole(path, "".join(f"{line}\n" for line in lines).encode(), inside=folder)
-        paths.append(path)
-    text = json.dumps([result.as_plain() for result in results], indent=1)
-    write_whole(folder / SCORES, f"{text}\n".encode(), inside=folder)
-    return [*paths, folder / SCORES]
-
-
-def _candidates(store: EvalStore, bench: Bench) -> list[CandidateProgram]:
-    return [
-        _candidate(bench, problem, sample)
-        for problem in bench.problems()
-        for _, sample in sorted(store.samples(bench.name, problem.id).items())
-    ]
-
-
-def _candidate(bench: Bench, problem: Problem, sample: Sample) -> CandidateProgram:
-    """Extract the program of a sample; an empty one if extraction fails."""
-    try:
-        with judging():
-            return bench.candidate(problem, sample)
-    except UnjudgedError as error:
-        return CandidateProgram(
-            sample.problem, sample.index, "", ExtractedProgram.NOTHING, (), str(error)
-        )
-
-
-SAMPLE_FORMS = {
-    "answers": PromptForm.ANSWER,
-    "continuations": PromptForm.CONTINUATION,
-    "completions": PromptForm.COMPLETION,
-    "programs": PromptForm.PROGRAM,
-}
-"""Value of `--samples-are` -> form: answers of a chat model, from which the program is extracted;
-text of a base model, which is cut where the function ends; both of the latter are run as they are.
-"""
-MAX_TEMPERATURE = 2.0
-"""Highest sampling temperature that servers take."""
-FLAGS = {
-    "max_usd": "budget.max_usd",
-    "max_tokens_paid": "budget.max_tokens",
-    "cache": "cache",
-    "batch": "traffic.batch",
-    "cluster": "cluster.address",
-}
-"""Option -> config key that it sets."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvaluationOptions:
-    """The options of an evaluation, named as those of `evolcoder eval`."""
-
-    bench: str | None = None
-    """Names of benchmarks, separated by commas."""
-    model: str | None = None
-    """Spec of the evaluated model."""
-    samples: Path | None = None
-    """File of samples to grade instead of a model's."""
-    samples_are: str | None = None
-    """What the samples' texts are, a key of SAMPLE_FORMS; None: as their fields say."""
-    n: int = 1
-    """Samples per problem."""
-    temperature: float = 0.0
-    """Sampling temperature; 0 is greedy."""
-    top_p: float = 0.95
-    """Nucleus sampling threshold."""
-    max_tokens: int = 1024
-    """Maximum completion tokens."""
-    template: str = "chat"
-    """Name of the prompt template."""
-    system: str = ""
-    """System message of the chat template."""
-    seed: int = 0
-    """Random seed."""
-    ending: str = ""
-    """How prompts end: empty for as they are, or a name of `prompts.ENDINGS`."""
-    out: Path | None = None
-    """The evaluation's folder; None: one named by a hash of benchmarks and sample settings."""
-    data_dir: Path | None = None
-    """Folder of benchmark data; None downloads it."""
-    packages: Sequence[Path] = ()
-    """Folders of Python packages that programs may import."""
-    sandbox: str = "strict"
-    """Minimum sandbox isolation."""
-    workers: int | None = None
-    """Programs run concurrently; None: number of processors plus one."""
-    limit: int | None = None
-    """Use only the first problems of each benchmark, this many; the score is partial."""
-    partial: bool = False
-    """Score although problems are missing or faulty."""
-    no_grade: bool = False
-    """Generate samples without grading them."""
-    no_ask: bool = False
-    """Grade existing samples without generating more."""
-    max_usd: float | None = None
-    """Maximum cost in US dollars."""
-    max_tokens_paid: int | None = None
-    """Maximum tokens paid for."""
-    cache: str | None = None
-    """Path of the shared completion cache."""
-    batch: bool | None = None
-    """Generate samples through the provider's batch endpoint; None: as the config says."""
-    cluster: str | None = None
-    """Address of a Ray cluster whose nodes run the programs."""
-    set: Sequence[str] = ()
-    """Config overrides, each `key=value`."""
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> "EvaluationOptions":
-        """Select the options among a command's arguments; others are ignored."""
-        return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
-
-
-ParseOptions = Callable[[Sequence[str]], EvaluationOptions]
-"""Parses command-line options of `evolcoder eval`."""
+from evolcoder.text import one_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,90 +77,13 @@ class EvaluationPlan:
 
 def open_benches(args: EvaluationOptions) -> tuple[Bench, ...]:
     """Read the benchmarks of `--bench`; raises ConfigError or BenchError."""
-    _check_benches(args)
+    check_benches(args)
     data = DataFolder(args.data_dir, cache_folder() / "benchmarks")
     if "ds1000" in (args.bench or ""):
         _check_packages(args)
     if "bigcodebench" in (args.bench or ""):
         _check_packages(args, "bigcodebench", "libraries")
-    return tuple(bench_named(name, data) for name in _names(args))
-
-
-def _check_benches(args: EvaluationOptions) -> None:
-    if not args.bench:
-        raise ConfigError("--bench is missing; name a benchmark such as humaneval+")
-    if not _names(args):
-        raise ConfigError(f"--bench {args.bench}: name a benchmark such as humaneval+")
-    if args.n < 1 or (args.limit is not None and args.limit < 1):
-        raise ConfigError("--n and --limit must be at least 1")
-
-
-def _names(args: EvaluationOptions) -> list[str]:
-    found = [name.strip() for name in (args.bench or "").split(",")]
-    return list(dict.fromkeys(filter(None, found)))
-
-
-def check_model(args: EvaluationOptions) -> None:
-    """Raise ModelError for a model that cannot be opened, before benchmarks are downloaded.
-
-    An unknown benchmark is told first, when it is read.
-    """
-    if args.model and not args.no_ask and all(map(is_known, _names(args))):
-        models.check_spec(args.model)
-
-
-def check_options(args: EvaluationOptions) -> None:
-    """Raise ConfigError or BenchError for what needs no benchmark to be found out."""
-    _check_benches(args)
-    if bool(args.model) == bool(args.samples):
-        raise ConfigError("give either --model SPEC or --samples FILE")
-    _check_numbers(args)
-    if args.sandbox not in LEVELS:
-        known = ", ".join(LEVELS)
-        raise ConfigError(f"--sandbox {args.sandbox}: unknown; known levels are {known}")
-    for flag, folder in [
-        ("--data-dir", args.data_dir),
-        *(("--packages", p) for p in args.packages),
-    ]:
-        if folder is not None and not folder.is_dir():
-            raise ConfigError(f"{flag} {folder}: no such folder")
-    if args.out is not None and os.path.lexists(args.out) and not args.out.is_dir():
-        raise ConfigError(f"--out {args.out}: is a file, not a folder; use another path")
-    if args.samples is not None and not args.samples.exists():
-        raise BenchError(f"--samples {args.samples}: file not found")
-    if args.samples_are is not None and (
-        args.samples is None or args.samples_are not in SAMPLE_FORMS
-    ):
-        known = ", ".join(SAMPLE_FORMS)
-        raise ConfigError(f"--samples-are {args.samples_are}: needs --samples, and one of {known}")
-    template_named(args.template, EVALUATION_TEMPLATES)
-    if args.n > 1 and args.temperature == 0 and args.model:
-        raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
-
-
-def _check_numbers(args: EvaluationOptions) -> None:
-    """Raise ConfigError for a sampling parameter that no server takes; nan is none."""
-    wanted = {
-        "temperature": (0 <= args.temperature <= MAX_TEMPERATURE, f"0 to {MAX_TEMPERATURE:g}"),
-        "top_p": (0 < args.top_p <= 1, "above 0, up to 1"),
-        "max_tokens": (args.max_tokens >= 1, "at least 1"),
-        "seed": (args.seed >= 0, "at least 0"),
-        "workers": (args.workers is None or args.workers >= 1, "at least 1"),
-    }
-    for name, (is_right, range_text) in wanted.items():
-        if not is_right:
-            flag = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{flag} {getattr(args, name)}: must be {range_text}")
-
-
-def config_of(args: EvaluationOptions) -> Config:
-    """Return the config that the options stand for."""
-    overrides = [
-        f"{key}={json.dumps(getattr(args, flag))}"
-        for flag, key in FLAGS.items()
-        if getattr(args, flag) is not None
-    ]
-    return configs.load(None, [*overrides, *args.set])
+    return tuple(bench_named(name, data) for name in bench_names(args))
 
 
 def make_plan(args: EvaluationOptions) -> EvaluationPlan:
@@ -349,7 +128,7 @@ def _extras(config: Config) -> dict[str, object]:
 
 def _custom_files(args: EvaluationOptions) -> dict[str, object]:
     """Return the digests of custom benchmarks; empty if there is none."""
-    found = {name: digest_of(Path(name)) for name in _names(args) if is_custom(name)}
+    found = {name: digest_of(Path(name)) for name in bench_names(args) if is_custom(name)}
     return {"bench_files": found} if found else {}
 
 
@@ -386,20 +165,6 @@ def _check_no_ask(args: EvaluationOptions, folder: Path) -> None:
         )
     if not (folder / DB_NAME).exists():
         raise ConfigError(f"--no-ask: {folder} holds no evaluation, so there is nothing to grade")
-
-
-def sample_settings(args: EvaluationOptions) -> dict[str, object]:
-    """Return the options that determine the samples in an evaluation's folder."""
-    if args.samples:
-        path: Path = args.samples
-        file: dict[str, object] = {
-            "samples": digest_of(path) if path.is_file() else str(path.resolve())
-        }
-        return file | ({"samples_are": args.samples_are} if args.samples_are else {})
-    names = ("model", "temperature", "top_p", "max_tokens", "template", "system", "seed")
-    settings = {name: getattr(args, name) for name in names}
-    settings |= {"ending": args.ending} if args.ending else {}
-    return {**settings, "model": without_logins(args.model)} if args.model else settings
 
 
 def _read_samples(args: EvaluationOptions, bench: Bench) -> SampleFile:

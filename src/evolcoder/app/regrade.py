@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from evolcoder.app.evaluate import ParseOptions
+from evolcoder.app.evaluation_options import ParseOptions
 from evolcoder.app.steps import EvalSteps
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.errors import StepFailed

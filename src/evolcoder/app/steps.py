@@ -18,7 +18,8 @@ from typing import Any
 
 import yaml
 
-from evolcoder.app.evaluate import ParseOptions, make_plan, sample_settings, select_problems
+from evolcoder.app.evaluate import make_plan, select_problems
+from evolcoder.app.evaluation_options import ParseOptions, sample_settings
 from evolcoder.bench.base import Bench, Problem, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import template_named

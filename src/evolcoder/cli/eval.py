@@ -11,8 +11,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evolcoder.app import evaluate, models
-from evolcoder.app.evaluate import EvaluationOptions, EvaluationPlan, make_plan, run_plan
+from evolcoder.app import models
+from evolcoder.app.evaluate import EvaluationPlan, make_plan, run_plan
+from evolcoder.app.evaluation_files import write_results
+from evolcoder.app.evaluation_options import (
+    SAMPLE_FORMS,
+    EvaluationOptions,
+    check_model,
+    check_options,
+)
 from evolcoder.bench.base import ChosenBy
 from evolcoder.bench.prompts import EVALUATION_TEMPLATES
 from evolcoder.bench.samples import SampleFormat
@@ -44,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "your own, with HumanEval's fields")  # fmt: skip
     add("--model", metavar="SPEC", help=f"model to evaluate: {models.SPEC_FORMS}")
     add("--samples", type=Path, metavar="FILE", help="grade these samples instead of generating")
-    add("--samples-are", choices=list(evaluate.SAMPLE_FORMS),
+    add("--samples-are", choices=list(SAMPLE_FORMS),
         help="what the samples' texts are; `answers`: of a chat model")  # fmt: skip
     add("--compare", type=Path, nargs="+", metavar="DIR",
         help="compare evaluation folders with the first, paired by problem")  # fmt: skip
@@ -113,14 +120,14 @@ def main(args: argparse.Namespace) -> int:
     if args.prompt_variants:
         return prompt_variants.main(args)
     options = EvaluationOptions.of(vars(args))
-    evaluate.check_options(options)
-    evaluate.check_model(options)
+    check_options(options)
+    check_model(options)
     plan = make_plan(options)
     results, limit = run_cancellable(run_plan(plan, options))
     if args.no_grade:
         return _print_generated(plan, args, limit)
     with EvalStore.read(plan.folder) as store:
-        paths = evaluate.write_results(store, plan.benches, results, layout=args.write_samples)
+        paths = write_results(store, plan.benches, results, layout=args.write_samples)
         _show_results(store, results, paths, as_json=args.json)
     if limit is not None:
         raise limit

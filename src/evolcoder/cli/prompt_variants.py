@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.app import evaluate
-from evolcoder.app.evaluate import EvaluationOptions, make_plan, run_plan
+from evolcoder.app.evaluate import make_plan, run_plan
+from evolcoder.app.evaluation_files import write_results
+from evolcoder.app.evaluation_options import EvaluationOptions, check_model, check_options
 from evolcoder.bench.prompts import EVALUATION_TEMPLATES
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
@@ -69,10 +71,10 @@ def variants_of(options: EvaluationOptions) -> list[Variant]:
 def main(args: argparse.Namespace) -> int:
     """Evaluate every variant, and print scores with their spread; exit 1 if a score is missing."""
     options = EvaluationOptions.of(vars(args))
-    evaluate.check_options(options)
+    check_options(options)
     if not options.model or options.no_grade:
         raise ConfigError("--prompt-variants asks a model and grades it: give --model")
-    evaluate.check_model(options)
+    check_model(options)
     options = replace(options, out=options.out or default_folder(options))
     variants, same = distinct(variants_of(options))
     scores: dict[str, dict[str, float]] = {}
@@ -138,7 +140,7 @@ def _evaluated(variant: Variant, layout: str | None) -> Sequence[BenchmarkResult
     plan = make_plan(variant.options)
     results, limit = run_cancellable(run_plan(plan, variant.options))
     with EvalStore.read(plan.folder) as store:
-        evaluate.write_results(store, plan.benches, results, layout=layout)
+        write_results(store, plan.benches, results, layout=layout)
     if limit is not None:
         raise limit
     return results

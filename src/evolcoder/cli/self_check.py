@@ -9,7 +9,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 
 from evolcoder.app import evaluate
-from evolcoder.app.evaluate import EvaluationOptions, open_benches
+from evolcoder.app.evaluate import open_benches
+from evolcoder.app.evaluation_options import EvaluationOptions
 from evolcoder.bench.base import Bench
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
