@@ -17,6 +17,7 @@ ALLOWED = {
     "safe_codec": "",
     "safe_repr": "",
     "input_files": "errors text",
+    "terminal": "text",
     "records": "ids",
     "sample_errors": "errors text safe_repr",
     "config": "ids errors text safe_repr input_files records",
@@ -38,13 +39,13 @@ ALLOWED = {
     "evaluation": "ids errors text programming_language sample_errors storage engine sandbox bench grading",
     "cluster": "errors text config engine serving sandbox",
     "experiment": "ids errors text input_files records config storage bench evolution",
-    "app": "ids errors text records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation cluster experiment",
+    "app": "ids errors text terminal input_files records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation cluster experiment",
     "results": "errors records storage bench deduplication decontamination evaluation",
     "api": "ids errors records results config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app",
     "api_objects": "errors config engine sandbox app",
     "report": "errors text programming_language input_files records config storage engine seeds bench decontamination verification evaluation experiment",
     "view": "errors ids text programming_language records sample_errors storage bench evaluation report",
-    "cli": "errors text input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report view",
+    "cli": "errors text terminal input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report view",
 }
 """Package -> the packages and modules of the root that it may import."""
 CHOSEN = (

@@ -102,9 +102,8 @@ def open_input(path: Path, *, error: type[UserError] = UserError) -> Iterator[Bi
     """Open a regular file for reading; a compressed one is unpacked while reading, by its name."""
     with open_regular(path, error=error) as file:
         suffix = path.suffix.lower()
-        if what := _foreign(
-            cast("io.BufferedReader", file).peek(_HEAD_BYTES)[:_HEAD_BYTES], suffix
-        ):
+        head = cast("io.BufferedReader", file).peek(_HEAD_BYTES)[:_HEAD_BYTES]
+        if what := _foreign(head, suffix):
             raise error(f"{path}: {what}")
         if suffix not in PACKED:
             yield file
@@ -113,42 +112,34 @@ def open_input(path: Path, *, error: type[UserError] = UserError) -> Iterator[Bi
             yield packed
 
 
+SQLITE_HEAD = b"SQLite format 3\0"
+"""First bytes of a database of SQLite."""
 _FOREIGN = (
-    (
-        b"version https://git-lfs.github.com",
-        "is a pointer of Git LFS; fetch the file: git lfs pull",
-    ),
-    (b"<!DOCTYPE html", "is a web page; download the file itself"),
-    (b"<html", "is a web page; download the file itself"),
-    (b"PK\x03\x04", "is a ZIP archive; unpack it"),
-    (b"SQLite format 3\0", "is a database of SQLite; write its rows as JSON lines"),
-    (GZIP_MAGIC, "is compressed by gzip; add .gz to its name"),
-    (b"\x28\xb5\x2f\xfd", "is compressed by Zstandard; add .zst to its name"),
-    (b"BZh", "is compressed by bzip2; add .bz2 to its name"),
-    (b"\xfd7zXZ\0", "is compressed by xz; add .xz to its name"),
-    (b"PAR1", "is Parquet; name it .parquet"),
-    (b"\x80\x04\x95", "is a pickle, which is not read; write its rows as JSON lines"),
+    (b"version https://git-lfs.github.com", "", "a pointer of Git LFS; fetch it: git lfs pull"),
+    (b"PK\x03\x04", "", "a ZIP archive; unpack it"),
+    (SQLITE_HEAD, "", "a database of SQLite; write its rows as JSON lines"),
+    (b"\x80\x04\x95", "", "a pickle, which is not read; write its rows as JSON lines"),
+    (GZIP_MAGIC, ".gz", "compressed by gzip; add .gz to its name"),
+    (b"\x28\xb5\x2f\xfd", ".zst", "compressed by Zstandard; add .zst to its name"),
+    (b"BZh", ".bz2", "compressed by bzip2; add .bz2 to its name"),
+    (b"\xfd7zXZ\0", ".xz", "compressed by xz; add .xz to its name"),
+    (b"PAR1", ".parquet", "Parquet; name it .parquet"),
 )
-"""Beginnings of files of another kind than their name says, with what to do."""
-_KINDS = {".gz": GZIP_MAGIC, ".zst": b"\x28\xb5\x2f\xfd", ".bz2": b"BZh", ".xz": b"\xfd7zXZ\0",
-          ".parquet": b"PAR1"}  # fmt: skip
-
-
+"""Beginnings of files of another kind than rows, the suffix that says so, and what to do."""
+_BINARY = frozenset({".arrow", *(suffix for _, suffix, _ in _FOREIGN if suffix)})
+_WEB_PAGE = re.compile(rb"\s*<(?:!doctype html|html)\b", re.IGNORECASE)
 _WIDE = re.compile(rb"\xff\xfe\0\0|\0\0\xfe\xff|[\t -~]\0+[\t\n\r -~]\0|\0+[\t -~]\0+[\t\n\r -~]")
 """The beginning of a text in UTF-16 without its mark, or in UTF-32."""
 
 
 def _foreign(head: bytes, suffix: str) -> str:
     """Say what a file is whose beginning shows another kind than its name; empty if it is none."""
-    if suffix in _KINDS and head.startswith(_KINDS[suffix]):
-        return ""
-    text = head.removeprefix(codecs.BOM_UTF8).lstrip()[:40].lower()
-    for start, what in _FOREIGN:
-        if head.startswith(start) or (
-            start.isascii() and start[:1] == b"<" and text.startswith(start.lower())
-        ):
-            return what
-    if suffix not in {*_KINDS, ".arrow"} and _WIDE.match(head):
+    for start, named, what in _FOREIGN:
+        if head.startswith(start):
+            return "" if suffix == named else f"is {what}"
+    if _WEB_PAGE.match(head.removeprefix(codecs.BOM_UTF8)):
+        return "is a web page; download the file itself"
+    if suffix not in _BINARY and _WIDE.match(head):
         return "is UTF-16 without its mark, or UTF-32; save the file as UTF-8"
     return ""
 

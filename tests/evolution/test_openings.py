@@ -41,6 +41,17 @@ def evolved(answer, heuristic, identity="gguf:toy", model="toy-0.5b", *, task=SO
     return asyncio.run(told), asked
 
 
+def violation_of(opening, said, *, parent=SORT, heuristic="constrain"):
+    """Return what is wrong with a sentence that was begun for a task and completed."""
+    before, added = tokenize(parent.instruction), tokenize(f"{opening} {said}")
+    after = concatenate(f"{before.text} {added.text}", before, added)
+    rules = validate({}, where="test").eliminate
+    named = BY_NAME[heuristic]
+    return find_violation(
+        CandidateTask(parent, before, after, added, None, False, named, rules, opening)
+    )
+
+
 def seed(instruction):
     return Task.seed(instruction, ordinal=0, language=None)
 
@@ -145,12 +156,7 @@ def test_a_model_on_a_server_is_asked_to_begin_so(answer, text):
 def test_what_completes_a_sentence_must_say_something(said, reason):
     """Restating, reasons, and sentences that run on are dropped, though their opening is new."""
     opening = "If the list is empty,"
-    before, added = tokenize(SORT.instruction), tokenize(f"{opening} {said}")
-    after = concatenate(f"{before.text} {added.text}", before, added)
-    rules = validate({}, where="test").eliminate
-    named = BY_NAME["constrain"]
-    candidate = CandidateTask(SORT, before, after, added, None, False, named, rules, opening)
-    found = find_violation(candidate)
+    found = violation_of(opening, said)
     assert (found.reason if found else None) is reason
 
 
@@ -165,12 +171,7 @@ def test_what_completes_a_sentence_must_say_something(said, reason):
 def test_a_demand_that_any_program_meets_is_none(said, is_met):
     """Small models like to rule out external libraries, which no program for such tasks needs."""
     opening = "It must be done without using any"
-    before, added = tokenize(SORT.instruction), tokenize(f"{opening} {said}")
-    after = concatenate(f"{before.text} {added.text}", before, added)
-    rules = validate({}, where="test").eliminate
-    named = BY_NAME["constrain"]
-    candidate = CandidateTask(SORT, before, after, added, None, False, named, rules, opening)
-    found = find_violation(candidate)
+    found = violation_of(opening, said)
     assert (found is not None and "any program meets this" in found.detail) is is_met
 
 
@@ -183,29 +184,18 @@ def test_a_demand_that_any_program_meets_is_none(said, is_met):
 ])  # fmt: skip
 def test_a_case_needs_a_consequence(opening, said, is_whole):
     """Also where the model has to complete the case before it."""
-    before, added = tokenize(SORT.instruction), tokenize(f"{opening} {said}")
-    after = concatenate(f"{before.text} {added.text}", before, added)
-    rules = validate({}, where="test").eliminate
-    named = BY_NAME["constrain"]
-    candidate = CandidateTask(SORT, before, after, added, None, False, named, rules, opening)
-    found = find_violation(candidate)
+    found = violation_of(opening, said)
     assert (found is None) is is_whole
 
 
 def test_a_beginning_that_demands_enough_may_be_completed_with_known_words():
     """One about a matrix is new, although its rest names what the task names."""
     parent = Task.seed("Find the largest value of a list.", ordinal=0, language=None)
-    rules = validate({}, where="test").eliminate
     for opening, reason in (
         ("Then use it for each row of a matrix, and print the number of the row with the", None),
         ("Then print the", Reason.EQUAL_TO_PARENT),
     ):
-        before, added = tokenize(parent.instruction), tokenize(f"{opening} largest value.")
-        after = concatenate(f"{before.text} {added.text}", before, added)
-        candidate = CandidateTask(
-            parent, before, after, added, None, False, BY_NAME["deepen"], rules, opening
-        )
-        found = find_violation(candidate)
+        found = violation_of(opening, "largest value.", parent=parent, heuristic="deepen")
         assert (found.reason if found else None) is reason
 
 

@@ -4,6 +4,7 @@ The kind: every thing that can stand where a file or folder of ours is to be wri
 itself or as any folder on the way.
 """
 
+import fcntl
 import os
 import re
 import stat
@@ -276,3 +277,26 @@ def test_a_path_outside_the_folder_is_a_bug(run, outside):
     """It is a bug of the caller."""
     with pytest.raises(ValueError, match="is not inside"):
         atomic.write_text(outside / "x", "", inside=run)
+
+
+def test_a_lock_is_taken_once(tmp_path):
+    """Another one gets None, until the file is closed."""
+    path = tmp_path / "x.lock"
+    lock = atomic.take_lock(path, inside=tmp_path)
+    assert atomic.take_lock(path, inside=tmp_path) is None
+    os.close(lock)
+    again = atomic.take_lock(path, inside=tmp_path)
+    assert again is not None
+    os.close(again)
+
+
+def test_a_lock_on_a_file_that_is_removed_meanwhile_is_not_taken(tmp_path, monkeypatch):
+    """Its holder removed it at its end, and a third process may have made a new one."""
+    path, flock = tmp_path / "x.lock", fcntl.flock
+
+    def removes(handle, operation):
+        path.unlink()
+        flock(handle, operation)
+
+    monkeypatch.setattr(fcntl, "flock", removes)
+    assert atomic.take_lock(path, inside=tmp_path) is None

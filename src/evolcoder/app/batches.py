@@ -17,8 +17,8 @@ from evolcoder.engine.batch.openai import OpenAIBatches
 from evolcoder.engine.batch.service import BatchHttp, BatchService
 from evolcoder.engine.endpoint import Endpoint, Key
 from evolcoder.errors import ConfigError
+from evolcoder.input_files import SQLITE_HEAD
 from evolcoder.storage.atomic import make_folder
-from evolcoder.storage.sqlite_files import FILE_HEAD
 
 MAX_IN_FLIGHT = 20_000
 """Records in flight with batches; 10,000 took 0.4 GB with answers of 1,500 characters."""
@@ -92,10 +92,10 @@ def _is_other_file(path: Path) -> bool:
     """Whether a file is there that is not empty and does not begin as a database does."""
     try:
         with path.open("rb") as file:
-            head = file.read(len(FILE_HEAD))
+            head = file.read(len(SQLITE_HEAD))
     except OSError:
         return False  # opening it tells why
-    return head not in {b"", FILE_HEAD}
+    return head not in {b"", SQLITE_HEAD}
 
 
 def progress(engines: Iterable[Engine]) -> Callable[[], str]:

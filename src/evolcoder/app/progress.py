@@ -10,7 +10,6 @@ estimated: a time left assumes that what is in flight is half done.
 """
 
 import contextlib
-import shutil
 import sys
 import threading
 import time
@@ -24,6 +23,7 @@ from evolcoder.engine.base import Engine
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.pipeline import RoundCounts
 from evolcoder.records import Stage
+from evolcoder.terminal import folded_for
 from evolcoder.text import cell_width, folded_to_width, visible
 
 if TYPE_CHECKING:
@@ -345,9 +345,7 @@ def print_line(text: str) -> None:
         shown = folded_to_width(visible(redact.masked(text)), _live_now.console.width)
         _live_now.console.print(Text(shown), soft_wrap=True)
         return
-    if sys.stderr.isatty():
-        text = folded_to_width(visible(text), shutil.get_terminal_size().columns)
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{folded_for(visible(text), sys.stderr)}\n")
     sys.stderr.flush()
 
 

@@ -207,7 +207,7 @@ def read_samples(
     counts: Counter[str] = Counter()
     n_chars = 0
     is_answers = form is PromptForm.ANSWER
-    for n_entries, entry in enumerate(_entries(path, problems, is_answers=is_answers), 1):
+    for n_entries, entry in enumerate(_Reader(problems, is_answers).read(path), 1):
         n_chars += len(entry.text)
         if entry.language:
             _check_language(path, entry.language, problems)
@@ -287,26 +287,171 @@ def _multipl_e_row(problem: Problem, programs: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _entries(path: Path, problems: Sequence[Problem], *, is_answers: bool) -> Iterator[_Entry]:
-    """Read a file or a folder; with `is_answers`, an answer goes before a row's `solution`."""
-    try:
-        if path.is_dir():
-            files = [one for one in sorted(path.rglob("*.json*")) if ".results." not in one.name]
-            for file in files:
-                yield from _from_json(file, problems, is_answers=is_answers)
-            if not files:
-                yield from _from_programs(path)
-        elif path.suffix.lower() in _TABLES:
-            raise BenchError(
-                f"{path}: is a table; write one JSON object a line, with `task_id` and `solution`, "
-                f"`completion` or `response`"
-            )
-        elif ".json" in [one.lower() for one in path.suffixes]:
-            yield from _from_json(path, problems, is_answers=is_answers)
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    """Reads the texts of a file or a folder."""
+
+    problems: Sequence[Problem]
+    """Those of the benchmark, in its order."""
+    is_answers: bool
+    """Whether the texts are answers, so that one goes before a row's `solution`."""
+
+    def read(self, path: Path) -> Iterator[_Entry]:
+        """Read a file or a folder."""
+        try:
+            if path.is_dir():
+                files = [
+                    one for one in sorted(path.rglob("*.json*")) if ".results." not in one.name
+                ]
+                for file in files:
+                    yield from self._from_json(file)
+                if not files:
+                    yield from _from_programs(path)
+            elif path.suffix.lower() in _TABLES:
+                raise BenchError(
+                    f"{path}: is a table; write one JSON object a line, with `task_id` and "
+                    f"`solution`, `completion` or `response`"
+                )
+            elif ".json" in [one.lower() for one in path.suffixes]:
+                yield from self._from_json(path)
+            else:
+                yield from self._from_lines(path)
+        except OSError as error:
+            raise BenchError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+    def _from_json(self, path: Path) -> Iterator[_Entry]:
+        """Read a file that may be a JSON array, one JSON value, or JSON lines named `.json`."""
+        value, has_lines = None, False
+        try:
+            with open_input(path, error=BenchError) as raw:
+                file = _as_utf8(raw)
+                data = input_files.read_head(file)
+                if input_files.is_array(data):
+                    lists = input_files.iter_array(file, data, errors=_DECODE_ERRORS)
+                    yield from self._from_lists(lists)
+                    return
+                data += file.read(MOST_WHOLE_MB << 20)
+                has_lines = len(data) > MOST_WHOLE_MB << 20
+            if not has_lines:
+                whole = data.removeprefix(codecs.BOM_UTF8)
+                value = input_files.parse_value(whole, errors=_DECODE_ERRORS)
+        except (EOFError, zlib.error, input_files.NotJSONError) as error:
+            has_lines = "Extra data" in str(error) and not input_files.is_array(data)
+            if not has_lines:
+                yield _Entry(
+                    path.name, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}"
+                )
+                return
+        if has_lines:
+            yield from self._from_lines(path)
         else:
-            yield from _from_lines(path, is_answers=is_answers)
-    except OSError as error:
-        raise BenchError(f"{path}: cannot be read: {error.strerror or error}") from error
+            yield from self._from_value(path, value)
+
+    def _from_value(self, path: Path, value: object) -> Iterator[_Entry]:
+        """Read one row, MultiPL-E's object, or an object of rows, programs or lists of them."""
+        if not isinstance(value, dict):
+            yield from self._from_row(path.name, value)
+            return
+        is_row = _name_of(value) is not None
+        if isinstance(value.get("completions"), list):
+            name = _id(value.get("name") or value.get("task_id"))
+            language = value.get("language")
+            for place, text in enumerate(value["completions"]):
+                entry = _entry(
+                    f"{path.name}, completion {place}", name, text, PromptForm.COMPLETION
+                )
+                yield replace(entry, language=language if isinstance(language, str) else "")
+        elif is_row:
+            yield from self._from_row(path.name, value)
+        elif isinstance(value.get("generations"), list):  # of bigcode
+            yield from self._from_lists(value["generations"])
+        elif isinstance(rows := value.get("samples"), list):  # of Inspect
+            for place, row in enumerate(rows):
+                yield from self._from_row(f"sample {place}", row)
+        else:
+            named = value.get("eval")  # of EvalPlus's results
+            for name, row in (named if isinstance(named, dict) else value).items():
+                yield from self._from_named(name, row)
+
+    def _from_named(self, name: str, value: object) -> Iterator[_Entry]:
+        """Read what an object holds under a problem's id: a text, a row, or a list of these.
+
+        OpenCompass counts its rows and has the id in `gold`, so the number of a row is no id.
+        """
+        for one in value if isinstance(value, list) else [value]:
+            if isinstance(one, str):
+                yield _entry(one_line(name, 60), name, one, None)
+            elif isinstance(one, dict):
+                own = {} if _name_of(one) or name.isdecimal() else {"task_id": name}
+                gold = one.get("gold")
+                if name.isdecimal() and isinstance(gold, str):
+                    own = {"task_id": gold}
+                yield from self._from_row(one_line(name, 60), own | one)
+            else:
+                yield _Entry(one_line(name, 60), "", "", PromptForm.PROGRAM, "task_id is missing")
+
+    def _from_lists(self, value: Iterable[object]) -> Iterator[_Entry]:
+        """Read an array: rows, or bigcode's lists, one per problem in the data set's order."""
+        for place, texts in enumerate(value):
+            where = f"list {place}"
+            problem = self.problems[place].id if place < len(self.problems) else where
+            if isinstance(texts, dict):
+                yield from self._from_row(f"row {place}", texts)
+                continue
+            if not isinstance(texts, list):
+                yield _Entry(where, problem, "", PromptForm.PROGRAM, "not a list of programs")
+                continue
+            for text in texts:
+                yield _entry(where, problem, text, PromptForm.PROGRAM)
+
+    def _from_lines(self, path: Path) -> Iterator[_Entry]:
+        place = 0
+        with open_input(path, error=BenchError) as raw:
+            try:
+                file = _as_utf8(raw)
+                for place, line in input_files.iter_lines(file, max_mb=MOST_LINE_MB):
+                    yield from self._from_line(place, line)
+            except (EOFError, zlib.error, input_files.NotJSONError) as error:
+                yield _Entry(f"after line {place}", "", "", PromptForm.PROGRAM, f"damaged: {error}")
+
+    def _from_line(self, place: int, line: bytes) -> Iterator[_Entry]:
+        where = f"line {place}"
+        try:
+            value = input_files.parse_value(line, place, errors=_DECODE_ERRORS)
+        except input_files.NotJSONError as error:
+            yield _Entry(where, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
+        else:
+            yield from self._from_row(where, value)
+
+    def _from_row(self, where: str, row: object) -> Iterator[_Entry]:
+        """Read a row; among answers, a `solution` next to what a model said is the reference."""
+        prompt = row.get("prompt") if isinstance(row, dict) else None
+        name = _name_of(row) or ("" if isinstance(prompt, str) else None)
+        if not isinstance(row, dict) or name is None:
+            yield _Entry(where, "", "", PromptForm.PROGRAM, "task_id is missing")
+            return
+        for entry in self._from_fields(where, name, row):
+            yield replace(entry, prompt=prompt) if isinstance(prompt, str) else entry
+
+    def _from_fields(self, where: str, name: str, row: dict[str, object]) -> Iterator[_Entry]:
+        """Yield the texts of a row."""
+        for field, form in _FORMS.items():
+            value = row.get(field)
+            if value is None or isinstance(value, dict):
+                continue
+            if field == "solution" and self.is_answers and any(row.get(one) for one in _SAID):
+                continue
+            for text in value if isinstance(value, list) and value else [value]:
+                yield _entry(where, name, text, form)
+            return
+        given = {one: value for one, value in row.items() if one != "solution"}
+        texts = [*_answers(given, MOST_NESTED)]
+        if not texts:
+            empty = next((one for one in _FORMS if one in row), None)
+            why = f"{empty} is null" if empty else "has neither completion nor solution"
+            yield _Entry(where, name, "", PromptForm.PROGRAM, why)
+        for text in texts:
+            yield _entry(where, name, text, None)
 
 
 def _from_programs(folder: Path) -> Iterator[_Entry]:
@@ -317,155 +462,11 @@ def _from_programs(folder: Path) -> Iterator[_Entry]:
         yield _Entry(str(file.relative_to(folder)), file.parent.name, text, PromptForm.PROGRAM)
 
 
-def _from_json(path: Path, problems: Sequence[Problem], *, is_answers: bool) -> Iterator[_Entry]:
-    """Read a file that may be a JSON array, one JSON value, or JSON lines named `.json`."""
-    value, has_lines = None, False
-    try:
-        with open_input(path, error=BenchError) as raw:
-            file = _as_utf8(raw)
-            data = input_files.read_head(file)
-            if input_files.is_array(data):
-                lists = input_files.iter_array(file, data, errors=_DECODE_ERRORS)
-                yield from _from_lists(lists, problems, is_answers=is_answers)
-                return
-            data += file.read(MOST_WHOLE_MB << 20)
-            has_lines = len(data) > MOST_WHOLE_MB << 20
-        if not has_lines:
-            whole = data.removeprefix(codecs.BOM_UTF8)
-            value = input_files.parse_value(whole, errors=_DECODE_ERRORS)
-    except (EOFError, zlib.error, input_files.NotJSONError) as error:
-        has_lines = "Extra data" in str(error) and not input_files.is_array(data)
-        if not has_lines:
-            yield _Entry(
-                path.name, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}"
-            )
-            return
-    if has_lines:
-        yield from _from_lines(path, is_answers=is_answers)
-    else:
-        yield from _from_value(path, value, problems, is_answers=is_answers)
-
-
 def _as_utf8(file: BinaryIO) -> BinaryIO:
     """Return a file in UTF-16 as UTF-8, and any other as it is."""
     head = cast("io.BufferedReader", file).peek(4)[:4]
     is_utf16 = head.startswith(input_files.UTF16_MARKS) and b"\0" in head[2:]
     return input_files.as_utf8(file) if is_utf16 else file
-
-
-def _from_value(
-    path: Path, value: object, problems: Sequence[Problem], *, is_answers: bool
-) -> Iterator[_Entry]:
-    """Read MultiPL-E's object, one row, or an object of rows, of programs, or of lists of them."""
-    if not isinstance(value, dict):
-        yield from _from_row(path.name, value, is_answers=is_answers)
-    elif isinstance(value.get("completions"), list):
-        name = _id(value.get("name") or value.get("task_id"))
-        language = value.get("language")
-        for place, text in enumerate(value["completions"]):
-            entry = _entry(f"{path.name}, completion {place}", name, text, PromptForm.COMPLETION)
-            yield replace(entry, language=language if isinstance(language, str) else "")
-    elif _name_of(value) is None and isinstance(value.get("generations"), list):  # of bigcode
-        yield from _from_lists(value["generations"], problems, is_answers=is_answers)
-    elif _name_of(value) is None and isinstance(rows := value.get("samples"), list):  # of Inspect
-        for place, row in enumerate(rows):
-            yield from _from_row(f"sample {place}", row, is_answers=is_answers)
-    elif _name_of(value) is None:
-        rows = value.get("eval")  # of EvalPlus's results
-        for name, row in (rows if isinstance(rows, dict) else value).items():
-            yield from _from_named(name, row, is_answers=is_answers)
-    else:
-        yield from _from_row(path.name, value, is_answers=is_answers)
-
-
-def _from_named(name: str, value: object, *, is_answers: bool) -> Iterator[_Entry]:
-    """Read what an object holds under a problem's id: a text, a row, or a list of these.
-
-    OpenCompass counts its rows and has the id in `gold`, so the number of a row is no id.
-    """
-    for one in value if isinstance(value, list) else [value]:
-        if isinstance(one, str):
-            yield _entry(one_line(name, 60), name, one, None)
-        elif isinstance(one, dict):
-            own = {} if _name_of(one) or name.isdecimal() else {"task_id": name}
-            gold = one.get("gold")
-            if name.isdecimal() and isinstance(gold, str):
-                own = {"task_id": gold}
-            yield from _from_row(one_line(name, 60), own | one, is_answers=is_answers)
-        else:
-            yield _Entry(one_line(name, 60), "", "", PromptForm.PROGRAM, "task_id is missing")
-
-
-def _from_lists(
-    value: Iterable[object], problems: Sequence[Problem], *, is_answers: bool
-) -> Iterator[_Entry]:
-    """Read an array: rows, or bigcode's lists, one per problem in the data set's order."""
-    for place, texts in enumerate(value):
-        where = f"list {place}"
-        problem = problems[place].id if place < len(problems) else where
-        if isinstance(texts, dict):
-            yield from _from_row(f"row {place}", texts, is_answers=is_answers)
-            continue
-        if not isinstance(texts, list):
-            yield _Entry(where, problem, "", PromptForm.PROGRAM, "not a list of programs")
-            continue
-        for text in texts:
-            yield _entry(where, problem, text, PromptForm.PROGRAM)
-
-
-def _from_lines(path: Path, *, is_answers: bool) -> Iterator[_Entry]:
-    place = 0
-    with open_input(path, error=BenchError) as raw:
-        try:
-            file = _as_utf8(raw)
-            for place, line in input_files.iter_lines(file, max_mb=MOST_LINE_MB):
-                yield from _from_line(place, line, is_answers=is_answers)
-        except (EOFError, zlib.error, input_files.NotJSONError) as error:
-            yield _Entry(f"after line {place}", "", "", PromptForm.PROGRAM, f"damaged: {error}")
-
-
-def _from_line(place: int, line: bytes, *, is_answers: bool) -> Iterator[_Entry]:
-    where = f"line {place}"
-    try:
-        value = input_files.parse_value(line, place, errors=_DECODE_ERRORS)
-    except input_files.NotJSONError as error:
-        yield _Entry(where, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
-    else:
-        yield from _from_row(where, value, is_answers=is_answers)
-
-
-def _from_row(where: str, row: object, *, is_answers: bool) -> Iterator[_Entry]:
-    """Read a row; among answers, a `solution` next to what a model said is the reference."""
-    prompt = row.get("prompt") if isinstance(row, dict) else None
-    name = _name_of(row) or ("" if isinstance(prompt, str) else None)
-    if not isinstance(row, dict) or name is None:
-        yield _Entry(where, "", "", PromptForm.PROGRAM, "task_id is missing")
-        return
-    for entry in _entries_of(where, name, row, is_answers=is_answers):
-        yield replace(entry, prompt=prompt) if isinstance(prompt, str) else entry
-
-
-def _entries_of(
-    where: str, name: str, row: dict[str, object], *, is_answers: bool
-) -> Iterator[_Entry]:
-    """Yield the texts of a row."""
-    for field, form in _FORMS.items():
-        value = row.get(field)
-        if value is None or isinstance(value, dict):
-            continue
-        if field == "solution" and is_answers and any(row.get(one) for one in _SAID):
-            continue
-        for text in value if isinstance(value, list) and value else [value]:
-            yield _entry(where, name, text, form)
-        return
-    given = {one: value for one, value in row.items() if one != "solution"}
-    texts = [*_answers(given, MOST_NESTED)]
-    if not texts:
-        empty = next((one for one in _FORMS if one in row), None)
-        why = f"{empty} is null" if empty else "has neither completion nor solution"
-        yield _Entry(where, name, "", PromptForm.PROGRAM, why)
-    for text in texts:
-        yield _entry(where, name, text, None)
 
 
 def _name_of(row: object) -> str | None:

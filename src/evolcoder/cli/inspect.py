@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 HEAD = f"{'measure':<14}{'heuristic':<14}{'round':>5}{'pairs':>7}{'parent':>9}{'child':>9}"
 HEAD += f"{'change':>9}{'95 %':>20}{'higher':>8}"
 PAGE = 20
+"""Records on a page, if `--limit` does not say."""
 MAX_PAGE = 1_000_000_000
 """Largest number of a page or of records on it, which SQLite can hold multiplied."""
-"""Records on a page, if `--limit` does not say."""
 ID_CHARS = 12
 """Characters of an id that are shown; `inspect RUN ID` takes any prefix."""
 DROP_INDENT = 10

@@ -7,13 +7,13 @@ evolcoder run: unrecognized arguments: --modle x; did you mean --model?
 import argparse
 import difflib
 import re
-import shutil
 import sys
 from collections.abc import Callable
 from typing import Any, NoReturn
 
 from evolcoder.errors import ConfigError
-from evolcoder.text import folded_to_width, one_line, visible
+from evolcoder.terminal import folded_for
+from evolcoder.text import one_line, visible
 
 MAX_CHARS = 400
 MAX_TOKENS_NOTE = (
@@ -49,9 +49,7 @@ class Parser(_Parser):
 
 def print_error_line(line: str) -> None:
     """Print one line on stderr; a terminal breaks it at blanks."""
-    if sys.stderr.isatty():
-        line = folded_to_width(line, shutil.get_terminal_size().columns)
-    print(line, file=sys.stderr)
+    print(folded_for(line, sys.stderr), file=sys.stderr)
 
 
 class RaisingParser(_Parser):

@@ -105,8 +105,8 @@ class _Evolution:
         if is_small and is_own and heuristic.holds is not TaskContents.BAIT:
             self.openings = openings_for(heuristic.name, parent, round=round, seed=config.seed)
         is_bound = is_own and heuristic.holds is TaskContents.BOUND
-        self.language = openings_in(parent.instruction)
-        has_none = self.language is not None and not self.openings
+        self.known_openings = openings_in(parent.instruction)
+        has_none = self.known_openings is not None and not self.openings
         lacks_opening = is_small and is_own and has_none
         self.lacks_bound = lacks_opening and is_bound
         """Whether a small model would name a bound that any program meets."""
@@ -174,13 +174,13 @@ class _Evolution:
 
     def _for_small(self, heuristic: Heuristic) -> Heuristic:
         """Return a heuristic with the prompt for begun sentences, or examples like the task."""
-        if self.language and self.openings and heuristic.holds is TaskContents.NOTHING:
+        if self.known_openings and self.openings and heuristic.holds is TaskContents.NOTHING:
             return replace(
                 heuristic,
-                template=self.language.template,
-                examples=self.language.examples,
+                template=self.known_openings.template,
+                examples=self.known_openings.examples,
                 form=ExampleForm.ADDITION,
-                language=self.language.language,
+                language=self.known_openings.language,
             )
         if prompt_language(self.parent.instruction) not in {"", "en"}:
             return heuristic  # its prompt is translated, with examples of its own
@@ -198,7 +198,7 @@ class _Evolution:
     @property
     def begin(self) -> str:
         """The sentence that asks a model to begin with an opening."""
-        return self.language.begin if self.language else ""
+        return self.known_openings.begin if self.known_openings else ""
 
     def hint(self) -> Reason | None:
         """Return the problem of the last attempt; a doubtful one is too equal to its parent."""

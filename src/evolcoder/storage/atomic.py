@@ -178,6 +178,25 @@ def open_lock(path: Path, *, inside: Path, error: type[UserError] = UserError) -
     return _open_in_place(path, _LOCK, inside, error)
 
 
+def take_lock(path: Path, *, inside: Path, error: type[UserError] = UserError) -> int | None:
+    """Lock a file, creating it if missing; return its descriptor, or None if another has it.
+
+    A file that its holder has removed meanwhile locks nobody out, so it counts as held.
+    """
+    lock = open_lock(path, inside=inside, error=error)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(lock), path.stat()):
+            return lock
+    except (BlockingIOError, FileNotFoundError):
+        pass
+    except OSError as failure:
+        os.close(lock)
+        raise error(f"{inside}: cannot be locked: {failure.strerror}") from failure
+    os.close(lock)
+    return None
+
+
 def explain_failure(path: Path, failure: OSError) -> str:
     """Describe why a file cannot be written, with advice."""
     if failure.errno in NO_DESCRIPTORS:

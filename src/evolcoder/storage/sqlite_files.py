@@ -46,8 +46,6 @@ DECODING = (
     ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, zlib.error
 )  # fmt: skip
 """Exceptions raised by decoding invalid values; UTF-8 and JSON errors are ValueErrors."""
-FILE_HEAD = b"SQLite format 3\0"
-"""First bytes of a database."""
 RESTORE = "restore it from a copy"
 
 _SIDE_FILES = ("-wal", "-shm", "-journal")

@@ -6,7 +6,6 @@ database contents are validated. This class knows only facts (`meta`) and paid c
 (`calls`); `RunStore` and `EvalStore` extend it.
 """
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -285,12 +284,7 @@ def _lock_folder(folder: Path, *, is_new: bool) -> int:
     except OSError as error:
         raise RunFolderError(f"{folder}: cannot be read: {error.strerror}") from error
     atomic.make_folder(folder, error=RunFolderError)
-    lock = atomic.open_lock(folder / LOCK_NAME, inside=folder, error=RunFolderError)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        if not isinstance(error, BlockingIOError):
-            raise RunFolderError(f"{folder}: cannot be locked: {error.strerror}") from error
-        raise RunFolderError(f"{folder}: in use by another evolcoder process") from error
+    lock = atomic.take_lock(folder / LOCK_NAME, inside=folder, error=RunFolderError)
+    if lock is None:
+        raise RunFolderError(f"{folder}: in use by another evolcoder process")
     return lock

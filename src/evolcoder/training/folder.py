@@ -14,7 +14,6 @@ states the licence, since base, data and the models that wrote the data bear on 
 >>> finish(Path("out"), outcome, CardNotes(scores=scores))   # doctest: +SKIP
 """
 
-import fcntl
 import json
 import os
 import time
@@ -348,13 +347,9 @@ def locked(folder: Path) -> Iterator[None]:
     """
     is_new = not folder.exists()
     atomic.make_folder(folder, error=TrainError)
-    lock = atomic.open_lock(folder / LOCK_NAME, inside=folder, error=TrainError)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-        os.close(lock)
-        why = "is in use by another training; wait for it" if _is_held(error) else error.strerror
-        raise TrainError(f"--out {folder}: {why}") from error
+    lock = atomic.take_lock(folder / LOCK_NAME, inside=folder, error=TrainError)
+    if lock is None:
+        raise TrainError(f"--out {folder}: is in use by another training; wait for it")
     try:
         yield
     finally:
@@ -363,10 +358,6 @@ def locked(folder: Path) -> Iterator[None]:
         if is_new:
             with suppress(OSError):  # it has files
                 folder.rmdir()
-
-
-def _is_held(error: OSError) -> bool:
-    return isinstance(error, BlockingIOError)
 
 
 def claim(folder: Path, settings: TrainingSettings) -> None:
