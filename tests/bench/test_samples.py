@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from evolcoder.bench.base import MAX_CHARS, AssertChecks, Problem, ProgramChecks, PromptForm, Sample
 from evolcoder.bench.function_bench import FunctionBench
-from evolcoder.bench.samples import SampleFormat, read_samples, write_samples
+from evolcoder.bench.samples import ANSWER_FIELDS, SampleFormat, read_samples, write_samples
 from evolcoder.errors import BenchError
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
@@ -359,12 +359,43 @@ def test_a_folder_of_programs_is_read(tmp_path):
     ]
 
 
-@pytest.mark.parametrize("field", ["response", "generation", "output", "predictions"])
-def test_the_reference_of_a_row_is_no_answer(tmp_path, field):
+CHAT = [{"role": "user", "content": "task"}, {"role": "assistant", "content": "wrong"}]
+
+
+@pytest.mark.parametrize(
+    "field", [name for name in ANSWER_FIELDS if name not in {"text", "content"}]
+)
+@pytest.mark.parametrize("said", ["wrong", ["wrong"], [["wrong"]], {"content": "wrong"}, CHAT])
+def test_the_reference_of_a_row_is_no_answer(tmp_path, field, said):
     """A `solution` next to an answer would pass whatever the model said."""
-    path = lines(tmp_path / "s.jsonl", {"task_id": "Toy/1", "solution": "right", field: "wrong"})
+    path = lines(tmp_path / "s.jsonl", {"task_id": "Toy/1", "solution": "right", field: said})
     found = read_samples(path, PROBLEMS, form=PromptForm.ANSWER).samples
     assert [sample.text for sample in found] == ["wrong"]
+
+
+@pytest.mark.parametrize("row", [
+    {"text": "task"}, {"content": "task"}, {"messages": CHAT[:1]}, {"response": ""}, {"output": None},
+])  # fmt: skip
+def test_a_solution_without_an_answer_is_the_answer(tmp_path, row):
+    """What a task says, and what is empty, is no answer."""
+    path = lines(tmp_path / "s.jsonl", {"task_id": "Toy/1", "solution": "said", **row})
+    found = read_samples(path, PROBLEMS, form=PromptForm.ANSWER).samples
+    assert [sample.text for sample in found] == ["said"]
+
+
+@pytest.mark.parametrize(("texts", "is_noted"), [
+    (["def f(x):  return x + 1", "    return x + 1", "no"], True),
+    (["no", "no", "no"], False),
+])  # fmt: skip
+def test_samples_that_are_references_are_noted(tmp_path, texts, is_noted):
+    """As whole programs or as completions, whatever field they came from."""
+    prompt = "def f(x):"
+    problems = [
+        replace(one, prompt=prompt, reference=f"{prompt}\n    return x + 1\n") for one in PROBLEMS
+    ]
+    rows = [{"task_id": f"Toy/{i}", "solution": text} for i, text in enumerate(texts)]
+    notes = read_samples(lines(tmp_path / "s.jsonl", *rows), problems).notes
+    assert any("2 of 3 samples are the" in note for note in notes) is is_noted
 
 
 @pytest.mark.parametrize(

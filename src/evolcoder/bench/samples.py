@@ -69,6 +69,8 @@ class SampleFile:
     """Location and reason of each invalid entry, one line each."""
     n_repeated: int
     """Samples with the same text as an earlier one of the same problem."""
+    n_references: int = 0
+    """Samples that are the benchmark's own reference, word for word."""
 
     @property
     def notes(self) -> list[str]:
@@ -80,6 +82,11 @@ class SampleFile:
             (len(faults), "samples cannot be run", [f"{s.problem}: {s.fault}" for s in faults[:1]]),
             (self.n_repeated, "samples duplicate an earlier one", ()),
         ]
+        if self.n_references > MAX_REFERENCE_SHARE * len(self.samples):
+            what = (
+                f"of {len(self.samples)} samples are the benchmark's own reference, word for word"
+            )
+            counted.append((self.n_references, f"{what}; is the answer in another field?", ()))
         return [
             f"{n} {what}" + (f" (such as {'; '.join(some)})" if some else "")
             for n, what, some in counted
@@ -113,18 +120,16 @@ ANSWER_FIELDS = (
 )  # fmt: skip
 """Fields with a model's answer, in the order in which they are tried: of result files of others,
 of lm-evaluation-harness, and of chat completions as servers send them."""
-_SAID = frozenset(
-    """response responses generation generations raw_response raw_output generated_text model_output
-    output outputs prediction predictions model_answer llm_response resps filtered_resps choices
-    """.split()
-)
-"""Those of them that no benchmark has."""
+_OF_BENCHMARKS = frozenset({"text", "content"})
+"""Those of them that are the task's in rows of benchmarks, such as MBPP's."""
 _FORMS = {
     "solution": PromptForm.PROGRAM,
     "completion": PromptForm.COMPLETION,
     "completions": PromptForm.COMPLETION,
 }
 """Fields that say what their text is, or their list of texts."""
+MAX_REFERENCE_SHARE = 0.2
+"""Share of samples that may be the reference: models know some references by heart."""
 ID_FIELDS = ("task_id", "problem_id", "question_id", "custom_id", "id", "name")
 """Fields with the id of a problem."""
 MOST_NESTED = 8
@@ -227,7 +232,29 @@ def read_samples(
     distinct = {(sample.problem, sample.text) for sample in samples if not sample.fault}
     repeated = sum(not sample.fault for sample in samples) - len(distinct)
     missing = tuple(problem.id for problem in problems if not counts[problem.id])
-    return SampleFile(tuple(samples), missing, tuple(unknown), tuple(faults), repeated)
+    return SampleFile(
+        tuple(samples),
+        missing,
+        tuple(unknown),
+        tuple(faults),
+        repeated,
+        _n_references(samples, problems),
+    )
+
+
+def _words(text: str) -> str:
+    """Return a text with single blanks."""
+    return " ".join(text.split())
+
+
+def _n_references(samples: Sequence[Sample], problems: Sequence[Problem]) -> int:
+    """Count the samples that are a reference, with or without its prompt."""
+    references = {
+        one.id: {_words(one.reference), _words(one.reference.removeprefix(one.prompt))}
+        for one in problems
+        if one.reference is not None
+    }
+    return sum(_words(one.text) in references.get(one.problem, ()) for one in samples)
 
 
 def write_samples(
@@ -437,11 +464,14 @@ class _Reader:
         """Yield the texts of a row."""
         for field, form in _FORMS.items():
             value = row.get(field)
-            if value is None or isinstance(value, dict):
+            texts = value if isinstance(value, list) and value else [value]
+            if field == "solution":
+                is_other = isinstance(value, dict) or (self.is_answers and _is_reference(row))
+            else:  # a completion of a server may be an object, and several of them a list
+                is_other = any(isinstance(one, dict | list) for one in texts)
+            if value is None or is_other:
                 continue
-            if field == "solution" and self.is_answers and any(row.get(one) for one in _SAID):
-                continue
-            for text in value if isinstance(value, list) and value else [value]:
+            for text in texts:
                 yield _entry(where, name, text, form)
             return
         given = {one: value for one, value in row.items() if one != "solution"}
@@ -467,6 +497,12 @@ def _as_utf8(file: BinaryIO) -> BinaryIO:
     head = cast("io.BufferedReader", file).peek(4)[:4]
     is_utf16 = head.startswith(input_files.UTF16_MARKS) and b"\0" in head[2:]
     return input_files.as_utf8(file) if is_utf16 else file
+
+
+def _is_reference(row: dict[str, object]) -> bool:
+    """Whether the `solution` of a row stands next to what a model said."""
+    said = (row.get(field) for field in ANSWER_FIELDS if field not in _OF_BENCHMARKS)
+    return any(text for value in said for text in _answers(value, MOST_NESTED))
 
 
 def _name_of(row: object) -> str | None:
