@@ -65,6 +65,8 @@ class Killer:
         self._has_nodes = asyncio.Event()
         self._has_nodes.set()
         self._adding = []
+        self._n_adding = 0
+        """Nodes that are being added."""
         self._moved = set()
         """Numbers of the programs that dead nodes had."""
 
@@ -93,6 +95,7 @@ class Killer:
                 self.killed.append(self._n_done)
                 self._cluster.simulated.remove_node(node, allow_graceful=False)
                 self._has_nodes.clear()
+                self._n_adding += 1
                 self._adding.append(asyncio.create_task(self._add(sandbox, place)))
                 return
 
@@ -104,7 +107,9 @@ class Killer:
             self._cluster.add_simulated(waits=False)
             while sum(place.is_up for place in sandbox._places) < 3:
                 await asyncio.sleep(0.02)
-        self._has_nodes.set()
+        self._n_adding -= 1
+        if not self._n_adding:  # another node may have died meanwhile: it needs its own
+            self._has_nodes.set()
 
 
 @pytest.mark.parametrize("number", range(N_RUNS))
