@@ -123,7 +123,7 @@ class _Hashed:
 
 def _use_hashes(path: Path) -> None:
     path.unlink(missing_ok=True)
-    similarity.open_cached_embedder = lambda _: CachedEmbedder(_Hashed(), path)
+    similarity.open_cached_embedder = lambda *_, **__: CachedEmbedder(_Hashed(), path)
 
 
 def _arguments() -> argparse.Namespace:

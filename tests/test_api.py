@@ -313,7 +313,7 @@ def test_a_model_that_fails_for_good_is_an_error_of_its_own(place):
 def test_similarity_is_stored_and_measured_again_only_for_other_rows(evolved, monkeypatch):
     """A second call embeds nothing; a benchmark more, and it is measured anew."""
     embedder = Hashing()
-    monkeypatch.setattr("evolcoder.app.similarity.open_cached_embedder", lambda _: embedder)
+    monkeypatch.setattr("evolcoder.app.similarity.open_cached_embedder", lambda *_, **__: embedder)
     for name in ("toy", "other"):
         monkeypatch.setitem(
             registry.BENCHES, name, lambda _, name=name: replace(toy_bench(), name=name)

@@ -128,7 +128,7 @@ def test_means_have_intervals_and_count_what_is_unreadable():
 def run(tmp_path, monkeypatch):
     """A run of two rounds and a toy benchmark, with a cache of its own."""
     monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("evolcoder.app.similarity.open_cached_embedder", lambda _: Hashing())
+    monkeypatch.setattr("evolcoder.app.similarity.open_cached_embedder", lambda *_, **__: Hashing())
     monkeypatch.setitem(registry.BENCHES, "toy", samples.toy_bench)
     return samples.run(tmp_path / "run", measured=False)
 

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from deduplication.hashing import Hashing
-from evolcoder.deduplication import embedders
+from evolcoder.deduplication import minilm
 from evolcoder.deduplication.embedders import MINILM, CachedEmbedder, open_embedder
+from evolcoder.deduplication.minilm_bfloat16 import Bfloat16MiniLM, is_fast_here
 from evolcoder.errors import ModelError
 
 MODELS = Path(os.environ.get("EVOLCODER_CACHE", Path.home() / ".cache" / "evolcoder")) / "models"
@@ -62,10 +63,10 @@ def test_a_damaged_model_is_refused(tmp_path):
     """A file with a wrong checksum is named and not used."""
     home = tmp_path / MINILM
     home.mkdir()
-    for name in embedders.FILES:
+    for name in minilm.FILES:
         (home / name).write_bytes(b"{}")
     with pytest.raises(ModelError, match="wrong checksum"):
-        embedders.fetch(tmp_path)
+        minilm.fetch(tmp_path)
 
 
 def test_a_model_that_cannot_be_had_says_so(tmp_path):
@@ -91,3 +92,63 @@ def test_minilm_does_not_look_at_the_company():
     together = model.embed(["Sort a list.", "word " * 2000, "", "a\ud800\x00b"])
     assert np.allclose(model.embed(["Sort a list."])[0], together[0], atol=1e-5)
     assert np.isfinite(together).all()
+
+
+@needs_minilm
+def test_bfloat16_vectors_are_near_the_exact_ones():
+    """Cosines differ by less than 0.01, in every language and length, and vectors have length 1."""
+    pytest.importorskip("torch")
+    texts = [
+        "Sort a list.",
+        "",
+        "Напиши функцию, которая сортирует список.",
+        "编写一个函数，返回列表中最大的数。",
+        "a\ud800\x00b",
+        "word " * 2000,
+        *(f"Write a program for case {n}: {'numbers and text, ' * n}" for n in range(40)),
+    ]
+    exact = minilm.MiniLM(MODELS / MINILM).embed(texts)
+    rounded = Bfloat16MiniLM(MODELS / MINILM).embed(texts)
+    assert rounded.dtype == np.float32
+    assert np.allclose(np.linalg.norm(rounded, axis=1), 1, atol=1e-5)
+    assert np.abs(exact @ exact.T - rounded @ rounded.T).max() < 0.01
+    assert not np.array_equal(exact, rounded)
+
+
+def test_bfloat16_is_for_processors_that_multiply_it(tmp_path):
+    """Without its instructions, or where nothing is known of the processor, vectors are exact."""
+    pytest.importorskip("torch")
+    cpuinfo = tmp_path / "cpuinfo"
+    assert not is_fast_here(cpuinfo)
+    for flags, is_fast in (
+        ("avx2 avx512f", False),
+        ("avx512f avx512_bf16", True),
+        ("amx_bf16", True),
+    ):
+        cpuinfo.write_text(f"processor : 0\nflags\t\t: fpu {flags} sse\n")
+        assert is_fast_here(cpuinfo) is is_fast
+
+
+class Rounding(Hashing):
+    """Rounds its vectors."""
+
+    suffix = " rounded"
+
+    def embed(self, texts):
+        """Vectors with few digits."""
+        return super().embed(texts).round(1)
+
+
+def test_rounded_vectors_are_stored_apart_and_exact_ones_serve(tmp_path):
+    """An exact vector serves who may round; a rounded one never serves who may not."""
+    path, rounding, exact = tmp_path / "e.db", Rounding(), Hashing()
+    CachedEmbedder(Hashing(), path).embed(["one"])
+    rows = CachedEmbedder(rounding, path).embed(["two", "one"])
+    assert rounding.asked == ["two"]
+    assert np.array_equal(rows[1], Hashing().embed(["one"])[0])
+    found = CachedEmbedder(exact, path).embed(["one", "two"])
+    assert exact.asked == ["two"]
+    assert np.array_equal(found, Hashing().embed(["one", "two"]))
+    again = Rounding()
+    CachedEmbedder(again, path).embed(["one", "two"])
+    assert again.asked == []

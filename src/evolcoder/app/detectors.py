@@ -41,9 +41,9 @@ def embedder_for(config: CleanConfig) -> Embedder | None:
     return open_cached_embedder(config.embedder) if config.meaning is not None else None
 
 
-def open_cached_embedder(spec: str) -> Embedder:
+def open_cached_embedder(spec: str, *, may_round: bool = False) -> Embedder:
     """Open an embedder that stores its vectors in the cache folder."""
-    embedder = open_embedder(spec, cache_folder() / "models")
+    embedder = open_embedder(spec, cache_folder() / "models", may_round=may_round)
     return CachedEmbedder(embedder, cache_file("embeddings.db"))
 
 

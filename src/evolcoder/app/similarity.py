@@ -104,7 +104,8 @@ def measure_similarity(folder: Path, options: SimilarityOptions) -> TaskSimilari
         own = Path(config.clean.data_dir) if config.clean.data_dir else None
         benches = read_benches(options.against, options.data_dir or own)
         items = [item for one in benches for item in benchmark_texts(one.name, one.problems())]
-        embedder = open_cached_embedder(options.embedder or config.clean.embedder)
+        spec = options.embedder or config.clean.embedder
+        embedder = open_cached_embedder(spec, may_round=True)
         settings = settings_of(items, embedder, rows=digest, n_rows=n_rows, seed=config.seed)
         stored = TaskSimilarity.read(folder)
         found = stored
