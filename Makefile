@@ -15,7 +15,7 @@ GROUPS := attacks or cluster or e2e or gpu or levels or published or toolchains 
 BROWSERS := chromium chromium-browser google-chrome
 APT := -o Acquire::Retries=2 -o Acquire::http::Timeout=30
 
-.PHONY: run test test-all check docs screenshots browser fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries ray clean help
+.PHONY: run test test-all check docs screenshots browser fix bench bench-orchestration bench-grading bench-languages bench-attacks bench-cleaning toolchains image ds1000 libraries ray trackers clean help
 
 help: ## list the targets
 	@grep -hE '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/'
@@ -41,7 +41,7 @@ test: $(READY) ## run the tests that take no longer than minutes all together
 	@$(BIN)/python -m compileall -qq src # once, where PYTHONDONTWRITEBYTECODE would have every process do it
 	$(PYTEST) -m 'not ($(GROUPS))'
 
-test-all: test $(VENV)/.ray browser ## run all tests: those of `make test`, then the long ones
+test-all: test $(VENV)/.ray $(VENV)/.trackers browser ## run all tests: those of `make test`, then the long ones
 	$(PYTEST) -m '$(GROUPS)'
 
 check: $(READY) ## lint, format, types, layers, documentation
@@ -119,6 +119,12 @@ ray: $(VENV)/.ray ## install Ray, for the tests and the use of a cluster (80 MB)
 
 $(VENV)/.ray: $(READY)
 	$(PIP) -e '.[ray]'
+	@touch $@
+
+trackers: $(VENV)/.trackers ## install TensorBoard and Weights & Biases, for `train --report-to` (60 MB)
+
+$(VENV)/.trackers: $(READY)
+	$(PIP) -e '.[trackers]'
 	@touch $@
 
 clean: ## remove what the other targets made here

@@ -181,6 +181,23 @@ def test_a_link_within_the_folder_is_followed(run):
     assert (run / "x").is_symlink()
 
 
+def test_folders_of_other_programs_are_not_searched(run, outside):
+    """Links inside them are theirs; one in place of such a folder, or deeper in another, is refused."""
+    (run / "wandb").mkdir()
+    (run / "wandb" / "latest").symlink_to(outside)
+    atomic.check_tree(run, without={"wandb"})
+    with pytest.raises(RunFolderError, match="a link leads out of"):
+        atomic.check_tree(run, error=RunFolderError)
+    (run / "deeper").mkdir()
+    (run / "wandb").rename(run / "deeper" / "wandb")
+    with pytest.raises(RunFolderError, match="a link leads out of"):
+        atomic.check_tree(run, without={"wandb"}, error=RunFolderError)
+    (run / "deeper").rename(outside / "deeper")
+    (run / "wandb").symlink_to(outside)
+    with pytest.raises(RunFolderError, match="a link leads out of"):
+        atomic.check_tree(run, without={"wandb"}, error=RunFolderError)
+
+
 def test_links_in_a_circle_are_one_line(run):
     """The OS error becomes one line."""
     (run / "a").symlink_to("b")

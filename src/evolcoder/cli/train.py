@@ -37,7 +37,7 @@ from evolcoder.training.launch import (
     nodes_of,
 )
 from evolcoder.training.recipe import PRESETS, Recipe, is_first_process, recipe_of
-from evolcoder.training.trainer import TRACKERS
+from evolcoder.training.trackers import TRACKERS
 
 EXIT_WRONG_INPUT = 2
 MAX_NOTES_MB = 16

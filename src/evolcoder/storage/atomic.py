@@ -20,7 +20,7 @@ import secrets
 import stat
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
@@ -157,8 +157,13 @@ def check_inside(path: Path, *, inside: Path, error: type[UserError] = UserError
     return path
 
 
-def check_tree(folder: Path, *, error: type[UserError] = UserError) -> None:
-    """Refuse a folder that contains, at any depth, something through which a write could escape."""
+def check_tree(
+    folder: Path, *, without: Collection[str] = (), error: type[UserError] = UserError
+) -> None:
+    """Refuse a folder that contains, at any depth, something through which a write could escape.
+
+    Folders in it that are named in `without` belong to other programs, which link within them.
+    """
     root = os.path.realpath(folder)
     for above, folders, files in os.walk(root):
         for name in (*folders, *files):
@@ -171,6 +176,8 @@ def check_tree(folder: Path, *, error: type[UserError] = UserError) -> None:
                     raise error(f"{path}: is a {kind_of(found.st_mode)}, not a file; remove it")
                 if found.st_nlink > 1:
                     raise error(f"{path}: has several hard links; replace it by a copy")
+        if above == root:
+            folders[:] = [name for name in folders if name not in without]
 
 
 def open_lock(path: Path, *, inside: Path, error: type[UserError] = UserError) -> int:

@@ -60,8 +60,8 @@ from evolcoder.training.folder import (
 from evolcoder.training.launch import join_processes, losing_others
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 from evolcoder.training.speed import speed_of
+from evolcoder.training.trackers import TRACKERS, check_tracker, open_tracker
 from evolcoder.training.trainer import (
-    check_tracker,
     compile_layers,
     kernels_of,
     trainer_class,
@@ -118,7 +118,7 @@ def train(job: TrainingJob) -> TrainingOutcome:
         job = with_layout(job)
         rows = prepare(job, n_devices())
         with losing_others():
-            outcome = read_outcome(job.out) if is_finished(job.out) else _run(job, rows)
+            outcome = read_outcome(job.out) if is_finished(job.out) else _run_tracked(job, rows)
         if is_first_process():
             finish(job.out, outcome, job.notes)
             shutil.rmtree(job.out / CHECKPOINTS, ignore_errors=True)
@@ -171,7 +171,8 @@ def prepare(job: TrainingJob, n_devices: int) -> PreparedRows:
     held = list(job.validation)
     validation = _tokenized(held, tokenizer, job.recipe) if held else None
     if not is_finished(job.out):
-        atomic.check_tree(job.out, error=TrainError)  # transformers writes weights in place
+        # transformers writes weights in place
+        atomic.check_tree(job.out, without=TRACKERS, error=TrainError)
         n_weights = preflight.count_weights(job.base)
         if n_weights is not None and job.recipe.method == "full":
             _check_disk(job, plan_of(job.recipe, rows, n_devices), n_weights, n_weights)
@@ -220,6 +221,13 @@ def _settings(job: TrainingJob, rows: TokenizedData) -> TrainingSettings:
     digest = content_id("lessons", tokens)  # stored: renaming the label would change every hash
     recipe = job.recipe.model_dump(mode="json")
     return TrainingSettings(job.base, digest, recipe, facts, job.versions)
+
+
+def _run_tracked(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
+    """Train with the tracker open, which takes a second where loading the base takes minutes."""
+    report_to = job.report_to if is_first_process() else None
+    with open_tracker(report_to, job.out, job.on_note):
+        return _run(job, prepared)
 
 
 def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:

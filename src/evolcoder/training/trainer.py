@@ -11,7 +11,6 @@ loss or gradient that is not finite ends the training there, and the error names
 """
 
 import math
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -28,16 +27,6 @@ SCHEDULE, WEIGHTS = "scheduler.pt", "model.safetensors"
 """Files of transformers' checkpoints."""
 COMPILED_TOKENS = 4_000_000
 """Tokens of a training from which compiled layers save more time than their compilation takes."""
-
-
-TRACKERS = ("tensorboard", "wandb")
-"""Where losses and speed can be shown, by the name that transformers has for it."""
-
-
-def check_tracker(report_to: str | None) -> None:
-    """Raise TrainError if the package of a tracker is missing."""
-    if report_to is not None and find_spec(report_to) is None:
-        raise TrainError(f"--report-to {report_to}: needs {report_to}: pip install {report_to}")
 
 
 class OwnCheckpoints:
@@ -182,8 +171,6 @@ def trl_config(
 
     # Sharded gradients of all parts are added in float32; kept whole they would be bf16, and large.
     is_sharded = recipe.method == "full" and n_devices() > 1
-    if report_to == "tensorboard":
-        os.environ["TENSORBOARD_LOGGING_DIR"] = str(folder.parent / report_to)
     config = SFTConfig(
         output_dir=str(folder),
         max_steps=plan.n_steps,
