@@ -14,6 +14,7 @@ from evolcoder.cli.main import main
 from evolcoder.engine.prices import FREE, price_of
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError, RunFolderError, UserError
+from evolcoder.evolution.styles import is_small
 from evolcoder.storage.run_store import STYLE_META, RunStore
 
 N_SEEDS = 12
@@ -152,6 +153,24 @@ def test_only_a_servers_model_is_known_by_name_or_costs_money(spec, identity, is
         assert (choice and choice.style == "rewrite") is is_rewriting
     is_free = identity.startswith(("hf:", "gguf:"))
     assert (price_of("gpt-4o", identity, {}) == FREE) is is_free
+
+
+@pytest.mark.parametrize(
+    ("name", "billions", "style"),
+    [
+        ("mystery", 1.78, "append"),
+        ("mystery", 7.6, "rewrite"),
+        ("mine-7b-pruned", 1.2, "append"),
+        ("mystery", None, None),
+    ],
+)
+def test_a_size_that_file_or_server_states_comes_before_the_name(name, billions, style):
+    """It also decides whether sentences are begun for the model."""
+    engine = ScriptedEngine(str, identity="http://127.0.0.1:1/v1")
+    opened = OpenedModels(engine, name, billions=billions)
+    choice = style_of_model(f"http://127.0.0.1:1/v1#{name}", opened)
+    assert (choice and choice.style) == style
+    assert is_small(name, is_local=False, billions=billions) is (style == "append")
 
 
 def test_seeds_that_are_too_long_to_be_asked_are_not_measured():

@@ -157,3 +157,40 @@ async def test_a_server_that_moved_is_not_followed():
         with pytest.raises(ModelError, match=r"has moved .*https://example.org"):
             await engine.probe("toy")
         await engine.aclose()
+
+
+def sized(**sizes):
+    """A list of models as llama.cpp answers it."""
+    rows = [{"id": name, "meta": {"n_params": n, "n_ctx": 4096}} for name, n in sizes.items()]
+    return raw(json.dumps({"object": "list", "data": rows}).encode())
+
+
+@pytest.mark.parametrize(
+    ("listing", "billions"),
+    [
+        (sized(mine=1_777_088_000), 1.777088),
+        (sized(coder=7_615_616_512), 7.615616512),  # one model answers to every name
+        (sized(mine=1_500_000_000, other=7_000_000_000), 1.5),
+        (sized(other=7_000_000_000, another=1_500_000_000), None),
+        (sized(mine=0), None),
+        (sized(mine="7B"), None),
+        (sized(mine=True), None),
+        (sized(mine=None), None),
+        (raw(b'{"data": [{"id": "mine", "meta": null}]}'), None),
+        (raw(b'{"data": [{"id": "mine", "meta": [1]}]}'), None),
+        (raw(b'{"data": ["mine", 3, null]}'), None),
+        (raw(b'{"data": {"id": "mine"}}'), None),
+        (raw(b'{"data": 3}'), None),
+        (raw(b'{"data": null}'), None),
+        (names("mine"), None),
+        (raw(b"<html>"), None),
+        (status(404), None),
+    ],
+)
+async def test_a_size_that_the_server_states_is_known(listing, billions):
+    """That of the asked model, whatever else the list holds; what is malformed is none."""
+    async with Loopback(models=("mine",), listing=listing) as server:
+        engine = engine_for(server)
+        await engine.probe("mine")
+        await engine.aclose()
+    assert engine.billions.get("mine") == (billions and pytest.approx(billions))

@@ -21,7 +21,7 @@ from evolcoder.app import batches
 from evolcoder.app.progress import Download, print_line, print_note, slots_of
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.config.schema import HIDDEN, fill_references, references
-from evolcoder.engine import llamacpp, redact, registry, scripted, transformers_engine
+from evolcoder.engine import gguf_header, llamacpp, redact, registry, scripted, transformers_engine
 from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
 from evolcoder.engine.batch.budget import batch_name, batch_price, booked_in_batches
@@ -64,8 +64,8 @@ class OpenedModels:
     """Further fields of every request's body."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers of every request, without secrets."""
-    file: Path | None = None
-    """The file of an in-process model."""
+    billions: float | None = None
+    """Billions of parameters, where its file or its server states them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +276,8 @@ class ModelFactory:
         )
         cached = self._cached.setdefault(id(opened.engine), CachedEngine(judged, self._cache))
         engine = CheckedEngine(cached, self.checks)
-        return Role(engine, opened.model, sampling, system, opened.extra_body, opened.headers)
+        extras = opened.extra_body, opened.headers
+        return Role(engine, opened.model, sampling, system, *extras, billions=opened.billions)
 
     async def _drain(
         self, _kind: type[BaseException] | None, error: BaseException | None, _: object
@@ -348,7 +349,7 @@ async def _open(spec: str, config: Config, section: ModelConfig) -> OpenedModels
     if spec in registry.KNOWN:
         known = registry.KNOWN[spec]
         path = registry.fetch(known, registry.cache_folder() / "models", Download(), print_line)
-        return OpenedModels(_load(path, known.sha256, config), spec, file=path)
+        return OpenedModels(_load(path, known.sha256, config), spec, billions=_billions_in(path))
     if spec.endswith(".gguf"):
         return _open_file(Path(spec), config)
     if spec.startswith(transformers_engine.PREFIX):
@@ -392,7 +393,7 @@ async def _open_servers(spec: str, config: Config, section: ModelConfig) -> Open
         await server.aclose()
         raise
     batches.note_open(config, server.identity, model)
-    return OpenedModels(server, model)
+    return OpenedModels(server, model, billions=server.billions.get(model))
 
 
 async def _open_replicas(spec: str, config: Config, section: ModelConfig) -> OpenedModels:
@@ -451,7 +452,14 @@ def allow_connections(n: int) -> None:
 
 def _open_file(path: Path, config: Config) -> OpenedModels:
     path = Path(os.path.expanduser(path))  # noqa: PTH111 - pathlib's may raise
-    return OpenedModels(_load(path, registry.digest_of(path), config), path.name, file=path)
+    engine = _load(path, registry.digest_of(path), config)
+    return OpenedModels(engine, path.name, billions=_billions_in(path))
+
+
+def _billions_in(path: Path) -> float | None:
+    """Return the size of a GGUF file's model; None for a file that is one of several."""
+    n = None if "-of-" in path.name else gguf_header.n_parameters(path)
+    return n / 1e9 if n else None
 
 
 def _open_folder(spec: str) -> OpenedModels:

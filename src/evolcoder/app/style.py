@@ -18,7 +18,6 @@ from evolcoder.app import provenance
 from evolcoder.app.models import OpenedModels
 from evolcoder.app.progress import SEPARATOR, Work, print_note, show_text
 from evolcoder.config.load import Config, EvolveConfig
-from evolcoder.engine import gguf_header
 from evolcoder.engine.base import IN_PROCESS, Role
 from evolcoder.engine.endpoint import is_loopback
 from evolcoder.engine.purpose import made_for
@@ -45,7 +44,6 @@ N_SEEDS = 10
 N_TRIED = 30
 """Seeds that are tried at most: those that a server rejects say nothing about a style."""
 _UNMEASURED = frozenset({Reason.REJECTED, Reason.FAILED, Reason.UNJUDGED})
-_BILLION = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,15 +125,7 @@ def style_of_model(spec: str, evolver: OpenedModels | None) -> StyleChoice | Non
     name = evolver.model if evolver else spec.partition("#")[2] or spec.rpartition(":")[2]
     is_here = identity.startswith(IN_PROCESS) or spec.endswith(".gguf")
     hosted = not is_here and not is_loopback(urlsplit(identity).hostname or "")
-    return style_for(name, billions=_billions(evolver), hosted=hosted)
-
-
-def _billions(evolver: OpenedModels | None) -> float | None:
-    """Return the size of an in-process model; None for one whose file is one of several."""
-    if evolver is None or evolver.file is None or "-of-" in evolver.file.name:
-        return None
-    n = gguf_header.n_parameters(evolver.file)
-    return n / _BILLION if n else None
+    return style_for(name, billions=evolver.billions if evolver else None, hosted=hosted)
 
 
 async def settle(

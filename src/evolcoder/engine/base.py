@@ -203,6 +203,8 @@ class Role:
     """Further fields of every request's body, as JSON."""
     headers: Mapping[str, str] = field(default_factory=dict)
     """Further headers of every request, without secrets."""
+    billions: float | None = None
+    """Billions of parameters of the model, if its file or server states them."""
 
     @property
     def identity(self) -> str:

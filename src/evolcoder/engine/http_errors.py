@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from fnmatch import fnmatchcase
+from typing import Any
 
 from evolcoder.engine import openai_schema
 from evolcoder.engine.endpoint import Endpoint, Key
@@ -149,6 +150,18 @@ def unlisted_names(answer: HttpAnswer, model: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def stated_billions(answer: HttpAnswer, model: str) -> float | None:
+    """Return the billions of parameters that a model list states, as llama.cpp's does, or None.
+
+    A list of one entry is about `model` whatever its name: such servers answer to any.
+    """
+    rows = _listed(answer.body) if 200 <= answer.status < 300 else []
+    mine = rows if len(rows) == 1 else [row for row in rows if row["id"] == model]
+    meta = mine[0].get("meta") if len(mine) == 1 else None
+    n = meta.get("n_params") if isinstance(meta, dict) else None
+    return n / 1e9 if type(n) is int and n > 0 else None
+
+
 def suggestion(model: str, names: Sequence[str]) -> str:
     """Name the listed model that is most like `model`, or else the first few."""
     close = difflib.get_close_matches(model, names, n=1, cutoff=0.4)
@@ -220,8 +233,14 @@ def _rejection(status: int, error: ErrorBody, model: str, rejected: AuthAdvice) 
 
 
 def _model_names(body: bytes) -> list[str]:
+    return [str(row["id"]) for row in _listed(body)]
+
+
+def _listed(body: bytes) -> list[dict[str, Any]]:
+    """Return the entries of a model list that have a name."""
     try:
         rows = openai_schema.parse(body)["data"]
-        return [str(row["id"]) for row in rows]
     except (ValueError, KeyError, TypeError):
         return []
+    rows = rows if isinstance(rows, list) else []
+    return [row for row in rows if isinstance(row, dict) and "id" in row]

@@ -33,6 +33,7 @@ from evolcoder.engine.http_errors import (
     classify_model_list,
     classify_response,
     error_of,
+    stated_billions,
     suggestion,
     unlisted_names,
 )
@@ -79,6 +80,8 @@ class OpenAIEngine:
         self._transport = Transport(self._endpoint, timeout_s=traffic.timeout_s)
         self._refused: dict[str, frozenset[str]] = {}
         self._unlisted: dict[str, tuple[str, ...]] = {}
+        self.billions: dict[str, float] = {}
+        """Billions of parameters, of the models of which the server states them."""
         """Models that are not listed and have answered nothing yet -> the listed names."""
         self._first = asyncio.Lock()
         self._streamed = StreamedModels()
@@ -167,6 +170,8 @@ class OpenAIEngine:
         answer = self._masked(outcome)
         if names := unlisted_names(answer, model):
             self._unlisted[model] = names
+        if (billions := stated_billions(answer, model)) is not None:
+            self.billions[model] = billions
         return classify_model_list(answer, rejected=self._endpoint.rejected)
 
     async def attempt(self, request: Request, *, is_retry: bool) -> Completion | RequestFault:

@@ -79,6 +79,11 @@ class ServerPool:
         return f"ServerPool({self.identity!r})"
 
     @property
+    def billions(self) -> dict[str, float]:
+        """Billions of parameters, of the models of which a server states them."""
+        return {name: n for server in self._servers for name, n in server.engine.billions.items()}
+
+    @property
     def n_servers(self) -> int:
         """Servers, those that are left out included."""
         return len(self._servers)

@@ -309,7 +309,8 @@ async def evolve(
     config: Config,
 ) -> Task | Drop:
     """Make a task harder with one heuristic; raises a retryable EngineError."""
-    small = is_small(evolver.model, is_local=evolver.identity.startswith(IN_PROCESS))
+    is_local = evolver.identity.startswith(IN_PROCESS)
+    small = is_small(evolver.model, is_local=is_local, billions=evolver.billions)
     evolution = _Evolution(task, round, heuristic, config, is_small=small)
     if hopeless := find_hopeless(evolution.before, config.eliminate):
         return evolution.drop(task.instruction, hopeless, evolver.identity)

@@ -114,13 +114,15 @@ def size_in_name(name: str) -> float | None:
     return max(stated) if is_one else None
 
 
-def is_small(name: str, *, is_local: bool) -> bool:
-    """Whether a model is too small to rewrite: by its name, else if it runs in this process.
+def is_small(name: str, *, is_local: bool, billions: float | None = None) -> bool:
+    """Whether a model is too small to rewrite: by its size, else if it runs in this process.
+
+    The size is `billions` where that is known, else what the name states.
 
     >>> is_small("qwen2.5-coder-1.5b", is_local=False), is_small("my-model", is_local=False)
     (True, False)
     """
-    size = size_in_name(name)
+    size = size_in_name(name) if billions is None else billions
     return is_local if size is None else size < REWRITES_FROM
 
 
