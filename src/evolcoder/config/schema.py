@@ -469,7 +469,8 @@ class TrafficConfig(Section):
     batch_poll_s: float = Field(5.0, gt=0.0)
     """Seconds until a batch's status is asked for; grows by half each time, up to 60."""
     timeout_s: float = Field(300.0, gt=0.0)
-    """Maximum seconds to wait for one completion."""
+    """Maximum seconds to wait for one completion, from its last token if it is streamed; while the
+    server answers others, up to twelve times as long, since it then waits in the server's queue."""
     max_tries: int = Field(8, ge=1)
     """Maximum attempts per request; waiting for an unreachable server does not count."""
     max_retry_s: float = Field(600.0, gt=0.0)

@@ -21,8 +21,9 @@ import ipaddress
 import math
 import ssl
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
+from types import TracebackType
 
 import aiohttp
 from aiohttp.connector import Connection
@@ -38,6 +39,8 @@ from evolcoder.text import one_line
 
 CONNECT_S = 30.0
 """Connect timeout; a host that is down does not refuse connections."""
+MAX_WAIT = 12
+"""Time limits that a request may wait while others are answered; later it is lost, not queued."""
 KEEP_ALIVE_S = 4.0
 """How long idle connections are kept: less than uvicorn's 5 s."""
 CLOSED_AT_ONCE_S = 1.0
@@ -110,6 +113,8 @@ class HttpClient:
         self._headers = {**_HEADERS, **endpoint.headers}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._n_answers = 0
+        self.answered_at = -math.inf
+        """When the last request was answered, by the event loop's clock."""
         connector = _Connector(
             limit=0,  # the rate limiter bounds the number of connections
             keepalive_timeout=KEEP_ALIVE_S,
@@ -131,28 +136,37 @@ class HttpClient:
         *,
         headers: Mapping[str, str] | None = None,
         max_bytes: int = MAX_BYTES,
-        on_event_bytes: Callable[[bytes], None] | None = None,
+        on_event_bytes: Callable[[bytes], bool] | None = None,
+        waits_for_others: bool = False,
     ) -> HttpAnswer | RequestFault:
         """Send a request and return its response, whatever its status, or why there is none.
 
         `headers` replace those of the endpoint. `on_event_bytes` gets the body of server-sent
-        events, instead of the response.
+        events, instead of the response, and returns whether the time limit counts from there. With
+        `waits_for_others` it also counts from each answer to another request, `MAX_WAIT` times at
+        most: this one then waits in the server's queue.
         """
         n_answers, clock = self._n_answers, asyncio.get_running_loop().time
         started = clock()
+        patience = _Patience(self, timeout_s, waits_for_others=waits_for_others)
         try:
-            async with self._session.request(
-                method,
-                url,
-                headers={**self._headers, **headers} if headers else self._headers,
-                data=body if len(body) <= _MAX_PLAIN_BODY else io.BytesIO(body),
-                allow_redirects=False,
-                timeout=self._timeouts.get(timeout_s) or self._new_timeout(timeout_s),
-                proxy=self._proxy_url,
-            ) as response:
+            async with (
+                patience,
+                self._session.request(
+                    method,
+                    url,
+                    headers={**self._headers, **headers} if headers else self._headers,
+                    data=body if len(body) <= _MAX_PLAIN_BODY else io.BytesIO(body),
+                    allow_redirects=False,
+                    timeout=self._timeouts.get(timeout_s) or self._new_timeout(timeout_s),
+                    proxy=self._proxy_url,
+                ) as response,
+            ):
                 status, received = response.status, response.headers
                 if on_event_bytes and status == 200 and _is_events(received):
-                    await _pass_on(response, on_event_bytes)
+                    async for part in _parts_of(response):
+                        if on_event_bytes(part):
+                            patience.renew()
                     content = b""
                 else:
                     content = await _body_of(response, max_bytes)
@@ -169,6 +183,8 @@ class HttpClient:
         if status == 407 and self._proxy:
             return _proxy_rejection(self._proxy, status)
         self._n_answers += 1
+        if status == 200:
+            self.answered_at = clock()
         return HttpAnswer(status, content, _plain(received))
 
     async def aclose(self) -> None:
@@ -178,7 +194,7 @@ class HttpClient:
     def _new_timeout(self, timeout_s: float) -> aiohttp.ClientTimeout:
         # Shorter than the whole, so that only requests that were sent run into that. Never rounded.
         connect_s = min(CONNECT_S, 0.9 * timeout_s)
-        made = aiohttp.ClientTimeout(total=timeout_s, connect=connect_s, ceil_threshold=math.inf)
+        made = aiohttp.ClientTimeout(total=None, connect=connect_s, ceil_threshold=math.inf)
         self._timeouts[timeout_s] = made
         return made
 
@@ -194,6 +210,49 @@ class HttpClient:
         if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError):
             return _connection_fault(error, message, self._proxy)
         return _request_fault(error, message, alone=alone, billable=billable)
+
+
+class _Patience:
+    """The time limit of a request: counted from the last sign that its answer will come."""
+
+    def __init__(self, client: HttpClient, timeout_s: float, *, waits_for_others: bool) -> None:
+        self._client = client
+        self._timeout_s = timeout_s
+        self._waits_for_others = waits_for_others
+        self._limit = asyncio.timeout(None)
+        self._loop = asyncio.get_running_loop()
+        self._began = self._due = self._loop.time()
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        await self._limit.__aenter__()
+        self.renew()
+        self._timer = self._loop.call_at(self._due, self._look)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        await self._limit.__aexit__(kind, error, trace)
+
+    def renew(self) -> None:
+        """Count from now."""
+        self._due = self._loop.time() + self._timeout_s
+
+    def _look(self) -> None:
+        """End the request, or look again when the time that it has by then is over."""
+        now, due = self._loop.time(), self._due
+        if self._waits_for_others:
+            latest = self._began + MAX_WAIT * self._timeout_s
+            due = max(due, min(self._client.answered_at + self._timeout_s, latest))
+        if due > now:
+            self._timer = self._loop.call_at(due, self._look)
+        else:
+            self._limit.reschedule(now)
 
 
 def _is_no_answer(error: Exception) -> bool:
@@ -227,14 +286,14 @@ def _is_events(headers: Mapping[str, str]) -> bool:
     return headers.get("Content-Type", "").lower().startswith("text/event-stream")
 
 
-async def _pass_on(response: aiohttp.ClientResponse, take: Callable[[bytes], None]) -> None:
-    """Pass a body on as it comes; TooLongError above the limit."""
+async def _parts_of(response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    """Yield a body as it comes; TooLongError above the limit."""
     size = 0
     while part := await response.content.readany():
         size += len(part)
         if size > MAX_STREAM_BYTES:
             raise TooLongError(MAX_STREAM_BYTES)
-        take(part)
+        yield part
 
 
 def _plain(headers: Mapping[str, str]) -> dict[str, str]:
@@ -298,7 +357,10 @@ def _request_fault(error: Exception, message: str, *, alone: bool, billable: boo
             what = f"an answer of more than {max_bytes >> 20} MiB"
             return RequestFault(what, "", RetryClass.ONCE, possibly_billed=billable)
         case TimeoutError():
-            what, retry_class = "no answer in time; see traffic.timeout_s", RetryClass.SERVER_ERROR
+            what = "no answer in time; see traffic.timeout_s"
+            return RequestFault(
+                what, message, RetryClass.SERVER_ERROR, possibly_billed=billable, timed_out=True
+            )
         case aiohttp.ClientResponseError():
             what, retry_class = _INVALID, RetryClass.SERVER_ERROR
         case aiohttp.ClientPayloadError():
@@ -306,7 +368,7 @@ def _request_fault(error: Exception, message: str, *, alone: bool, billable: boo
         case _:
             what = "a closed connection"
             retry_class = RetryClass.UNAVAILABLE if alone else RetryClass.SERVER_ERROR
-    is_cut = not isinstance(error, TimeoutError | aiohttp.ClientResponseError)
+    is_cut = not isinstance(error, aiohttp.ClientResponseError)
     return RequestFault(what, message, retry_class, possibly_billed=billable, cut=is_cut)
 
 

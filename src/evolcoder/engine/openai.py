@@ -80,9 +80,9 @@ class OpenAIEngine:
         self._transport = Transport(self._endpoint, timeout_s=traffic.timeout_s)
         self._refused: dict[str, frozenset[str]] = {}
         self._unlisted: dict[str, tuple[str, ...]] = {}
+        """Models that are not listed and have answered nothing yet -> the listed names."""
         self.billions: dict[str, float] = {}
         """Billions of parameters, of the models of which the server states them."""
-        """Models that are not listed and have answered nothing yet -> the listed names."""
         self._first = asyncio.Lock()
         self._streamed = StreamedModels()
         self.n_streamed = 0
@@ -181,16 +181,21 @@ class OpenAIEngine:
         )
         expected = prompt_tokens + request.sampling.max_tokens
         epoch = await self._rate_limiter.acquire(expected, is_retry=is_retry)
+        clock, limiter = asyncio.get_running_loop().time, self._rate_limiter
+        sent = clock()
         try:
             outcome = await watched(self._send(request))
             if isinstance(outcome, Completion):
                 used = outcome.prompt_tokens + outcome.completion_tokens
-                self._rate_limiter.record_success(expected, used)
+                is_slow = clock() - sent > self._traffic.timeout_s
+                limiter.record_success(expected, used, is_slow=is_slow)
+            elif outcome.timed_out:
+                limiter.record_timeout(epoch, clock() - sent)
             elif outcome.overload:
-                self._rate_limiter.record_overload(epoch, outcome.wait_s)
+                limiter.record_overload(epoch, outcome.wait_s)
             return outcome
         finally:
-            self._rate_limiter.release()
+            limiter.release()
 
     async def _send(self, request: Request) -> Completion | RequestFault:
         """Send the request, and again without each parameter that the model rejects."""
@@ -200,7 +205,7 @@ class OpenAIEngine:
             body = openai_schema.payload(request, unsent, is_streamed=stream is not None)
             url = self._endpoint.raw_url if request.is_raw else self._endpoint.chat_url
             if stream is None:
-                answer = await self._transport.exchange("POST", url, body)
+                answer = await self._transport.exchange("POST", url, body, waits_for_others=True)
             else:
                 answer = await self._streamed_answer(request, url, body, stream)
             if isinstance(answer, RequestFault):
@@ -219,7 +224,8 @@ class OpenAIEngine:
             if refused is None or refused in unsent:
                 rejected = self._endpoint.rejected
                 fault = classify_response(answer, model=request.model, rejected=rejected)
-                return replace(fault, possibly_billed=answer.status in TIMED_OUT)
+                is_late = answer.status in TIMED_OUT
+                return replace(fault, possibly_billed=is_late, timed_out=is_late)
             # Concurrent requests may have added other parameters in the meantime.
             known = self._refused.get(request.model, self._unsent)
             self._refused[request.model] = known | {refused}
@@ -229,12 +235,16 @@ class OpenAIEngine:
     ) -> HttpAnswer | RequestFault:
         """Send a request for a stream; return its response as if it had come whole."""
 
-        def take(part: bytes) -> None:
-            self.n_streamed += stream.feed(part)
+        def take(part: bytes) -> bool:
+            n = stream.feed(part)
+            self.n_streamed += n
+            return n > 0
 
         works: bool | None = None
         try:
-            answer = await self._transport.exchange("POST", url, body, on_event_bytes=take)
+            answer = await self._transport.exchange(
+                "POST", url, body, on_event_bytes=take, waits_for_others=True
+            )
             if isinstance(answer, RequestFault):
                 works = False if stream.has_begun else None
                 return answer

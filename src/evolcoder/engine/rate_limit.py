@@ -2,7 +2,9 @@
 
 The limits hold in any 60 seconds, as far as the callers' token estimates are right. The concurrency
 limit halves on overload, at most once per round trip, and grows by one per window of successes
-(AIMD). FIFO; retries go to the front. Not coordinated between processes.
+(AIMD). Where requests time out, a server that answers others has them wait too long: the limit
+becomes what it answers in time, and does not grow while answers come late. FIFO; retries go to the
+front. Not coordinated between processes.
 
 >>> epoch = await limiter.acquire(tokens=900)             # doctest: +SKIP
 >>> limiter.record_success(expected=900, used=412)        # doctest: +SKIP
@@ -16,6 +18,11 @@ from evolcoder.config.load import TrafficConfig
 
 BURST_S = 1.0
 """Size of a bucket: unused allowance accumulates for this many seconds."""
+
+IN_TIME = 0.7
+"""Share of the time limit in which requests in flight should be answered."""
+N_ANSWERS = 8192
+"""Number of answers whose times are kept: twice as many as may be in flight."""
 
 _Ticket = asyncio.Future[int]
 
@@ -31,6 +38,7 @@ class RateLimiter:
         self._in_flight = 0
         self._epoch = 0
         self._closed_until = float("-inf")
+        self._answered: deque[float] = deque(maxlen=N_ANSWERS)
         self._waiting: deque[tuple[_Ticket, int]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -74,9 +82,14 @@ class RateLimiter:
         if self._waiting:
             self._admit()
 
-    def record_success(self, expected: int, used: int) -> None:
-        """Record a success, with the estimated and actual number of tokens."""
-        self._allowed = min(self._max, self._allowed + 1.0 / self._allowed)
+    def record_success(self, expected: int, used: int, *, is_slow: bool = False) -> None:
+        """Record a success, with the estimated and actual number of tokens.
+
+        The limit does not grow if the answer was slow: with more requests it might be too late.
+        """
+        self._answered.append(asyncio.get_running_loop().time())
+        if not is_slow:
+            self._allowed = min(self._max, self._allowed + 1.0 / self._allowed)
         self._tokens.refund(expected - used)
 
     def record_overload(self, epoch: int, wait_s: float) -> None:
@@ -88,6 +101,20 @@ class RateLimiter:
         if epoch == self._epoch:
             self._epoch += 1
             self._allowed = max(1.0, min(self._allowed, self._in_flight) / 2)
+
+    def record_timeout(self, epoch: int, waited_s: float) -> None:
+        """Record that a request of that epoch had no answer within `waited_s`.
+
+        By Little's law, as many requests may be in flight as are answered meanwhile. Only the first
+        in an epoch counts; a server that answered none has its limit halved.
+        """
+        now = asyncio.get_running_loop().time()
+        if n_answered := sum(at > now - waited_s for at in self._answered):
+            if epoch == self._epoch:
+                self._epoch += 1
+                self._allowed = max(1.0, min(self._allowed, IN_TIME * n_answered))
+        else:
+            self.record_overload(epoch, 0.0)
 
     def _wait_s(self, now: float) -> float:
         """Seconds until the next request may start, concurrency aside."""

@@ -88,6 +88,8 @@ class RequestFault:
     """What is wrong and what to do if the set-up is at fault; may be empty."""
     possibly_billed: bool = False
     """Whether the server may have billed it: it was sent, and then timed out or was cut."""
+    timed_out: bool = False
+    """Whether no answer came in time: it may still have waited for its turn."""
     cut: bool = False
     """Whether the server refused or closed the connection: it may have died."""
 

@@ -68,13 +68,16 @@ class Transport:
         timeout_s: float | None = None,
         content_type: str | None = None,
         max_bytes: int = MAX_BYTES,
-        on_event_bytes: Callable[[bytes], None] | None = None,
+        on_event_bytes: Callable[[bytes], bool] | None = None,
+        waits_for_others: bool = False,
     ) -> HttpAnswer | RequestFault:
         """Send a request and return its response, whatever its status.
 
         `content_type` replaces the endpoint's; a response has at most `max_bytes`, decompressed.
         `on_event_bytes` gets the body of server-sent events with status 200 as it comes, up to
-        `MAX_STREAM_BYTES`; the body of the response is then empty.
+        `MAX_STREAM_BYTES`; the body of the response is then empty. It returns whether there is
+        progress, from which the time limit counts again. With `waits_for_others` the limit counts
+        from each answer to another request too, within bounds.
         Raises ModelError if the environment names a proxy that cannot be used.
         """
         client = self._client or self._open()
@@ -82,7 +85,7 @@ class Transport:
         timeout_s = timeout_s or self._timeout_s
         return await client.exchange(
             method, url, body, timeout_s, headers=more, max_bytes=max_bytes,
-            on_event_bytes=on_event_bytes,
+            on_event_bytes=on_event_bytes, waits_for_others=waits_for_others,
         )  # fmt: skip
 
     async def aclose(self) -> None:
