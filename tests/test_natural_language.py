@@ -6,6 +6,7 @@ import pytest
 
 from evolcoder.natural_language import (
     changed_language,
+    is_likely_foreign,
     join_sentences,
     natural_language,
     prompt_language,
@@ -101,6 +102,7 @@ def test_short_words_and_letters_that_other_languages_have_do_not_make_a_text_th
         ("pt", "O código abaixo deveria imprimir de 1 a 10, mas para no 9. Corrija o erro."),
         ("es", "Suma dos números."),
         ("it", "Mostra i numeri pari fino a 100."),
+        ("it", "Crea una pagina HTML con un modulo di contatto."),
         ("de", "Addiere zwei Zahlen."),
         ("ru", "Сложи два числа."),
         ("ja", "二分探索を実装"),
@@ -176,6 +178,19 @@ def test_a_very_short_english_task_is_not_left_for_another_language(before, chan
 def test_a_very_short_task_of_another_language_keeps_it(before, after):
     """Verbs that English shares with other languages do not make a task English."""
     assert changed_language(before, after) == ""
+
+
+@pytest.mark.parametrize(("text", "foreign"), [
+    ("Genera una password casuale.", True),
+    ("Crea una página HTML", True),
+    ("Fix it", False),
+    ("Do a quicksort", False),
+    ("Plot x and y", False),
+    ("Escreva uma função que ordene uma lista.", False),  # its language is known
+])  # fmt: skip
+def test_words_that_two_languages_share_are_not_english(text, foreign):
+    """A text of them has no known language, and is no English one either."""
+    assert is_likely_foreign(text) is foreign
 
 
 MIXED = "Reactのcomponentでuser listをrenderするcodeを書いてください。"

@@ -28,6 +28,8 @@ MAX_FOREIGN_LETTERS = 3
 """Distinct letters of scripts that the parent lacks which are still taken for symbols."""
 MIN_HITS, MIN_LEAD = 3, 2.0
 """Common words that a language needs at least, and how far ahead of the next one it must be."""
+MIN_FOREIGN_HITS = 2
+"""Common words of other languages, and none of English, by which a text is not English."""
 CHARS_PER_HIT = 150
 """A text that is plainly English has one of its commonest words in so many characters."""
 _ENGLISH_REQUESTS = frozenset(
@@ -229,6 +231,18 @@ def prompt_language(text: str) -> str:
     return likely or _USUAL_CODE.get(found.script, "")
 
 
+def is_likely_foreign(text: str) -> bool:
+    """Return whether a text without a known language has words of others than English alone.
+
+    Such as one of a few words that Italian and Spanish have both.
+    """
+    if prompt_language(text):
+        return False
+    hits = _hits(_prose(text))
+    known = sum(n for word, n in hits.items() if len(word) > 1)
+    return known >= MIN_FOREIGN_HITS and not any("en" in _CODES_OF[word] for word in hits)
+
+
 def changed_language(before: str, after: str, *, slips: bool = True) -> str:
     """Say how a text leaves the language of another one; empty if it does not, or in doubt.
 
@@ -378,7 +392,19 @@ def _likeliest(prose: str) -> str:
         for code in _CODES_OF[word]:
             counts[code] += n
             weights[code] += n / len(_CODES_OF[word])
-    return _leader(counts, 1, MIN_LIKELY_LEAD) or _leader(weights, 0, MIN_LIKELY_LEAD)
+    return (
+        _leader(counts, 1, MIN_LIKELY_LEAD)
+        or _leader(weights, 0, MIN_LIKELY_LEAD)
+        or _without_rival(counts, _hits(prose))
+    )
+
+
+def _without_rival(counts: Mapping[str, float], hits: Mapping[str, int]) -> str:
+    """Return the language with most words if it has every word that any other language has."""
+    best = max(counts, key=lambda code: counts[code], default="")
+    if counts.get(best, 0) < MIN_HITS or sum(n == counts[best] for n in counts.values()) > 1:
+        return ""
+    return best if all(best in _CODES_OF[word] for word in hits) else ""
 
 
 def _leader(scores: Mapping[str, float], least: float, lead: float) -> str:

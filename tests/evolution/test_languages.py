@@ -11,7 +11,7 @@ from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import BUILT_IN
 from evolcoder.evolution.parse import append_addition
 from evolcoder.evolution.respond import find_defect
-from evolcoder.evolution.translations import FRAMES, frames_of, in_language
+from evolcoder.evolution.translations import FRAMES, KEEP_ANY, frames_of, in_language
 from evolcoder.programming_language import named_language
 from evolcoder.records import Drop, Reason, Task
 
@@ -90,6 +90,8 @@ def test_prompts_are_in_the_language_of_the_task():
     english = BY_NAME["constrain"]
     for task in ("Write a function that sorts the list.", "Fix it"):
         assert in_language(english, task).template == english.template
+    unclear = in_language(english, "Genera una password casuale.").template
+    assert unclear == f"{english.template}\n\n{KEEP_ANY}"
     assert frames_of("de") != frames_of("el") == FRAMES
 
 

@@ -29,7 +29,7 @@ from evolcoder.evolution.candidate import tokenize
 from evolcoder.evolution.heuristics import WorkedExample
 from evolcoder.evolution.parse import docstring, prose
 from evolcoder.ids import rng_for
-from evolcoder.natural_language import prompt_language
+from evolcoder.natural_language import is_likely_foreign, prompt_language
 from evolcoder.records import Task
 from evolcoder.text import WantedOutput, is_unspaced, wanted_output, words
 
@@ -174,7 +174,7 @@ class Openings:
 
 def openings_in(text: str) -> Openings | None:
     """Return the openings in the language of a task; None if there are none."""
-    language = prompt_language(text) or "en"
+    language = prompt_language(text) or ("" if is_likely_foreign(text) else "en")
     return _english() if language == "en" else _translated().get(language)
 
 
