@@ -550,6 +550,8 @@ def test_openings_fit_tasks_in_other_languages(instruction, has, lacks):
     ("Scrivi una funzione che sommi una lista.", " restituire 0. Così è sicuro.", " restituire 0."),
     ("Schreibe eine Funktion, die eine Liste summiert.", " Texte, z. B. Namen, übergehen. Ende.",
      " Texte, z. B. Namen, übergehen."),
+    ("Schreibe eine Funktion, die eine Liste summiert.", " „Leer! Ende.“ ausgeben. Das hilft.",
+     " „Leer! Ende.“ ausgeben."),
     ("اكتب دالة تعيد مجموع قائمة.", " القيمة 0. هذا أفضل.", " القيمة 0."),
     ("एक फ़ंक्शन लिखें जो सूची का योग लौटाए।", " 0 लौटाना चाहिए। यह ठीक है।", " 0 लौटाना चाहिए।"),
 ])  # fmt: skip

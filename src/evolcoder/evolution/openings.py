@@ -76,6 +76,8 @@ _NEXT_SENTENCE = re.compile(
 )
 _PAIRED = (("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』"), ("（", "）"), ("(", ")"))
 """Quotation marks and brackets, within which no sentence ends."""
+_LOW_QUOTED = re.compile("„[^“”]*[“”]")
+"""A quotation whose closing mark opens one in other languages."""
 _OPENING_MARKS = "*_>\"'` “„«「『"
 _COMMAS = (",", "，", "、", "،")
 _NEXT_CLAUSE = re.compile(
@@ -252,12 +254,12 @@ def _without_closing_mark(text: str) -> str:
 def _first_sentence(text: str) -> str:
     """Return the text up to the end of its first sentence; none ends within quotation marks."""
     for found in _NEXT_SENTENCE.finditer(text):
-        before = text[: found.start()]
+        before = _LOW_QUOTED.sub("", text[: found.start()])
         is_open = before.count('"') % 2 or any(
             before.count(opens) > before.count(closes) for opens, closes in _PAIRED
         )
         if not is_open:
-            return before
+            return text[: found.start()]
     return text
 
 
