@@ -29,7 +29,7 @@ from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
 from evolcoder.evolution.rules import find_violation
 from evolcoder.evolution.styles import heuristics_of
 from evolcoder.ids import seed_for
-from evolcoder.natural_language import natural_language, prompt_language
+from evolcoder.natural_language import prompt_language
 from evolcoder.programming_language import code_blocks
 from evolcoder.records import Drop, Task
 from evolcoder.seeds.read import read_seeds
@@ -198,19 +198,21 @@ def added_text(row: dict) -> str:
 
 
 def languages(path: Path) -> str:
-    """Count by the language of the seeds how many evolutions are in it, as Markdown."""
+    """Count by the language of the seeds how many evolutions are in it, as Markdown.
+
+    Text in which no language is recognised does not count.
+    """
     counts: dict[str, Counter] = {}
     for row in map(json.loads, path.open("rb")):
         own = counts.setdefault(prompt_language(row["seed"]), Counter())
         own["seeds"] += 1
         own["kept"] += row["reason"] is None
-        same = natural_language(without_code(added_text(row))).script
-        own["same"] += row["reason"] is None and same == natural_language(row["seed"]).script
-    lines = ["| language | seeds | kept | kept in the seed's script | share |", "| --- " * 5 + "|"]
-    lines += [
-        f"| {code} | {n['seeds']} | {n['kept']} | {n['same']} | {n['same'] / n['kept']:.0%} |"
-        for code, n in counts.items()
-    ]
+        same = prompt_language(without_code(added_text(row))) == prompt_language(row["seed"])
+        own["same"] += row["reason"] is None and same
+    lines = ["| language | seeds | kept | in the seed's language | share |", "| --- " * 5 + "|"]
+    for code, n in counts.items():
+        share = n["same"] / max(1, n["kept"])
+        lines.append(f"| {code} | {n['seeds']} | {n['kept']} | {n['same']} | {share:.0%} |")
     return "\n".join(lines)
 
 

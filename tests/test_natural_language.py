@@ -1,9 +1,12 @@
 """Texts are told apart by script and by common words, and never in doubt."""
 
+import unicodedata
+
 import pytest
 
 from evolcoder.natural_language import (
     changed_language,
+    is_likely_foreign,
     join_sentences,
     natural_language,
     prompt_language,
@@ -93,6 +96,21 @@ def test_short_words_and_letters_that_other_languages_have_do_not_make_a_text_th
         ("de", "Erkläre, wie Quicksort funktioniert"),
         ("fr", "Calcule la factorielle de n"),
         ("pl", "Oblicz silnię n"),
+        ("fr", "Fusionne deux listes triées en une seule liste triée, en Python."),
+        ("fr", "Corrige le code ci-dessous."),
+        ("pt", "Complete a função abaixo."),
+        ("pt", "O código abaixo deveria imprimir de 1 a 10, mas para no 9. Corrija o erro."),
+        ("es", "Suma dos números."),
+        ("it", "Mostra i numeri pari fino a 100."),
+        ("it", "Crea una pagina HTML con un modulo di contatto."),
+        ("de", "Addiere zwei Zahlen."),
+        ("ru", "Сложи два числа."),
+        ("ja", "二分探索を実装"),
+        ("ja", "Reactのcomponentでuser listをrenderするcodeを書いてください。"),
+        ("ja", "ＣＳＶを１００行読む"),
+        ("ko", "Python list에서 max 값을 return하는 function을 작성해줘"),
+        ("pt", unicodedata.normalize("NFD", "Corrija o código abaixo.")),
+        ("ko", unicodedata.normalize("NFD", "이진 탐색을 구현하세요.")),
     ],
 )
 def test_the_verb_of_a_short_task_tells_its_language(code, text):
@@ -160,3 +178,39 @@ def test_a_very_short_english_task_is_not_left_for_another_language(before, chan
 def test_a_very_short_task_of_another_language_keeps_it(before, after):
     """Verbs that English shares with other languages do not make a task English."""
     assert changed_language(before, after) == ""
+
+
+@pytest.mark.parametrize(("text", "foreign"), [
+    ("Genera una password casuale.", True),
+    ("Crea una página HTML", True),
+    ("Fix it", False),
+    ("Do a quicksort", False),
+    ("Plot x and y", False),
+    ("Escreva uma função que ordene uma lista.", False),  # its language is known
+])  # fmt: skip
+def test_words_that_two_languages_share_are_not_english(text, foreign):
+    """A text of them has no known language, and is no English one either."""
+    assert is_likely_foreign(text) is foreign
+
+
+MIXED = "Reactのcomponentでuser listをrenderするcodeを書いてください。"
+PORTUGUESE = "Escreva uma função que receba um array e faça o parse do JSON."
+
+
+@pytest.mark.parametrize(("before", "after", "changes"), [
+    (MIXED, "user list が empty の場合、component は null を return してください。", False),
+    (MIXED, "The component must also handle an empty list and show a message for it.", True),
+    (MIXED, "如果列表为空，组件必须显示一条消息。", True),
+    (MIXED, "一覧表示件数：最大十件。", False),
+    ("ＣＳＶを１００行読む関数を書いてください。", "１０００行を超える場合はエラーを返してください。", False),
+    ("パイソンで関数を書いてください。", "ﾘｽﾄが空の場合はﾇﾙを返してください。", False),
+    ("Python list에서 max 값을 return해줘", "list가 empty면 None을 return해야 합니다.", False),
+    ("Python list에서 max 값을 return해줘", "If the list is empty, return None.", True),
+    (PORTUGUESE, "Se o array estiver vazio, a função deve retornar null.", False),
+    (PORTUGUESE, "Si el array está vacío, la función debe devolver una lista con los valores.", True),
+    ("اكتب دالة بلغة Python ترتب قائمة من الأعداد.", "إذا كانت القائمة فارغة، يجب أن تعيد الدالة None.", False),
+    ("اكتب دالة بلغة Python ترتب قائمة من الأعداد.", "اگر فهرست خالی باشد، تابع باید مقدار None را برگرداند و از کار باز بماند.", True),
+])  # fmt: skip
+def test_a_mixed_task_keeps_the_language_of_its_sentences(before, after, changes):
+    """English words in a task of another language do not let an English addition pass."""
+    assert bool(changed_language(before, after)) is changes

@@ -2,6 +2,7 @@
 
 import re
 import time
+import unicodedata
 
 import pytest
 
@@ -73,11 +74,30 @@ def test_prose_is_what_stands_around_fences():
         ("How does a hash map work?", text.WantedOutput.WORDS),
         ("How can I delete a key?", text.WantedOutput.EITHER),
         ("Sort these numbers: 3, 1", text.WantedOutput.EITHER),
+        ("¿Qué diferencia hay entre un proceso y un hilo?", text.WantedOutput.WORDS),
+        ("スタックとキューの違いを説明してください。", text.WantedOutput.WORDS),
+        ("얕은 복사와 깊은 복사의 차이를 설명해 주세요.", text.WantedOutput.WORDS),
+        ("列表和元组有什么区别？", text.WantedOutput.WORDS),
+        ("Qual è la differenza tra lista e tupla?", text.WantedOutput.WORDS),
+        ("Quelle est la différence entre une pile et une file ?", text.WantedOutput.WORDS),
+        ("ما الفرق بين القائمة والصف؟", text.WantedOutput.WORDS),
+        ("二つの日付の違いを日数で返す関数を書いてください。", text.WantedOutput.EITHER),
+        ("두 날짜의 차이를 구하는 함수를 작성하세요.", text.WantedOutput.EITHER),
     ],
 )
 def test_what_a_task_wants_is_read_from_its_opening(task, wanted):
-    """Code, an explanation, or either."""
+    """Code, an explanation, or either; in Japanese and Korean from its end."""
     assert text.wanted_output(task) is wanted
+
+
+@pytest.mark.parametrize(("cell", "width"), [
+    ("ﾘｽﾄ", 3), ("リスト", 6), ("１２３", 6), ("한글", 4), (unicodedata.normalize("NFD", "한글"), 4),
+    (unicodedata.normalize("NFD", "ガ"), 2), ("قَائِمَة", 5), ("सूची", 3), ("ação", 4),
+])  # fmt: skip
+def test_a_cell_of_a_table_is_as_wide_as_a_terminal_shows_it(cell, width):
+    """Full-width digits, half-width kana, decomposed letters, and vowel signs."""
+    assert text.cell_width(cell) == width
+    assert text.cell_width(text.padded(cell, 9)) == 9
 
 
 @pytest.mark.parametrize(

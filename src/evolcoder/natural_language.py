@@ -12,7 +12,8 @@ NaturalLanguage(script='latin', code='de')
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -27,6 +28,8 @@ MAX_FOREIGN_LETTERS = 3
 """Distinct letters of scripts that the parent lacks which are still taken for symbols."""
 MIN_HITS, MIN_LEAD = 3, 2.0
 """Common words that a language needs at least, and how far ahead of the next one it must be."""
+MIN_FOREIGN_HITS = 2
+"""Common words of other languages, and none of English, by which a text is not English."""
 CHARS_PER_HIT = 150
 """A text that is plainly English has one of its commonest words in so many characters."""
 _ENGLISH_REQUESTS = frozenset(
@@ -71,7 +74,7 @@ _USUAL_CODE = {"cyrillic": "ru", "arabic": "ar", "devanagari": "hi"}
 """The likeliest language of a script that several have."""
 
 _COMMON: dict[str, frozenset[str]] = {
-    code: frozenset(listed.split())
+    code: frozenset(unicodedata.normalize("NFC", listed).split())
     for code, listed in {
         "en": "the of and to that is which with from for are if must it by this be not should each"
         " a i in do no an die care how"
@@ -81,25 +84,32 @@ _COMMON: dict[str, frozenset[str]] = {
         " werden soll aus im zur sie auch sich oder wird dass nach bei alle keine"
         " schreibe schreiben erstelle funktion liste zahl zahlen zeichenkette gibt zurück"
         " zurückgibt programm als"
-        " sortiere berechne finde implementiere erkläre korrigiere gegeben wörter datei klasse",
+        " sortiere berechne finde implementiere erkläre korrigiere gegeben wörter datei klasse zwei"
+        " ergänze addiere gib entferne erzeuge folgende folgenden",
         "fr": "le la les de des une un et qui dans pour est du que avec sur par ne pas au aux si ou"
         " doit ce cette sont donnée chaque"
         " crée écris écrivez écrire créez fonction nombre nombres renvoie retourne chaîne"
         " programme"
-        " calcule trouve implémente explique dictionnaire mots fichier",
+        " calcule trouve implémente explique dictionnaire mots fichier deux ces"
+        " ses leur quand dessous"
+        " suivant suivante trie liste fais corrige complète convertis fusionne affiche ajoute"
+        " supprime texte",
         "es": "el la los las una un y que en de para con del por se es si no debe al como cada o"
         " su lo esta este son"
         " escribe escriba crea función lista número números devuelva devuelve cadena programa"
-        " ordena invierte calcula encuentra implementa explica corrige cómo dado palabras clase",
+        " par ordena invierte calcula encuentra implementa explica corrige cómo dado palabras clase"
+        " dos siguiente abajo código completa muestra suma lee elimina genera convierte haz qué",
         "pt": "o os uma um e que em de para com do da dos das por se não ao como cada ou deve no"
         " na é são seu"
         " escreva crie função lista número números retorna retorne devolve cadeia programa"
-        " ordene inverta calcule encontre implemente explique corrija como dado palavras classe",
+        " par ordene inverta calcule encontre implemente explique corrija como dado palavras classe"
+        " dois duas abaixo seguinte código mostre leia remova gere faça converta qual",
         "it": "in il lo gli una un e che di per con del della dei delle se non deve ogni o nel"
         " nella"
         " è sono al alla"
         " scrivi crea funzione lista numero numeri restituisce stringa programma"
-        " ordina inverti calcola trova implementa spiega correggi come parole classe",
+        " ordina inverti calcola trova implementa spiega correggi come parole classe dalla"
+        " seguente codice completa mostra somma leggi elimina genera converti qual fino",
         "nl": "in de het een en van die dat met voor is niet op te als wordt moet uit zijn of naar"
         " elke door ook"
         " schrijf functie lijst getal getallen geeft programma"
@@ -120,7 +130,8 @@ _COMMON: dict[str, frozenset[str]] = {
         " tulis buat fungsi daftar angka mengembalikan",
         "vi": "và của một các là có không cho trong được với nếu mỗi phải hãy hàm viết",
         "ru": "и в на что который которая которые не из для с по если это все или как а также"
-        " каждый должна должен его их она он при то"
+        " каждый должна должен его их она он при то от чем до только когда два числа"
+        " число выведи"
         " напишите напиши функцию список списка чисел строку строки возвращает программу",
         "uk": "і в у на що який яка які не з із для та якщо це або як також кожен повинна його їх"
         " при є"
@@ -173,8 +184,12 @@ _QUOTED = re.compile(
     r"|「[^」\n]{0,200}」|『[^』\n]{0,200}』|„[^“”\n]{0,200}[“”]|(?<![\w'])'[^'\n]{0,200}'(?!\w)"
     r"|https?://\S+"
 )
-_NAME_IN_CODE = re.compile(r"\b[A-Za-z]\w*(?:[._(]\w*|[a-z][A-Z]\w*)+|\b[A-Z][A-Z0-9]+\b", re.ASCII)
-"""In ASCII letters, since no blank ends a name in Chinese or Japanese text."""
+_NAME_IN_CODE = re.compile(
+    r"(?<![\u00c0-\u024f])(?:\b[A-Za-z]\w*(?:[._]\w+|_|\(\w*|[a-z][A-Z]\w*)+|\b[A-Z][A-Z0-9]+\b)",
+    re.ASCII,
+)
+"""In ASCII letters, since no blank ends a name in Chinese or Japanese text. The last word of a
+sentence is no name, and no part of a word with accents is one."""
 _NAMES_LANGUAGE = re.compile(
     r"\b(?:english|chinese|german|french|spanish|russian|japanese|korean|arabic|hindi|italian"
     r"|portuguese|hebrew|greek|thai|cyrillic|latin|unicode|translat\w*|transliterat\w*|pinyin"
@@ -212,8 +227,20 @@ def prompt_language(text: str) -> str:
     found = natural_language(text)
     if found.code or not found.script:
         return found.code
-    likely = _by_common_words(_prose(text), min_hits=1, min_lead=1.5)
+    likely = _likeliest(_prose(text))
     return likely or _USUAL_CODE.get(found.script, "")
+
+
+def is_likely_foreign(text: str) -> bool:
+    """Return whether a text without a known language has words of others than English alone.
+
+    Such as one of a few words that Italian and Spanish have both.
+    """
+    if prompt_language(text):
+        return False
+    hits = _hits(_prose(text))
+    known = sum(n for word, n in hits.items() if len(word) > 1)
+    return known >= MIN_FOREIGN_HITS and not any("en" in _CODES_OF[word] for word in hits)
 
 
 def changed_language(before: str, after: str, *, slips: bool = True) -> str:
@@ -306,7 +333,7 @@ def _main_script(weights: Counter[str]) -> str:
     if total < MIN_LETTERS:
         return ""
     native = Counter({script: n for script, n in weights.items() if script != "latin"})
-    if native["kana"] * 8 >= native["han"] > 0 or (native["kana"] and not native["han"]):
+    if native["kana"] * 16 >= native["han"] > 0 or (native["kana"] and not native["han"]):
         native["kana"] += native.pop("han", 0)
     ((script, n),) = native.most_common(1) or [("", 0)]
     if n >= 0.3 * total:
@@ -347,24 +374,67 @@ def _changed_code(old: str, new: str) -> str:
 def _is_short_english(prose: str) -> bool:
     """Whether a text with too few common words for a language looks like a request in English."""
     first = next(iter(words(prose)), "")
-    return first in _ENGLISH_REQUESTS or _by_common_words(prose, min_hits=1, min_lead=1.5) == "en"
+    return first in _ENGLISH_REQUESTS or _likeliest(prose) == "en"
 
 
-def _by_common_words(prose: str, *, min_hits: int = MIN_HITS, min_lead: float = MIN_LEAD) -> str:
-    """Return the language with most common words in a text, if it is clearly ahead.
+MIN_LIKELY_LEAD = 1.5
+"""How far ahead the likeliest language of a short text must be."""
+
+
+def _likeliest(prose: str) -> str:
+    """Return the likeliest language of a text that may be too short to be sure; '' in doubt.
+
+    Ahead is the one with most common words, or with most words that few other languages have.
+    """
+    counts: dict[str, float] = defaultdict(float)
+    weights: dict[str, float] = defaultdict(float)
+    for word, n in _hits(prose).items():
+        for code in _CODES_OF[word]:
+            counts[code] += n
+            weights[code] += n / len(_CODES_OF[word])
+    return (
+        _leader(counts, 1, MIN_LIKELY_LEAD)
+        or _leader(weights, 0, MIN_LIKELY_LEAD)
+        or _without_rival(counts, _hits(prose))
+    )
+
+
+def _without_rival(counts: Mapping[str, float], hits: Mapping[str, int]) -> str:
+    """Return the language with most words if it has every word that any other language has."""
+    best = max(counts, key=lambda code: counts[code], default="")
+    if counts.get(best, 0) < MIN_HITS or sum(n == counts[best] for n in counts.values()) > 1:
+        return ""
+    return best if all(best in _CODES_OF[word] for word in hits) else ""
+
+
+def _leader(scores: Mapping[str, float], least: float, lead: float) -> str:
+    """Return the language with the highest score if it is high and far enough ahead."""
+    ranked = sorted(scores.items(), key=lambda pair: -pair[1])
+    (best, most), (_, next_most) = [*ranked[:2], ("", 0.0), ("", 0.0)][:2]
+    return best if most >= least and most >= lead * next_most else ""
+
+
+def _by_common_words(prose: str) -> str:
+    """Return the language with most common words in a text, if it is clearly ahead."""
+    hits: dict[str, float] = defaultdict(float)
+    for word, n in _hits(prose).items():
+        for code in _CODES_OF[word]:  # a tenth of the time of Counter.update
+            hits[code] += n
+    return _leader(hits, MIN_HITS, MIN_LEAD)
+
+
+def _hits(prose: str) -> dict[str, int]:
+    """Count the common words of any language in a text.
 
     Single Latin letters may be names of variables: each counts once, and none by itself unless
     other letters of the text have accents.
     """
-    hits: Counter[str] = Counter()
-    split = words(prose)
+    hits: dict[str, int] = {}
+    split = words(prose if prose.isascii() else unicodedata.normalize("NFC", prose))
     letters = {word for word in split if len(word) == 1 and word.isascii()}
     for word in split:
         if word in _CODES_OF and word not in letters:
-            for code in _CODES_OF[word]:  # a tenth of the time of Counter.update
-                hits[code] = hits.get(code, 0) + 1
+            hits[word] = hits.get(word, 0) + 1
     if hits or any(char.isalpha() and not char.isascii() for char in prose):
-        for word in letters:
-            hits.update(_CODES_OF.get(word, ()))
-    (best, n), (_, next_n) = [*hits.most_common(2), ("", 0), ("", 0)][:2]
-    return best if n >= min_hits and n >= min_lead * next_n else ""
+        hits |= {word: 1 for word in letters if word in _CODES_OF}
+    return hits

@@ -117,10 +117,16 @@ _ASKS_FOR_PROSE = re.compile(
     re.IGNORECASE,
 )
 _ASKS_FOR_PROSE_ELSEWHERE = re.compile(
-    r"\s*(?:解释|说明|描述|什么是|为什么|简述|比较|讨论|列举|説明|なぜ|설명|объясни|опиши|что такое"
-    r"|почему|сравни|расскажи|explica|explique|descri|qué es|por qué|o que é|qu'est|pourquoi|décri"
-    r"|erkläre|erläutere|beschreibe|was ist|warum|اشرح|ما هو|ما هي|समझाएँ|समझाइए|क्या है)"
-    r"|[^\n。]{0,40}とは何",
+    r"\s*[¿¡]?(?:解释|说明|描述|什么是|为什么|简述|比较|讨论|列举|説明|なぜ|설명|объясни|опиши"
+    r"|что такое|почему|сравни|расскажи|explica|explique|descri|qué (?:es|son)\b|por qué"
+    r"|o que é|qu'est|pourquoi|décri|erkläre|erläutere|beschreibe|was ist|warum"
+    r"|اشرح|ما هو|ما هي|ما الفرق|समझाएँ|समझाइए|क्या है"
+    r"|(?:in che )?cosa |che cos|cos['’]|spiega|descrivi|perché|qual è la differenza|qué diferencia"
+    r"|(?:qual|quais) (?:é|são) as? diferença|quelle est la différence|à quoi sert|worin|wozu"
+    r"|чем \w+ отлича|в ч[её]м разница|[^\n。]{0,40}とは何"
+    r"|[^\n。]{0,60}(?:違い|仕組み|概念|意味|理由)[^\n。]{0,12}(?:説明|教え|述べ|何)"
+    r"|[^\n。]{0,60}(?:区别|不同之处|原理)(?:是什么|在哪)|[^\n。]{0,40}有什么(?:区别|不同)"
+    r"|[^\n.]{0,60}(?:차이|개념|원리|이유|의미)[^\n.]{0,12}(?:설명|무엇|알려))",
     re.IGNORECASE,
 )
 _ASKS_FOR_CODE = re.compile(

@@ -11,7 +11,7 @@ from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import BUILT_IN
 from evolcoder.evolution.parse import append_addition
 from evolcoder.evolution.respond import find_defect
-from evolcoder.evolution.translations import FRAMES, frames_of, in_language
+from evolcoder.evolution.translations import FRAMES, KEEP_ANY, frames_of, in_language
 from evolcoder.programming_language import named_language
 from evolcoder.records import Drop, Reason, Task
 
@@ -90,6 +90,8 @@ def test_prompts_are_in_the_language_of_the_task():
     english = BY_NAME["constrain"]
     for task in ("Write a function that sorts the list.", "Fix it"):
         assert in_language(english, task).template == english.template
+    unclear = in_language(english, "Genera una password casuale.").template
+    assert unclear == f"{english.template}\n\n{KEEP_ANY}"
     assert frames_of("de") != frames_of("el") == FRAMES
 
 
@@ -128,6 +130,13 @@ def test_a_task_that_cannot_pass_the_length_rules_is_not_asked():
         (next(iter(ADDITIONS)), ENGLISH, None),
         (next(iter(ADDITIONS)), "这个函数先跳过不是数字的元素，然后逐个比较剩下的元素，并返回其中最大的那一个。" * 2, None),
         (f"{next(iter(ADDITIONS))}请用英文回答。", ENGLISH * 2, None),
+        ("Reactのcomponentでuser listをrenderするcodeを書いてください。", ENGLISH * 2, Reason.WRONG_LANGUAGE),
+        ("Reactのcomponentでuser listをrenderするcodeを書いてください。", "このcomponentはuser listをpropsで受け取り、mapで各userをrenderします。" * 3, None),
+        ("Python list에서 max 값을 return하는 function을 작성해줘", ENGLISH * 2, Reason.WRONG_LANGUAGE),
+        ("Python list에서 max 값을 return하는 function을 작성해줘", "이 function은 list를 순회하면서 가장 큰 값을 기억하고 마지막에 return합니다. " * 3, None),
+        ("ＣＳＶを１００行読む関数を書いてください。", "この関数はＣＳＶを１行ずつ読み、１００行で止まります。" * 4, None),
+        ("Complete a função abaixo em Python.", "La función recorre la lista y devuelve el mayor de los números que no son cero. " * 4, Reason.WRONG_LANGUAGE),
+        ("Complete a função abaixo em Python.", "A função percorre a lista e retorna o maior dos números que não são zero. " * 4, None),
         ("Write a Python function that returns the largest number of a list.", "Функция пропускает строки и возвращает наибольшее число списка. " * 5, Reason.WRONG_LANGUAGE),
     ],
 )  # fmt: skip

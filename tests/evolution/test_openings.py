@@ -2,6 +2,7 @@
 
 import asyncio
 import tomllib
+import unicodedata
 from importlib.resources import files
 
 import pytest
@@ -9,14 +10,16 @@ import pytest
 from evolcoder.config.load import validate
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
+from evolcoder.evolution import patterns
 from evolcoder.evolution.candidate import CandidateTask, concatenate, tokenize
 from evolcoder.evolution.distractor import DRAFT
 from evolcoder.evolution.evolver import evolve, first_messages
 from evolcoder.evolution.heuristics import BUILT_IN
-from evolcoder.evolution.openings import complete, openings_for, openings_in
+from evolcoder.evolution.openings import complete, complete_asked, openings_for, openings_in
 from evolcoder.evolution.rules import find_violation
 from evolcoder.evolution.styles import heuristics_of
 from evolcoder.evolution.translations import FRAMES, in_language
+from evolcoder.natural_language import script_of
 from evolcoder.records import Drop, Reason, Task
 
 BY_NAME = {heuristic.name: heuristic for heuristic in BUILT_IN}
@@ -227,10 +230,10 @@ def test_openings_fit_the_task_and_say_something_new():
         "Write a function that finds the largest tuple entry.", ordinal=0, language=None
     )
     assert "If the tuple is empty," in openings_for("constrain", other, round=1, seed=0)
-    italian = Task.seed(
-        "Scrivi una funzione che ordina gli elementi della lista.", ordinal=0, language=None
-    )
-    assert openings_for("constrain", italian, round=1, seed=0) == ()
+    dutch = seed("Schrijf een functie die de getallen van een lijst sorteert.")
+    assert openings_for("constrain", dutch, round=1, seed=0) == ()
+    unclear = seed("Genera una password casuale.")  # Italian or Spanish
+    assert openings_for("constrain", unclear, round=1, seed=0) == ()
 
 
 def test_openings_depend_on_the_programming_language():
@@ -363,6 +366,12 @@ SORT_IN = {
     "es": "Escribe una función de Python que ordena una lista de números.",
     "fr": "Écrivez une fonction Python qui renvoie une liste de nombres sans les doublons.",
     "de": "Schreibe eine Python-Funktion, die eine Liste von Zahlen sortiert.",
+    "ja": "数値のリストを並べ替える Python 関数を書いてください。",
+    "ko": "숫자 리스트를 정렬하는 파이썬 함수를 작성하세요.",
+    "pt": "Escreva uma função em Python que ordene uma lista de números.",
+    "it": "Scrivi una funzione Python che ordini una lista di numeri.",
+    "ar": "اكتب دالة بلغة Python ترتب قائمة من الأعداد.",
+    "hi": "एक Python फ़ंक्शन लिखें जो संख्याओं की सूची को क्रमबद्ध करे।",
 }
 
 
@@ -409,6 +418,72 @@ def test_translated_openings_are_complete(language):
         assert openings_in(shown).language == language
 
 
+SCRIPTS = {
+    "zh": {"han"}, "ja": {"kana", "han"}, "ko": {"hangul"}, "ru": {"cyrillic"}, "ar": {"arabic"},
+    "hi": {"devanagari"},
+}  # fmt: skip
+"""The scripts of a language; Latin ones elsewhere, and everywhere in names such as SQL."""
+
+
+def entries_of(language):
+    """Return the openings of a language with their conditions."""
+    data = TRANSLATED[language]
+    names = ("constrain", "deepen", "specialise")
+    listed = [one for kind in data["kinds"] for name in names for one in kind[name]]
+    return [{"say": one} if isinstance(one, str) else one for one in (*listed, *data["bounds"])]
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_translated_openings_are_in_the_script_of_their_language(language):
+    """All of them, whole words, and with no blank at the end, where the model goes on."""
+    own = SCRIPTS.get(language, {"latin"})
+    for entry in entries_of(language):
+        say = entry["say"]
+        scripts = {script_of(char) for char in say} - {"", "latin"}
+        assert scripts <= own, say
+        assert own == {"latin"} or scripts, say
+        assert say == say.strip()
+        assert say[-1] not in ".。।!?"
+
+
+@pytest.mark.parametrize("language", TRANSLATED)
+def test_every_translated_kind_and_opening_can_be_chosen(language):
+    """For each there is a text of words that it needs, and no kind before it takes that."""
+    known = openings_in(TRANSLATED[language]["prompt"]["template"])
+    for entry in (*TRANSLATED[language]["kinds"], *entries_of(language)):
+        lists = entry.get("needs", ())
+        lacks = set(entry.get("lacks", "").split())
+        for words in (lists,) if isinstance(lists, str) else lists:
+            assert set(words.split()) - lacks, entry
+    for kind in known.kinds[:-1]:
+        first = sorted(kind.condition.needs[0])
+        rest = [sorted(each)[0] for each in kind.condition.needs[1:]]
+        texts = [" ".join([word, *rest]) for word in first]
+        assert any(known.kind_of(text, known.words(text)) is kind for text in texts), first
+
+
+@pytest.mark.parametrize(("instruction", "has"), [
+    ("社員ごとの売上を求めるSQLを書いてください。", "結果に列を一つ追加し、そこに"),
+    ("用SQL查询所有客户。", "结果中还要增加一列，显示"),
+    ('次の関数を完成させてください。\n\ndef f(x):\n    """文字列が回文かどうかを返す。"""\n', "句読点や記号は"),
+    ('Complete a função.\n\ndef f(x: list) -> float:\n    """Retorna a média da lista."""\n',
+     "Se a lista estiver vazia, a função deve"),
+    (unicodedata.normalize("NFD", "Escribe una función que invierta una cadena."),
+     "Con una cadena vacía la función debe"),
+    (unicodedata.normalize("NFD", "리스트의 평균을 구하는 함수를 작성하세요."), "리스트가 비어 있으면 함수는"),
+    ("رتّب القائمة في دالة بلغة Python.", "إذا كانت القائمة فارغة، يجب أن تعيد الدالة"),
+    ("एक फंक्शन लिखें जो सूची का योग लौटाए।", "यदि सूची खाली हो, तो फ़ंक्शन को"),
+])  # fmt: skip
+def test_words_of_a_task_are_found_as_they_are_written(instruction, has):
+    """Next to letters of an unspaced script, after an article, decomposed, and in a docstring."""
+    listed = {
+        opening
+        for heuristic in ("constrain", "deepen", "specialise")
+        for opening in openings_for(heuristic, seed(instruction), round=1, seed=0)
+    }
+    assert has in listed
+
+
 @pytest.mark.parametrize(("instruction", "has", "lacks"), [
     ("编写一条 SQL 查询，列出工资最高的员工。", "结果中还要增加一列，显示", "最多只显示"),
     ("编写一个 Python 脚本，列出文件夹中的文件。", "不包括所有小于", "如果文件不存在，程序必须"),
@@ -421,12 +496,37 @@ def test_translated_openings_are_complete(language):
      "Если список пуст, функция должна"),
     ("Напишите скрипт, который выводит файлы папки.", "Не учитывайте файлы, размер которых меньше",
      "Если файла нет, программа должна"),
-    ("Erkläre, was eine Closure in JavaScript ist.", "Zeige ein kurzes Programm, in dem",
-     "Bei ungültiger Eingabe muss das Programm"),
+    ("Erkläre, was eine Closure in JavaScript ist.", "Zeige ein kurzes Programm, das",
+     "Bei ungültiger Eingabe soll das Programm"),
     ("Écrivez une requête SQL qui affiche les clients.", "Ajoutez une colonne qui indique",
      "N'utilisez pas"),
     ("Crea una clase de Python para un libro.", "Al imprimir un objeto debe mostrarse",
      "Si la lista está vacía, la función debe"),
+    ("Erstelle eine SQL-Abfrage, die alle Kunden auflistet.", "Zeige höchstens",
+     "Zeilen mit gleichem Wert sollen sortiert sein nach"),
+    ("配列の最大値を返す関数を書いてください。", "配列が空の場合、関数は", "リストが空の場合、関数は"),
+    ("クロージャとは何ですか。", "説明には次の言葉を必ず使ってください：", "入力が無効な場合、プログラムは"),
+    ("このコードのバグを修正してください。", "さらに、引数として None が渡された場合は、", "入力が無効な場合、プログラムは"),
+    ("フォルダー内のファイルを一覧表示するスクリプトを書いてください。", "ただし、サイズが 100 KB 未満のファイルは",
+     "ファイルが存在しない場合、プログラムは"),
+    ("배열을 정렬하는 함수를 작성하세요.", "값이 같은 원소는", "빈 문자열이 전달되면 함수는"),
+    ("클로저가 무엇인지 설명해 주세요.", "설명에는 다음 낱말을 꼭 쓰세요:", "입력이 잘못되면 프로그램은"),
+    ("학생 클래스를 만드세요.", "객체를 출력하면", "인수 없이 호출되면 함수는"),
+    ("Explique o que é recursão em programação.", "Mostre um programa curto que imprima",
+     "Se for chamada sem argumentos, a função deve"),
+    ("Crie um programa que leia um arquivo de texto.", "Se o arquivo não existir, o programa deve",
+     "Com uma string vazia, a função deve"),
+    ("Implemente uma fila em Java com as operações inserir e remover.", "Deve guardar no máximo",
+     "Se a lista estiver vazia, a função deve"),
+    ("Escribe una función que cuente las letras de una palabra.", "Con una cadena vacía la función debe",
+     "No tengas en cuenta las palabras de menos de"),
+    ("Gere uma senha aleatória.", "A senha deve conter pelo menos", "Os sinais de pontuação devem"),
+    ("Scrivi una funzione che ordini una lista di numeri.", "Gli elementi uguali devono",
+     "Mostra un breve programma che stampi"),
+    ("Spiega la differenza tra lista e tupla.", "Mostra un breve programma che stampi",
+     "Se la lista è vuota, la funzione deve"),
+    ("اشرح الفرق بين القائمة والصف.", "اعرض برنامجًا قصيرًا يكون فيه", "أضف معاملًا يحدد ما إذا"),
+    ("समझाएँ कि क्लोज़र क्या है।", "एक छोटा प्रोग्राम दिखाएँ जिसमें", "अंत में यह भी प्रिंट करें कि"),
 ])  # fmt: skip
 def test_openings_fit_tasks_in_other_languages(instruction, has, lacks):
     """By kinds of tasks, which are recognised by beginnings of words."""
@@ -445,11 +545,67 @@ def test_openings_fit_tasks_in_other_languages(instruction, has, lacks):
     ("Напишите функцию, которая считает сумму списка.", " вернуть 0. Это нужно.", " вернуть 0."),
     ("Schreibe eine Funktion, die eine Liste summiert.", " 0 zurückgeben. Das hilft.",
      " 0 zurückgeben."),
+    ("リストの合計を返す関数を書いてください。", " 0 を返してください。便利です。", "0 を返してください。"),
+    ("リストの合計を返す関数を書いてください。", "「空です。」と表示してください。以上。",
+     "「空です。」と表示してください。"),
+    ("编写一个 Python 函数，返回列表的总和。", "显示“空！请重试。”，并返回 0。好。", "显示“空！请重试。”，并返回 0。"),
+    ("리스트의 합계를 반환하는 함수를 작성하세요.", " 0을 반환해야 합니다. 그러면 안전합니다.",
+     " 0을 반환해야 합니다."),
+    ("Scrivi una funzione che sommi una lista.", " restituire 0. Così è sicuro.", " restituire 0."),
+    ("Schreibe eine Funktion, die eine Liste summiert.", " Texte, z. B. Namen, übergehen. Ende.",
+     " Texte, z. B. Namen, übergehen."),
+    ("Schreibe eine Funktion, die eine Liste summiert.", " „Leer! Ende.“ ausgeben. Das hilft.",
+     " „Leer! Ende.“ ausgeben."),
+    ("اكتب دالة تعيد مجموع قائمة.", " القيمة 0. هذا أفضل.", " القيمة 0."),
+    ("एक फ़ंक्शन लिखें जो सूची का योग लौटाए।", " 0 लौटाना चाहिए। यह ठीक है।", " 0 लौटाना चाहिए।"),
 ])  # fmt: skip
 def test_an_opening_is_completed_in_its_script(instruction, said, whole):
     """With a blank where the script has blanks, and up to the end of the sentence."""
     opening = openings_for("constrain", seed(instruction), round=1, seed=0)[0]
     assert complete(opening, said) == f"{opening}{whole}"
+
+
+@pytest.mark.parametrize(
+    "bound", ["計算時間はO(n)に限る。", "時間 O(n) に限る。", "时间为O(n log n)。"]
+)
+def test_a_bound_is_found_next_to_letters_of_an_unspaced_script(bound):
+    """No blank is needed before it."""
+    task = seed("数値のリストを並べ替える関数を書いてください。")
+    assert patterns.BOUND.search(bound)
+    found = violation_of(bound[:4], bound[4:], parent=task, heuristic="complexity")
+    assert found is None or found.reason is not Reason.NO_BOUND
+
+
+@pytest.mark.parametrize(("opening", "answer", "text"), [
+    ("空行は", "「空行は無視してください。」", "空行は無視してください。"),
+    ("空行は", "空行は「空」と表示する。", "空行は「空」と表示する。"),
+    ("No uses", "«No uses bucles.»", "No uses bucles."),
+    ("Zeige", "„Zeige drei Zeilen.“", "Zeige drei Zeilen."),
+    ("Print", 'Print "none"', 'Print "none"'),
+    ("Print", '"Print nothing."', "Print nothing."),
+])  # fmt: skip
+def test_quotation_marks_around_an_answer_are_removed(opening, answer, text):
+    """Those of any language, and none that belongs to a quotation within it."""
+    assert complete_asked(opening, answer) == text
+
+
+@pytest.mark.parametrize(("instruction", "opening", "said", "is_kept"), [
+    ("Escribe una función que sume dos números.", "Después escribe tres pruebas, una de ellas con",
+     "los resultados que se comprueban correctamente.", False),
+    ("Escribe una función que sume dos números.", "Después escribe tres pruebas, una de ellas con",
+     "-1 y 5, que se sumen correctamente.", True),
+    ("二つの数を足す関数を書いてください。", "入力が無効な場合、プログラムは", "正しく動作しなければなりません。", False),
+    ("두 수를 더하는 함수를 작성하세요.", "그런 다음 테스트를 세 개 작성하고 그중 하나의 입력은",
+     "함수가 올바르게 동작하는지 확인하세요.", False),
+    ("Escreva uma função que some dois números.", "Se a entrada não for válida, o programa deve",
+     "retornar None, já que não há soma.", False),
+])  # fmt: skip
+def test_asking_for_correctness_or_giving_reasons_is_no_demand_in_any_language(
+    instruction, opening, said, is_kept
+):
+    """Every task asks for a right answer; a value is a demand."""
+    found = violation_of(opening, said, parent=seed(instruction))
+    assert (found is None) is is_kept, found
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -524,14 +680,12 @@ def test_what_a_config_changes_is_asked_as_it_says(changes):
 
 
 def test_a_small_model_is_asked_in_the_language_of_the_task():
-    """With the translated prompt and its examples, and without an opening in English."""
+    """With a sentence that asks for it, and without an opening in English."""
     asked = []
-    engine = ScriptedEngine(
-        lambda request: asked.append(request) or "エラーの場合は None を返すこと。"
-    )
+    engine = ScriptedEngine(lambda request: asked.append(request) or "Sla lege regels over.")
     engine.identity = "gguf:toy"
     role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
-    task = Task.seed("リストを並べ替える Python 関数を書いてください。", ordinal=0, language=None)
+    task = seed("Schrijf een Python-functie die de getallen van een lijst sorteert.")
     told = evolve(
         task, round=1, heuristic=BY_NAME["constrain"], evolver=role, judge=None,
         config=validate({"evolve": {"candidates": 1}}, where="test"),

@@ -118,6 +118,7 @@ def test_good_evolutions_pass(answer, parent, heuristic):
         ("Count how often each country occurs in this dataset and chart it", SORT, "constrain", Reason.MISSING_INPUT),
         ("Sort them in descending order by absolute value instead.", SORT, "constrain", Reason.CONTRADICTS),
         ("It must be as fast as any sorting network known.", SORT, "complexity", Reason.NO_BOUND),
+        ("計算量は入力の長さに比例すること。", "数値のリストを並べ替える関数を書いてください。", "complexity", Reason.NO_BOUND),
         ("Sort by absolute value and keep equal ones in place.", SORT, "misdirect", Reason.NO_BAIT),
         ("```python\nx\n```\nDemand: Sort by absolute magnitude.", SORT, "misdirect", Reason.NO_BAIT),
         ("Demand: Sort by value.\n```python\ndef f(numbers):\n    return sor", SORT, "misdirect", Reason.NO_BAIT),

@@ -17,6 +17,7 @@ recognised by beginnings of words, since words there are inflected or not separa
 import math
 import re
 import tomllib
+import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,9 +27,9 @@ from typing import Any
 
 from evolcoder.evolution.candidate import tokenize
 from evolcoder.evolution.heuristics import WorkedExample
-from evolcoder.evolution.parse import prose
+from evolcoder.evolution.parse import docstring, prose
 from evolcoder.ids import rng_for
-from evolcoder.natural_language import prompt_language
+from evolcoder.natural_language import is_likely_foreign, prompt_language
 from evolcoder.records import Task
 from evolcoder.text import WantedOutput, is_unspaced, wanted_output, words
 
@@ -63,9 +64,22 @@ _ASKS_FOR_OUTPUT = re.compile(
 """A request for what a program prints."""
 LIKE_FROM = (4, 16)
 """Content words of a task above which it needs two, or three, words of a kind to be of it."""
-_NEXT_SENTENCE = re.compile(
-    r"(?<=[.!?])(?<!\be\.g\.)(?<!\bi\.e\.)\s+(?=[A-ZÀ-ÖØ-ÞА-ЯЁ¿¡])|(?<=[。！？])(?!$)"
+_ABBREVIATIONS = (
+    "e.g.|i.e.|z.|z. B.|z.B.|d.|d. h.|d.h.|u.|u. a.|u.a.|p.|p. ej.|p. ex.|par ex.|por ex.|ad es."
 )
+"""Full stops that end no sentence, also where a capital letter follows."""
+_CASELESS = "\u0590-\u10ff\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3"
+"""Letters of scripts without capital letters."""
+_NEXT_SENTENCE = re.compile(
+    "".join(rf"(?<!\b{re.escape(one)})" for one in _ABBREVIATIONS.split("|"))
+    + rf"(?<=[.!?])\s+(?=[A-ZÀ-ÖØ-ÞА-ЯЁ¿¡{_CASELESS}])|(?<=[。！？｡।॥؟۔])(?=\s*\S)"
+)
+_PAIRED = (("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("『", "』"), ("（", "）"), ("(", ")"))
+"""Quotation marks and brackets, within which no sentence ends."""
+_LOW_QUOTED = re.compile("„[^“”]*[“”]")
+"""A quotation whose closing mark opens one in other languages."""
+_OPENING_MARKS = "*_>\"'` “„«「『"
+_COMMAS = (",", "，", "、", "،")
 _NEXT_CLAUSE = re.compile(
     r"(?<=\w), (?:and )?(?:then )?(?:accept|add|calculate|combine|compare|count|display"
     r"|exclude|filter|group|ignore|include|keep|leave|list|order|print|put|remove|return|round|show|skip|sort"
@@ -75,7 +89,16 @@ _NEXT_CLAUSE = re.compile(
 """A further demand in a sentence, as small models add one that has nothing to do with the first."""
 _LITERAL = re.compile(r"\[|\{|\"|`|\d")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
-_ENDS_UNSPACED = re.compile(r"[\u3000-\u30ff\u3400-\u9fff\uff00-\uff60]$")
+_CJK = "\u3000-\u30ff\u3400-\u9fff\uff00-\uff60"
+_ARTICLES = ("ال", "لل", "بال", "وال", "فال", "كال", "ب", "و", "ل", "ف")
+"""What Arabic writes together with the word after it."""
+_BEGINS_WORD = (
+    rf"(?<![\u0900-\u0dff])(?:(?<!\w)|(?<=[{_CJK}])"
+    + "".join(rf"|(?<=\b{article})" for article in _ARTICLES)
+    + ")"
+)
+"""Where a word begins; signs of vowels, which are no letters to `re`, are within one."""
+_ENDS_UNSPACED = re.compile(rf"[{_CJK}]$")
 """The end of an opening in a script without blanks between words."""
 
 
@@ -135,14 +158,14 @@ class Openings:
     """The kinds of tasks."""
     bounds: _Openings
     """The openings for `complexity`."""
-    beginnings: re.Pattern[str] | None
-    """Finds the beginnings of words that conditions name; None for English, with whole words."""
+    beginnings: "_Beginnings | None"
+    """The beginnings of words that conditions name; None for English, with whole words."""
 
     def words(self, text: str) -> frozenset[str]:
         """Return what conditions can find in a text."""
         if self.beginnings is None:
             return tokenize(text).content_words
-        return frozenset(self.beginnings.findall(text.lower()))
+        return self.beginnings.found_in(unicodedata.normalize("NFC", text.lower()))
 
     def kind_of(self, text: str, found: frozenset[str]) -> _Kind:
         """Return the kind of a task, in whose prose these words were found."""
@@ -153,7 +176,7 @@ class Openings:
 
 def openings_in(text: str) -> Openings | None:
     """Return the openings in the language of a task; None if there are none."""
-    language = prompt_language(text) or "en"
+    language = prompt_language(text) or ("" if is_likely_foreign(text) else "en")
     return _english() if language == "en" else _translated().get(language)
 
 
@@ -166,7 +189,7 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
     known = openings_in(text)
     if known is None:
         return ()
-    request = known.words(prose(text))
+    request = known.words(f"{prose(text)}\n{docstring(text)}")
 
     def fits(listed: _Openings) -> list[str]:
         return [say for say, when in listed if when.fits(request, task.language)]
@@ -181,7 +204,7 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
 
     def shuffled(name: str) -> list[str]:
         found = [say.format(noun=noun) for say in fits(kind.by_heuristic.get(name, ()))]
-        new = [say for say in found if say[-1] != "," or not tokenize(say).content_words <= said]
+        new = [say for say in found if say[-1] not in _COMMAS or _says_more(say, said)]
         rng.shuffle(new)
         return new
 
@@ -195,7 +218,7 @@ def complete(opening: str, continuation: str) -> str:
     model wrote nothing that completes the sentence: punctuation or filler words alone, another
     paragraph, or a code block.
     """
-    text = _NEXT_SENTENCE.split(continuation.partition("\n")[0].rstrip(), maxsplit=1)[0]
+    text = _first_sentence(continuation.partition("\n")[0].rstrip())
     is_repeated = text.lower().lstrip().startswith(opening.lower())
     said = text.lstrip()[len(opening) :] if is_repeated else text
     said = _NEXT_CLAUSE.sub(".", said)
@@ -212,10 +235,37 @@ def complete_asked(opening: str, answer: str) -> str | None:
 
     None if it began it in another way.
     """
-    text = answer.strip().lstrip("*_>\"'` ")
+    text = answer.strip().lstrip(_OPENING_MARKS)
     if text.lower().startswith(opening.lower()) or text[:1].islower():
-        return complete(opening, text.removesuffix('"'))
+        return complete(opening, _without_closing_mark(text))
     return None
+
+
+def _without_closing_mark(text: str) -> str:
+    """Remove a quotation mark at the end of a text that closes none within it."""
+    last = text[-1:]
+    for opens, closes in (('"', '"'), *_PAIRED[:5]):
+        is_own = text.count(opens) % 2 == 0 if opens == closes else opens in text
+        if last == closes and not is_own:
+            return text[:-1]
+    return text
+
+
+def _first_sentence(text: str) -> str:
+    """Return the text up to the end of its first sentence; none ends within quotation marks."""
+    for found in _NEXT_SENTENCE.finditer(text):
+        before = _LOW_QUOTED.sub("", text[: found.start()])
+        is_open = before.count('"') % 2 or any(
+            before.count(opens) > before.count(closes) for opens, closes in _PAIRED
+        )
+        if not is_open:
+            return text[: found.start()]
+    return text
+
+
+def _says_more(opening: str, said: frozenset[str]) -> bool:
+    """Whether an opening has words that a task lacks, of which these are the content words."""
+    return not tokenize(opening).content_words <= said
 
 
 def _kind_of(text: str, found: frozenset[str]) -> _Kind:
@@ -268,25 +318,41 @@ def _openings(language: str, data: Mapping[str, Any], split: _Split) -> Openings
     )
     bounds, prompt = _listed(data["bounds"], split), data["prompt"]
     examples = tuple(WorkedExample(one["task"], one["answer"]) for one in prompt["examples"])
-    beginnings = None if language == "en" else _beginnings(kinds, bounds)
+    beginnings = None if language == "en" else _Beginnings.of(kinds, bounds)
     begin = data["begin"]
     return Openings(language, prompt["template"], examples, begin, kinds, bounds, beginnings)
 
 
-def _beginnings(kinds: Sequence[_Kind], bounds: _Openings) -> re.Pattern[str]:
-    """Return a pattern that finds beginnings of words, the longest one at each place.
+@dataclass(frozen=True, slots=True)
+class _Beginnings:
+    """The beginnings of words that the conditions of a language name."""
 
-    In scripts without blanks between words they are found anywhere.
-    """
-    listed = [bounds, *(each for kind in kinds for each in kind.by_heuristic.values())]
-    conditions = [kind.condition for kind in kinds]
-    conditions += [when for openings in listed for _, when in openings]
-    named = {word for when in conditions for each in (*when.needs, when.lacks) for word in each}
-    patterns = (
-        re.escape(word) if is_unspaced(word) else rf"(?<!\w){re.escape(word)}"
-        for word in sorted(named, key=len, reverse=True)
-    )
-    return re.compile(rf"(?=({'|'.join(patterns)}))")
+    pattern: re.Pattern[str]
+    """Finds the longest one at each place."""
+    prefixes: dict[str, frozenset[str]]
+    """Each one -> itself and the shorter ones that it begins with."""
+
+    @classmethod
+    def of(cls, kinds: Sequence[_Kind], bounds: _Openings) -> "_Beginnings":
+        listed = [bounds, *(each for kind in kinds for each in kind.by_heuristic.values())]
+        conditions = [kind.condition for kind in kinds]
+        conditions += [when for openings in listed for _, when in openings]
+        named = {word for when in conditions for each in (*when.needs, when.lacks) for word in each}
+        patterns = (
+            re.escape(word) if is_unspaced(word) else f"{_BEGINS_WORD}{re.escape(word)}"
+            for word in sorted(named, key=len, reverse=True)
+        )
+        prefixes = {word: frozenset(one for one in named if word.startswith(one)) for word in named}
+        return cls(re.compile(rf"(?=({'|'.join(patterns)}))"), prefixes)
+
+    def found_in(self, text: str) -> frozenset[str]:
+        """Return those in a lower-cased text.
+
+        In scripts without blanks between words they are found anywhere, and a word in other
+        letters begins next to them.
+        """
+        longest = set(self.pattern.findall(text))
+        return frozenset().union(*(self.prefixes[word] for word in longest))
 
 
 @lru_cache(maxsize=1)
@@ -294,11 +360,16 @@ def _english() -> Openings:
     return _openings("en", _read("openings.toml"), lambda text: tokenize(text).content_words)
 
 
+def _composed(text: str) -> frozenset[str]:
+    """Split a list of beginnings, in the form of Unicode in which texts are searched."""
+    return frozenset(unicodedata.normalize("NFC", text).split())
+
+
 @lru_cache(maxsize=1)
 def _translated() -> dict[str, Openings]:
     """Return language -> openings."""
     return {
-        language: _openings(language, data, lambda text: frozenset(text.split()))
+        language: _openings(language, data, _composed)
         for language, data in _read("openings-translated.toml").items()
     }
 

@@ -22,20 +22,21 @@ from evolcoder.text import code_lines, words
 _SPECIAL = re.compile(r"<\|[^|>\n]*\|>")
 _NEW_TASK = re.compile(
     r"^[#>*_ \t]*(?:new task\b|新任务|新任務|新しい課題|새 과제|новая задача|neue aufgabe"
-    r"|nouvelle tâche|nueva tarea|nova tarefa|المهمة الجديدة|नया कार्य)[*_ ]*[:：][*_ ]*",
+    r"|nouvelle tâche|nueva tarea|nova tarefa|nuovo compito"
+    r"|المهمة الجديدة|नया कार्य)[*_ ]*[:：][*_ ]*",
     re.IGNORECASE | re.MULTILINE,
 )
 _LABEL_ELSEWHERE = re.compile(
     r"\A[#>*_ \t]*(?:新?(?:任务|任務|要求|需求|约束|附加要求)|(?:新しい|追加の?)?(?:課題|要件|要求)"
     r"|과제|요구 ?사항|추가 요구 ?사항|задача|задание|(?:дополнительн\w+ )?требовани[ея]"
-    r"|(?:zusätzliche )?(?:aufgabe|anforderung(?:en)?)|tâche|exigences?|tarea|tarefa|requisitos?"
-    r"|المهمة|المطلوب|कार्य|माँग)[*_ ]*[:：][*_ ]*\s*",
+    r"|(?:zusätzliche )?(?:aufgabe|anforderung(?:en)?)|tâche|exigences?"
+    r"|tarea|tarefa|compito|requisit[io]s?|المهمة|المطلوب|कार्य|माँग)[*_ ]*[:：][*_ ]*\s*",
     re.IGNORECASE,
 )
 _TAIL_ELSEWHERE = re.compile(
     r"^[#>*_ \t]*(?:解答|答案|参考答案|解决方案|解释|说明|代码|示例代码|回答|解説|コード|コード例"
     r"|решение|ответ|пояснение|объяснение|код|lösung|antwort|erklärung|solución|respuesta"
-    r"|explicación|código|réponse|explication|solução|resposta|explicação|풀이|해답|설명|코드"
+    r"|soluzione|risposta|spiegazione|codice|explicación|código|réponse|explication|solução|resposta|explicação|풀이|해답|설명|코드"
     r"|الحل|الإجابة|الشرح|समाधान|उत्तर|व्याख्या)[*_ ]*(?:[:：]|$)",
     re.IGNORECASE | re.MULTILINE,
 )
@@ -76,7 +77,7 @@ _SENTENCES = re.compile(
     re.MULTILINE,
 )
 _FOLLOWS = re.compile(
-    r"以下|下面|下列|上述|次の|следующ|ниже|приведённ|приведенн|siguiente|folgende|suivant|seguinte"
+    r"以下|下面|下列|上述|次の|следующ|ниже|приведённ|приведенн|siguiente|folgende|suivant|seguinte|abaixo|seguent"
     r"|다음|التالي|निम्न|κάτω|הבא|ต่อไปนี้",
     re.IGNORECASE,
 )
@@ -109,7 +110,9 @@ _EXAMPLES = re.compile(
 _STUB_END = re.compile(r"(?:\s*(?:pass|\.\.\.|#[^\n]*|(?<!`)`{3,}(?!`)|(?<!~)~{3,}(?!~)))*\s*\Z")
 _MAX_STUB_END = 400
 _CODE_MARKS = re.compile(r"[=;{}<>]|\w\(")
-_QUOTES = {'"': '"', "“": "”", "'": "'", "`": "`"}
+_QUOTES = {
+    '"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "『": "』", "'": "'", "`": "`"
+}  # fmt: skip
 _REFERS = re.compile(
     r"\b(?:following|below|given|provided|this|these|above)\b(?:\s+[\w'-]+){0,3}?\s+(?:code|list"
     r"|array|string|text|function|query|snippet|program|table|data|dataset|dictionary|tuple|class"
@@ -272,17 +275,31 @@ def _ends_with_prose(code: str) -> bool:
     return is_sentence and ends_sentence(after) and _PROGRAM_LINE.search(after) is None
 
 
-def _add_to_docstring(task: str, addition: str) -> str | None:
-    """Add to the docstring of the function to complete at the end of a task; None without one."""
+def docstring(task: str) -> str:
+    """Return the docstring of the function to complete at the end of a task; '' without one."""
+    place = _docstring_place(task)
+    return task[place[0] + 3 : place[1] - 3].strip() if place else ""
+
+
+def _docstring_place(task: str) -> tuple[int, int] | None:
+    """Return where the docstring of the function to complete begins and ends, with its quotes."""
     from_end = max(0, len(task) - _MAX_STUB_END)
     found = _STUB_END.search(task, max(from_end, task.rfind('"""') + 3, task.rfind("'''") + 3))
     end = found.start() if found else len(task)
     quotes = task[end - 3 : end]
     start = task.rfind(quotes, 0, end - 3)
-    if quotes not in {'"""', "'''"} or start < 0 or quotes in addition or "\\" in addition:
+    if quotes not in {'"""', "'''"} or start < 0:
         return None
-    if not task[:start].rstrip(" \t\nrRuU").endswith((":", "{")):
+    begins_body = task[:start].rstrip(" \t\nrRuU").endswith((":", "{"))
+    return (start, end) if begins_body else None
+
+
+def _add_to_docstring(task: str, addition: str) -> str | None:
+    """Add to the docstring of the function to complete at the end of a task; None without one."""
+    place = _docstring_place(task)
+    if place is None or "\\" in addition or task[place[0] : place[0] + 3] in addition:
         return None
+    start, end = place
     description = task[start + 3 : end - 3]
     line = task.rfind("\n", 0, start) + 1
     indent = task[line:start][: len(task[line:start]) - len(task[line:start].lstrip())]

@@ -85,6 +85,7 @@ REFUSES = re.compile(
     r"\A\W*(?:i'?m sorry|i am sorry|sorry,|i apologi[sz]e|i can(?:'t|not)|i'm (?:unable|not able)"
     r"|unfortunately, i|as an ai|抱歉|对不起|很遗憾|作为一个?(?:ai|人工智能)|申し訳|죄송|извините"
     r"|к сожалению, я|lo siento|désolé|je suis désolé|es tut mir leid|tut mir leid|desculpe"
+    r"|sinto muito|mi dispiace"
     r"|عذر|آسف|क्षमा कर)",
     re.IGNORECASE,
 )
@@ -177,6 +178,8 @@ ABOUT_THE_PROMPT_ELSEWHERE = re.compile(
     r"|исходн\w+ задач|нов\w+ задач|задач\w+ (?:труднее|сложнее)|усложнит|пишите по-русски"
     r"|tarea original|nueva tarea|tarea más difícil|tarea de programación"
     r"|tâche d'origine|nouvelle tâche|tâche plus difficile|tâche de programmation"
+    r"|tarefa original|nova tarefa|tarefa mais difícil|tarefa de programação"
+    r"|compito originale|nuovo compito|compito più difficile|compito di programmazione"
     r"|ursprüngliche\w* aufgabe|neue aufgabe|aufgabe schwieriger|programmieraufgabe",
     re.IGNORECASE,
 )
@@ -190,6 +193,8 @@ EXPLAINS_ELSEWHERE = re.compile(
     r"| — это (?:когда|слово|один|способ|процесс)|можно использовать (?:метод|функци)|вы сможете"
     r"|мы (?:можем|будем)|вот (?:код|пример|решение)|этот код|эта функция|для решения этой"
     r"|podemos|aquí (?:está|tienes)|este código|para resolver est"
+    r"|aqui está|esta função (?:usa|recebe)"
+    r"|possiamo|ecco il codice|questo codice|per risolvere quest"
     r"|nous pouvons|voici (?:le|un) code|ce code|pour résoudre cette"
     r"|wir können|hier ist der code|dieser code|um diese aufgabe zu",
     re.IGNORECASE,
@@ -398,7 +403,9 @@ GIVES_REASONS = re.compile(
     r"\b(?:because|since (?:it|they|there|this|the)"
     r"|as (?:it|they|there|this|the) \w+ (?:is|are|has|have)"
     r"|as (?:it|they|there|this) (?:is|are|has|have|will|would|cannot|can)|which means"
-    r"|this (?:is|means|will|ensures))\b",
+    r"|this (?:is|means|will|ensures)"
+    r"|porque|ya que|puesto que|parce que|puisque|weil|pois|já que|perché è|poiché|потому что)\b"
+    r"|因为|なぜなら|からです|때문",
     re.IGNORECASE,
 )
 """What explains rather than demands, in the rest of a sentence that was begun."""
@@ -439,6 +446,13 @@ VAGUE_WORDS = EMPTY_WORDS | set(
 )
 """Words that say little by themselves in the rest of a sentence that was begun."""
 
+RIGHT_ELSEWHERE = re.compile(
+    r"correctamente|corretamente|correttamente|correctement|\bkorrekt|\brichtig\b|правильно|корректно"
+    r"|正しく(?:動作|処理|実行|返)|올바르게|올바른지|정상적으로|正确地?(?:处理|返回|运行|工作)",
+    re.IGNORECASE,
+)
+"""A demand for correctness in other languages."""
+
 INSTEAD = re.compile(r"\binstead\b(?! of\b)", re.IGNORECASE)
 """A requirement that replaces an earlier one."""
 
@@ -459,7 +473,7 @@ PLACEHOLDER = re.compile(
 """An unfilled placeholder."""
 
 BOUND = re.compile(
-    r"\b[OΘ]\s?\(\s*[^)]{1,40}\)|\b(?:linear|logarithmic|constant|quadratic|linearithmic)"
+    r"(?<![A-Za-z0-9_])[OΘ]\s?\(\s*[^)]{1,40}\)|\b(?:linear|logarithmic|constant|quadratic|linearithmic)"
     r"[- ](?:time|space)"
 )
 """A complexity bound in symbols or words."""

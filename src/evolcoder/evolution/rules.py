@@ -447,6 +447,9 @@ def _only_asks_to_be_right(candidate: CandidateTask) -> bool:
     """Whether an addition asks for correctness, which every task implies."""
     if candidate.added is None or "correct" in candidate.before.padded_words:
         return False
+    said = candidate.added.text
+    if patterns.RIGHT_ELSEWHERE.search(said) and not patterns.LITERAL.search(said):
+        return patterns.RIGHT_ELSEWHERE.search(candidate.before.text) is None
     return not candidate.added.distinct.isdisjoint(("correct", "correctly"))
 
 

@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 from evolcoder.evolution.heuristics import BUILT_IN, Heuristic, WorkedExample
-from evolcoder.natural_language import natural_language, prompt_language
+from evolcoder.natural_language import is_likely_foreign, natural_language, prompt_language
 
 KEEP_ANY = "Write in the language of the task."
 """Asks for the language where `prompts.toml` has no sentence for it."""
@@ -37,7 +37,8 @@ def in_language(heuristic: Heuristic, instruction: str) -> Heuristic:
         return heuristic
     language = prompt_language(instruction)
     script = "" if language else natural_language(instruction).script
-    if language == "en" or (not language and script in {"", "latin"}):
+    is_latin = not language and script in {"", "latin"}
+    if language == "en" or (is_latin and not is_likely_foreign(instruction)):
         return heuristic
     known = _translations().get(language, {})
     own = known.get(heuristic.name)
