@@ -75,3 +75,24 @@ def faults_at_every_size(browser, axe, addresses, *, opens=None):
             found += [f"{address} {width} {scheme}: {one}" for one in faults(context, address, axe)]
         context.close()
     return found
+
+
+LEGIBLE_PX = 11
+"""Smallest size at which names in figures are read on a phone."""
+FIGURES = """figures => figures.map(one => {
+  let frame = one.parentElement, scrolls = false;
+  for (; frame; frame = frame.parentElement) scrolls ||= frame.scrollWidth > frame.clientWidth;
+  const box = one.getBoundingClientRect();
+  return {right: box.right, scrolls, text: 10 * 4 / 3 * box.width / one.naturalWidth};
+})"""
+"""Of each figure: its right end, whether something scrolls sideways, and the height of its text."""
+
+
+def illegible_figures(page):
+    """List the figures of a page that need scrolling sideways or have small text."""
+    page.evaluate("Promise.all([...document.images].map(one => one.decode()))")
+    found = page.locator("main img").evaluate_all(FIGURES)
+    assert found, "the page has no figure"
+    width = page.viewport_size["width"]
+    return [one for one in found
+            if one["scrolls"] or one["right"] > width or one["text"] < LEGIBLE_PX]  # fmt: skip

@@ -2,7 +2,7 @@
 
 import pytest
 
-from browsing import faults_at_every_size
+from browsing import faults_at_every_size, illegible_figures
 from evolcoder.bench import registry
 from evolcoder.cli.main import main
 from evolcoder.storage.run_store import RunStore
@@ -68,4 +68,14 @@ def test_the_numbers_of_the_funnel_are_those_of_the_database(browser, pages):
         for line in lines
     ]  # fmt: skip
     assert any(line.n_dropped for line in lines)
+    page.close()
+
+
+@pytest.mark.parametrize("width", [1280, 700, 600, 400, 360])
+def test_figures_are_legible_without_scrolling_sideways(browser, pages, width):
+    """On a phone a figure of its own is shown; its text stays readable at every width."""
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    for path in pages:
+        page.goto(path.as_uri())
+        assert illegible_figures(page) == []
     page.close()

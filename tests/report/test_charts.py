@@ -7,9 +7,48 @@ import pytest
 from evolcoder.report.charts import svg
 from evolcoder.report.content import Chart, Series
 
+LONG = "a name that is longer than any heuristic, model or benchmark has today"
+FIGURES = [
+    Chart("stacked", (LONG, "b"), (Series("kept", (2.0, 1.0)), Series(LONG, (1.0, 0.0))), "rows"),
+    Chart("points", ("a", LONG), (Series("x", (None, 2.0)), Series("y", (1.0, 3.0))), "points"),
+    Chart("lines", tuple(f"round {n}" for n in range(6)),
+          (Series("x", tuple(map(float, range(6)))), Series("y", (4.0,) * 6)), "tokens of a task"),
+    Chart("scatter", (), tuple(Series(n, (0.1, 0.9), x=(0.2, 0.7)) for n in "abcdefg"), "second"),
+]  # fmt: skip
+"""A figure of each kind, with what takes much room."""
+
 
 def texts(drawn):
     return re.findall(r"<text[^>]*>([^<]*)</text>", drawn)
+
+
+@pytest.mark.parametrize("is_narrow", [False, True])
+@pytest.mark.parametrize("chart", FIGURES, ids=lambda chart: chart.kind)
+def test_figures_name_everything_at_both_widths(chart, is_narrow):
+    """Rows, positions, series and axis have their names, broken into lines where they are long."""
+    drawn = svg(chart, is_narrow=is_narrow)
+    shown = texts(drawn)
+    names = (*chart.categories, *(one.name for one in chart.series), chart.axis)
+    assert [name for name in names if name not in " ".join(shown)] == []
+    assert max(map(len, shown)) < (43 if is_narrow else 80)
+    width = float(re.search(r'width="([\d.]+)pt"', drawn)[1])
+    assert width < (300 if is_narrow else 540)
+
+
+@pytest.mark.parametrize("n", [6, 30])
+def test_positions_of_narrow_figures_are_upright_and_few(n):
+    """Names of rounds that do not fit side by side stand upright, and of many a part is named."""
+    categories = tuple(f"round {at}" for at in range(n))
+    chart = Chart("lines", categories, (Series("x", tuple(map(float, range(n)))),), "tokens")
+    upright = re.findall(r"rotate\(-90[^>]*>(round \d+)<", svg(chart, is_narrow=True))
+    assert upright[0] == "round 0"
+    assert len(upright) == min(n, 10)
+
+
+def test_a_figure_with_many_parts_stays_small():
+    """Every hatching is of lines, so that a page of figures has room for its records."""
+    parts = tuple(Series(f"part {n}", (1.0,)) for n in range(6))
+    assert len(svg(Chart("stacked", ("a",), parts, "rows"))) < 20_000
 
 
 def test_a_line_without_ranges_in_places_is_drawn():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import small_run
-from browsing import faults_at_every_size
+from browsing import faults_at_every_size, illegible_figures
 from evolcoder.bench import registry
 from report import samples
 from viewer_client import make_evaluations
@@ -106,6 +106,15 @@ def test_a_loop_shows_its_figures_and_leads_to_a_row(page):
     shot(page, "loop")
     page.locator("a[href*='/row/']").first.click()
     assert page.locator("h1").inner_text().startswith("Row ")
+
+
+@pytest.mark.parametrize("width", [1280, 700, 600, 400, 360])
+def test_figures_are_legible_without_scrolling_sideways(page, width):
+    """On a phone a figure of its own is shown; its text stays readable at every width."""
+    page.set_viewport_size({"width": width, "height": 900})
+    go(page, "loop")
+    page.locator("img.figure").first.wait_for()
+    assert illegible_figures(page) == []
 
 
 def test_a_cleaned_file_leads_from_a_count_to_a_row_and_its_problem(page):

@@ -84,7 +84,8 @@ def html(report: ReportContent) -> str:
     for section in report.sections:
         sections.append(_section(section, in_tables))
         in_tables -= sum(map(_row_bytes, sections[-1]["rows"]))
-    left = MAX_BYTES - (MAX_TABLE_BYTES - in_tables) - sum(len(one["image"]) for one in sections)
+    in_figures = sum(len(one["image"]) + len(one["narrow_image"]) for one in sections)
+    left = MAX_BYTES - (MAX_TABLE_BYTES - in_tables) - in_figures
     for section, shown in zip(report.sections, sections, strict=True):
         shown["records"] = list(_records(section, left))
         left -= sum(map(_record_bytes, shown["records"]))
@@ -117,10 +118,6 @@ def _template() -> "Template":
 def _section(section: ReportSection, in_tables: int) -> dict[str, Any]:
     """Prepare all of a section but its records; its table takes at most `in_tables` bytes."""
     table = section.table
-    image = ""
-    if section.chart is not None:
-        drawn = charts.svg(section.chart).encode()
-        image = f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
     rows = []
     for row in table.rows[:MAX_TABLE_ROWS] if table else ():
         cells = [_shown(value) for value in row]
@@ -132,7 +129,8 @@ def _section(section: ReportSection, in_tables: int) -> dict[str, Any]:
         "name": section.name,
         "title": section.title,
         "caption": visible(section.caption),
-        "image": image,
+        "image": _image(section, is_narrow=False),
+        "narrow_image": _image(section, is_narrow=True),
         "columns": table.columns if table else (),
         "rows": rows,
         "n_rows_left_out": len(table.rows) - len(rows) if table else 0,
@@ -140,6 +138,14 @@ def _section(section: ReportSection, in_tables: int) -> dict[str, Any]:
         "notes": [named_html(note) for note in section.notes],
         "filters": _filters(section.records),
     }
+
+
+def _image(section: ReportSection, *, is_narrow: bool) -> str:
+    """Return the figure of a section as an address that holds it; empty if it has none."""
+    if section.chart is None:
+        return ""
+    drawn = charts.svg(section.chart, is_narrow=is_narrow).encode()
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
 
 
 def _row_bytes(cells: Sequence[Mapping[str, object]]) -> int:
