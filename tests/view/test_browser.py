@@ -1,6 +1,7 @@
 """The viewer in the system's Chromium: pages work, say nothing to the console, and ask for nothing else."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -163,6 +164,30 @@ def test_two_evaluations_lead_to_a_problem_that_changed(page):
     assert "pass more often" in page.locator("main").inner_text()
     page.locator("tr[data-item] a").first.click()
     assert page.locator(".sides > section").count() == 2
+
+
+def test_a_live_page_says_what_it_no_longer_shows(browser, tmp_path):
+    """A folder that is deleted, then one that is there again, then a viewer that ended."""
+    folder = tmp_path / "runs" / "gone"
+    samples.run(folder, measured=False)
+    command = [sys.executable, "-c", VIEW, str(tmp_path / "runs")]
+    with subprocess.Popen(
+        command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        page = browser.new_page()
+        page.goto(server.stdout.readline().strip())
+        go(page, "run")
+        folder.rename(tmp_path / "away")
+        said = page.get_by_role("status")
+        said.filter(
+            has_text=re.compile(r"Not up to date since \d.*run.db: cannot be read")
+        ).wait_for()
+        (tmp_path / "away").rename(folder)
+        said.filter(has_not_text=re.compile(".")).wait_for(state="attached")
+        server.terminate()
+        server.wait()
+        said.filter(has_text="the viewer does not answer").wait_for()
+        page.close()
 
 
 def test_pages_are_accessible_silent_and_ask_for_nothing(browser, axe, pages):

@@ -212,6 +212,19 @@ def test_flags_and_notes_are_stored_next_to_the_run(shown):
     assert other.ids("?marked=flagged") == []
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [(b"note=" + b"x" * 70_000, "64,000 bytes"), (b"&".join([b"flag=on"] * 30), "20 fields")],
+)
+def test_a_form_that_is_not_ours_is_refused(shown, body, says):
+    """Whatever its size or its number of fields, nothing is stored."""
+    address = f"{shown.run}/row/{small_run.CHILD.id}/annotate"
+    answer = shown.client.post(address, content=body, headers=SAME)
+    assert answer.status_code == 404
+    assert says in answer.text
+    assert shown.ids("?marked=flagged") == shown.ids("?marked=noted") == []
+
+
 def test_export_takes_flags(shown, capsys):
     """Flagged rows alone, or the others; the card says so; without flags, one line says how to."""
     folder = next(iter(shown.viewer.runs.values())).source.folder
