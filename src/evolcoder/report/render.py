@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from evolcoder.errors import ConfigError
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.report import charts
-from evolcoder.report.content import Cell, ReportContent, ReportRecord, ReportSection, Text
+from evolcoder.report.content import JOINT, Cell, ReportContent, ReportRecord, ReportSection, Text
 from evolcoder.text import visible
 
 if TYPE_CHECKING:
@@ -52,6 +52,9 @@ def markdown(report: ReportContent) -> str:
             lines += ["", _row(section.table.columns), _row(["---"] * len(section.table.columns))]
             lines += [_row(row) for row in section.table.rows[:MAX_TABLE_ROWS]]
         lines += [f"\n{_cell(note)}" for note in section.notes]
+        if section.records:
+            n = len(section.records)
+            lines += ["", f"{n:,} with texts: in the page and in `--json`."]
     return "\n".join(lines) + "\n"
 
 
@@ -180,11 +183,11 @@ def _shown(value: Cell) -> dict[str, object]:
 
 
 def _filters(records: Sequence[ReportRecord]) -> dict[str, list[str]]:
-    """Return the values of each fact of the records, for those with more than one."""
-    found: dict[str, dict[str, None]] = {}
+    """Return the parts of each fact of the records, for those with more than one."""
+    found: dict[str, set[str]] = {}
     for record in records:
         for name, value in record.facts:
-            found.setdefault(name, {})[visible(value)] = None
+            found.setdefault(name, set()).update(visible(value).split(JOINT))
     return {name: sorted(values) for name, values in found.items() if len(values) > 1}
 
 
@@ -193,7 +196,12 @@ def _record(record: ReportRecord) -> dict[str, object]:
         "id": visible(record.id),
         "facts": [(name, visible(value)) for name, value in record.facts],
         "texts": [
-            {"title": text.title, "html": _text_html(text), "left_out": text.n_left_out}
+            {
+                "title": text.title,
+                "html": _text_html(text),
+                "left_out": text.n_left_out,
+                "is_answer": text.is_answer,
+            }
             for text in record.texts
         ],
         "notes": [visible(note) for note in record.notes],
@@ -219,24 +227,29 @@ def _text_html(text: Text) -> object:
     if text.shared_with is not None:
         return Markup("".join(_shared(body, visible(text.shared_with))))  # noqa: S704
     if text.before is not None:
-        return Markup("".join(changes_html(visible(text.before), body)))  # noqa: S704
+        return Markup("".join(changes_html(visible(text.before), body, gone=False)))  # noqa: S704
+    if text.after is not None:
+        return Markup("".join(changes_html(body, visible(text.after), come=False)))  # noqa: S704
     return Markup(escape(body))  # noqa: S704
 
 
-def changes_html(before: str, after: str) -> Iterator[str]:
-    """Mark the words that `after` adds, and those of `before` that it lacks."""
+def changes_html(before: str, after: str, *, gone: bool = True, come: bool = True) -> Iterator[str]:
+    """Mark the words that `after` adds, and those of `before` that it lacks.
+
+    Without `gone` that is the text `after`, without `come` the text `before`.
+    """
     old, new = _PIECES.findall(before), _PIECES.findall(after)
     if max(len(old), len(new)) > MARKED_WORDS:
-        yield escape(after)
+        yield escape(after if come else before)
         return
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     for kind, a, b, c, d in matcher.get_opcodes():
-        gone, come = escape("".join(old[a:b])), escape("".join(new[c:d]))
+        lost, added = escape("".join(old[a:b])), escape("".join(new[c:d]))
         if kind == "equal":
-            yield come
+            yield added
         else:
-            yield f"<del>{gone}</del>" if gone else ""
-            yield f"<ins>{come}</ins>" if come else ""
+            yield f"<del>{lost}</del>" if lost and gone else ""
+            yield f"<ins>{added}</ins>" if added and come else ""
 
 
 def _shared(text: str, other: str) -> Iterator[str]:
