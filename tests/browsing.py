@@ -96,3 +96,29 @@ def illegible_figures(page):
     width = page.viewport_size["width"]
     return [one for one in found
             if one["scrolls"] or one["right"] > width or one["text"] < LEGIBLE_PX]  # fmt: skip
+
+
+PRINTED_PX = 718
+"""Width of a sheet of A4 within usual margins."""
+WIDE_PARTS = """parts => parts.filter(one => one.checkVisibility()
+  && one.getBoundingClientRect().right > innerWidth).map(one => one.outerHTML.slice(0, 200))"""
+
+
+def unprintable(browser, address, *, opens=None):
+    """List what is wrong with a page on paper, printed from a dark screen."""
+    size = {"width": PRINTED_PX, "height": 1000}
+    context = browser.new_context(viewport=size, color_scheme="dark")
+    page = context.new_page()
+    if opens:
+        page.goto(opens)
+    page.goto(address)
+    page.emulate_media(media="print", color_scheme="dark")
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    found = (
+        [] if (ink, paper) == ("rgb(28, 28, 28)", "rgb(255, 255, 255)") else [f"{ink} on {paper}"]
+    )
+    found += page.locator("main *").evaluate_all(WIDE_PARTS)
+    context.close()
+    return found

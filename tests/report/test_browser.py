@@ -2,7 +2,7 @@
 
 import pytest
 
-from browsing import faults_at_every_size, illegible_figures
+from browsing import faults_at_every_size, illegible_figures, unprintable
 from evolcoder.bench import registry
 from evolcoder.cli.main import main
 from evolcoder.storage.run_store import RunStore
@@ -31,6 +31,13 @@ def test_a_report_is_accessible_silent_and_asks_for_nothing(browser, axe, pages)
     """No serious fault in axe at 1280 and 400 pixels, light and dark; no message, no request."""
     addresses = [path.as_uri() for path in pages]
     assert faults_at_every_size(browser, axe, addresses) == []
+
+
+def test_a_report_is_dark_on_white_on_paper_and_fits(browser, pages):
+    """Also when it is printed from a dark screen; wide tables are not cut off."""
+    assert {path.name: unprintable(browser, path.as_uri()) for path in pages} == {
+        path.name: [] for path in pages
+    }
 
 
 def test_filters_hide_records_and_headers_sort(browser, pages):

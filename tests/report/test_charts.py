@@ -4,8 +4,9 @@ import re
 
 import pytest
 
+from evolcoder.report import render
 from evolcoder.report.charts import svg
-from evolcoder.report.content import Chart, Series
+from evolcoder.report.content import Chart, ReportContent, ReportSection, ReportTable, Series
 
 LONG = "a name that is longer than any heuristic, model or benchmark has today"
 FIGURES = [
@@ -49,6 +50,30 @@ def test_a_figure_with_many_parts_stays_small():
     """Every hatching is of lines, so that a page of figures has room for its records."""
     parts = tuple(Series(f"part {n}", (1.0,)) for n in range(6))
     assert len(svg(Chart("stacked", ("a",), parts, "rows"))) < 20_000
+
+
+def test_a_map_of_thousands_of_points_stays_small():
+    """Points of one look share its rule; each has its place."""
+    drawn = svg(_map(2_000))
+    assert drawn.count("<use ") >= 2_000
+    assert len(drawn) < 130 * 2_000
+    places = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)"', drawn)
+    assert len(set(places)) >= 2_000
+
+
+def _map(n):
+    x = tuple(float(at % 97) for at in range(n))
+    return Chart("scatter", (), (Series("seeds", tuple(map(float, range(n))), x=x),), "second")
+
+
+def test_a_page_of_many_figures_stays_small():
+    """Narrow figures are left out first, then figures; each keeps its table."""
+    table = ReportTable(("n",), ((1,),))
+    sections = tuple(ReportSection(f"map-{at}", "Map", "c", table, _map(1_500)) for at in range(12))
+    page = render.html(ReportContent("r", "s", (), sections))
+    assert len(page) < 5_000_000
+    assert page.count("<img") == page.count("<table>") == 12
+    assert 0 < page.count("<source") < 12
 
 
 def test_a_line_without_ranges_in_places_is_drawn():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import small_run
-from browsing import faults_at_every_size, illegible_figures
+from browsing import faults_at_every_size, illegible_figures, unprintable
 from evolcoder.bench import registry
 from report import samples
 from viewer_client import make_evaluations
@@ -116,6 +116,13 @@ def test_figures_are_legible_without_scrolling_sideways(page, width):
     go(page, "loop")
     page.locator("img.figure").first.wait_for()
     assert illegible_figures(page) == []
+
+
+@pytest.mark.parametrize("kind", ["run", "evaluation", "loop", "cleaned"])
+def test_pages_are_dark_on_white_on_paper_and_fit(browser, page, pages, kind):
+    """Also when they are printed from a dark screen; wide tables are not cut off."""
+    address = f"{pages.partition('/?')[0]}{links(page, kind).first.get_attribute('href')}"
+    assert unprintable(browser, address, opens=pages) == []
 
 
 def test_a_cleaned_file_leads_from_a_count_to_a_row_and_its_problem(page):

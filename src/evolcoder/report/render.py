@@ -2,7 +2,8 @@
 
 Texts of models and data sets are data: escaped everywhere, control and bidirectional characters
 made visible. The page allows no script but its own, by its hash, and no request. The HTML stays
-under 5 MB: rows and records are left out from the end, and the page says how many.
+under 5 MB: rows and records are left out from the end, and the page says how many; so are figures,
+whose tables stay, and which are narrow ones first.
 
 >>> path.write_text(html(report), encoding="utf-8")   # doctest: +SKIP
 """
@@ -30,6 +31,8 @@ MAX_BYTES = 4_800_000
 """Most bytes of figures, tables and records; what they leave of 5 MB is the page itself."""
 MAX_TABLE_BYTES = 2_000_000
 """Most bytes of all tables."""
+MAX_FIGURE_BYTES = 2_400_000
+"""Most bytes of all figures."""
 CELL_BYTES = 60
 """Bytes of a cell without its text."""
 MAX_TABLE_ROWS = 2_000
@@ -87,7 +90,12 @@ def html(report: ReportContent) -> str:
     for section in report.sections:
         sections.append(_section(section, in_tables))
         in_tables -= sum(map(_row_bytes, sections[-1]["rows"]))
-    in_figures = sum(len(one["image"]) + len(one["narrow_image"]) for one in sections)
+    in_figures = 0
+    for name in ("image", "narrow_image"):  # where there is no narrow one, phones show the wide one
+        for one in sections:
+            if in_figures + len(one[name]) > MAX_FIGURE_BYTES:
+                one[name] = ""
+            in_figures += len(one[name])
     left = MAX_BYTES - (MAX_TABLE_BYTES - in_tables) - in_figures
     for section, shown in zip(report.sections, sections, strict=True):
         shown["records"] = list(_records(section, left))
