@@ -1,12 +1,14 @@
 """Figures are drawn whatever is missing in their values."""
 
 import re
+from xml.etree import ElementTree as ET
 
 import pytest
 
 from evolcoder.report import render
 from evolcoder.report.charts import svg
 from evolcoder.report.content import Chart, ReportContent, ReportSection, ReportTable, Series
+from evolcoder.text import visible
 
 LONG = "a name that is longer than any heuristic, model or benchmark has today"
 FIGURES = [
@@ -34,6 +36,19 @@ def test_figures_name_everything_at_both_widths(chart, is_narrow):
     assert max(map(len, shown)) < (43 if is_narrow else 80)
     width = float(re.search(r'width="([\d.]+)pt"', drawn)[1])
     assert width < (300 if is_narrow else 540)
+
+
+@pytest.mark.parametrize(
+    "name", ["\x00\x1b[31m", "\u202eabc", "漢字 heuristic", "a $x_{$ b $", "<b>&"]
+)
+@pytest.mark.parametrize("kind", ["stacked", "points", "lines", "scatter"])
+def test_names_in_figures_are_data(kind, name):
+    """An image with a control character is broken, and a dollar is no formula; no warning."""
+    x = (1.0, 2.0) if kind == "scatter" else ()
+    series = (Series(name, (1.0, 2.0), x=x), Series("b", (1.0, 2.0), x=x))
+    drawn = svg(Chart(kind, (name, "b"), series, "rows"))
+    shown = {one.text for one in ET.fromstring(drawn).iter() if one.tag.endswith("text")}
+    assert visible(name) in shown
 
 
 @pytest.mark.parametrize("n", [6, 30])

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import pytest
 import small_run
 from browsing import faults_at_every_size, illegible_figures, unprintable
 from evolcoder.bench import registry
+from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task
 from report import samples
-from viewer_client import make_evaluations
+from viewer_client import make_evaluations, make_run
 
 pytestmark = pytest.mark.e2e
 TESTS = Path(__file__).parents[1]
@@ -173,16 +175,53 @@ def test_two_evaluations_lead_to_a_problem_that_changed(page):
     assert page.locator(".sides > section").count() == 2
 
 
+@contextmanager
+def viewer(folder):
+    """A viewer of another folder; its process and its printed address."""
+    command = [sys.executable, "-c", VIEW, str(folder)]
+    with subprocess.Popen(
+        command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        yield server, server.stdout.readline().strip()
+        server.terminate()
+
+
+def test_no_text_makes_a_page_scroll_sideways_or_act(browser, axe, tmp_path):
+    """Words without end in every place that takes text, and tags, at both widths."""
+    records, made = [], small_run.MADE
+    for n, text in enumerate(
+        ("W" * 30_000, "a\u0301" * 5_000, "</pre><img src=x onerror=alert(1)>")
+    ):
+        seed = Task.seed(text, ordinal=n, language=text[:90])
+        child = seed.child(f"{text} more", round=1, heuristic=text[:90], language=text, made=made)
+        answer = Response.to(child, f"```python\n{text}\n```", reasoning=text, made=made)
+        drop = Drop(Stage.EVOLVE, Reason.EMPTY, child.id, 2, n, text[:90], text, text, made)
+        verdict = CheckResult.of(answer, Check.RUNS, text[:90], detail={"said": text})
+        records += [seed, child, answer, verdict, drop]
+    make_run(tmp_path / "runs" / ("w" * 200), records)
+    with viewer(tmp_path / "runs") as (_, address):
+        page = browser.new_page()
+        page.goto(address)
+        links(page, "run").first.wait_for()
+        run = links(page, "run").first.evaluate("link => link.href")
+        page.goto(f"{run}/rows?round=1")
+        while not page.locator("[data-item]").count():
+            page.wait_for_timeout(200)
+            page.reload()
+        rows = [one.evaluate("link => link.href") for one in page.locator("[data-item] a").all()]
+        page.close()
+        assert len(rows) == 3
+        pages = [run, f"{run}/rows", f"{run}/drops?what=evolve:+empty", *rows]
+        assert faults_at_every_size(browser, axe, pages, opens=address) == []
+
+
 def test_a_live_page_says_what_it_no_longer_shows(browser, tmp_path):
     """A folder that is deleted, then one that is there again, then a viewer that ended."""
     folder = tmp_path / "runs" / "gone"
     samples.run(folder, measured=False)
-    command = [sys.executable, "-c", VIEW, str(tmp_path / "runs")]
-    with subprocess.Popen(
-        command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-    ) as server:
+    with viewer(tmp_path / "runs") as (server, address):
         page = browser.new_page()
-        page.goto(server.stdout.readline().strip())
+        page.goto(address)
         go(page, "run")
         folder.rename(tmp_path / "away")
         said = page.get_by_role("status")

@@ -11,14 +11,16 @@ matplotlib is imported late: it is heavy and optional.
 
 import io
 import re
+import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from evolcoder.errors import ConfigError
 from evolcoder.report.content import Chart, Series
+from evolcoder.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,6 +45,7 @@ SHARED = 20
 _STYLES = re.compile(r' style="([^"]*)"(?=/>)')
 SETTINGS: Any = {  # keys of matplotlib, whose type lists them all
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "svg.hashsalt": "evolcoder",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -107,7 +110,10 @@ def _rows_of(chart: Chart, layout: _Layout) -> _Rows:
 
 
 def svg(chart: Chart, *, is_narrow: bool = False) -> str:
-    """Draw a figure, for a phone if it is narrow; ConfigError if matplotlib is missing."""
+    """Draw a figure, for a phone if it is narrow; ConfigError if matplotlib is missing.
+
+    Names are data: control characters are made visible, and dollars begin no formula.
+    """
     try:
         import matplotlib as mpl  # noqa: PLC0415 - heavy and optional
         from matplotlib.figure import Figure  # noqa: PLC0415
@@ -116,6 +122,11 @@ def svg(chart: Chart, *, is_narrow: bool = False) -> str:
             "figures need matplotlib, which is not installed; run: pip install "
             "'evolcoder[report]', or use --markdown or --json, which need nothing more"
         ) from error
+    chart = replace(
+        chart,
+        categories=tuple(map(visible, chart.categories)),
+        series=tuple(replace(one, name=visible(one.name)) for one in chart.series),
+    )
     layout = NARROW if is_narrow else WIDE
     rows = _rows_of(chart, layout)
     lines, plane = layout.heights
@@ -127,7 +138,11 @@ def svg(chart: Chart, *, is_narrow: bool = False) -> str:
     has_legend = len(names) > 1
     if has_legend:
         height += LINE * (sum(one.count("\n") + 1 for one in names) / n_columns - 1)
-    with mpl.rc_context(SETTINGS):
+    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
+        # The reader's fonts draw the text; matplotlib's only measure it.
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font", category=UserWarning
+        )
         figure = Figure(figsize=(layout.width, height), layout="constrained")
         axes = figure.subplots()
         if chart.kind in {"stacked", "points"}:
