@@ -108,9 +108,9 @@ def unprintable(browser, address, *, opens=None):
     """List what is wrong with a page on paper, printed from a dark screen."""
     size = {"width": PRINTED_PX, "height": 1000}
     context = browser.new_context(viewport=size, color_scheme="dark")
-    page = context.new_page()
     if opens:
-        page.goto(opens)
+        context.new_page().goto(opens)  # a page of its own: this one still leads on to another
+    page = context.new_page()
     page.goto(address)
     page.emulate_media(media="print", color_scheme="dark")
     ink, paper = page.evaluate(

@@ -177,11 +177,8 @@ class Viewer:
                 "summary": "",
             }
             try:
-                if isinstance(one, Run):
-                    live = one.live(wait_s=wait_s)
-                    plain |= {"counts": live.counts, "changing": live.is_changing}
-                else:
-                    plain["counts"] = one.live(wait_s=wait_s)
+                live = one.live(wait_s=wait_s)
+                plain |= {"counts": live.counts, "changing": live.is_changing}
             except EvolcoderError as error:
                 plain["wrong"] = str(error)
             yield plain
