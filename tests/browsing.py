@@ -75,3 +75,50 @@ def faults_at_every_size(browser, axe, addresses, *, opens=None):
             found += [f"{address} {width} {scheme}: {one}" for one in faults(context, address, axe)]
         context.close()
     return found
+
+
+LEGIBLE_PX = 11
+"""Smallest size at which names in figures are read on a phone."""
+FIGURES = """figures => figures.map(one => {
+  let frame = one.parentElement, scrolls = false;
+  for (; frame; frame = frame.parentElement) scrolls ||= frame.scrollWidth > frame.clientWidth;
+  const box = one.getBoundingClientRect();
+  return {right: box.right, scrolls, text: 10 * 4 / 3 * box.width / one.naturalWidth};
+})"""
+"""Of each figure: its right end, whether something scrolls sideways, and the height of its text."""
+
+
+def illegible_figures(page):
+    """List the figures of a page that need scrolling sideways or have small text."""
+    page.evaluate("Promise.all([...document.images].map(one => one.decode()))")
+    found = page.locator("main img").evaluate_all(FIGURES)
+    assert found, "the page has no figure"
+    width = page.viewport_size["width"]
+    return [one for one in found
+            if one["scrolls"] or one["right"] > width or one["text"] < LEGIBLE_PX]  # fmt: skip
+
+
+PRINTED_PX = 718
+"""Width of a sheet of A4 within usual margins."""
+WIDE_PARTS = """parts => parts.filter(one => one.checkVisibility()
+  && one.getBoundingClientRect().right > innerWidth).map(one => one.outerHTML.slice(0, 200))"""
+
+
+def unprintable(browser, address, *, opens=None):
+    """List what is wrong with a page on paper, printed from a dark screen."""
+    size = {"width": PRINTED_PX, "height": 1000}
+    context = browser.new_context(viewport=size, color_scheme="dark")
+    if opens:
+        context.new_page().goto(opens)  # a page of its own: this one still leads on to another
+    page = context.new_page()
+    page.goto(address)
+    page.emulate_media(media="print", color_scheme="dark")
+    ink, paper = page.evaluate(
+        "[getComputedStyle(document.body).color, getComputedStyle(document.body).backgroundColor]"
+    )
+    found = (
+        [] if (ink, paper) == ("rgb(28, 28, 28)", "rgb(255, 255, 255)") else [f"{ink} on {paper}"]
+    )
+    found += page.locator("main *").evaluate_all(WIDE_PARTS)
+    context.close()
+    return found

@@ -52,6 +52,7 @@ ADDED = (
         r"^evolcoder run .*--batch",
         " --set traffic.batch_quiet_s=0.2 --set traffic.batch_poll_s=0.1",
     ),
+    (r"^evolcoder run (?!.*(?:--seeds|--limit|\.yaml))", " --limit 4"),
     (r"^evolcoder train ", " --set epochs=1"),
     (r"^evolcoder eval --model hf:", " --max-tokens 8"),
 )

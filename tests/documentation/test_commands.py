@@ -63,6 +63,18 @@ def test_a_block_of_commands_runs(place, tmp_path, block):
     assert done.returncode == 0, f"{block.place}\n{done.stdout[-2000:]}\n{done.stderr[-3000:]}"
 
 
+def test_the_quick_start_on_a_gpu_is_five_commands_that_can_be_pasted():
+    """No placeholder, and no server in the block that asks it: it would not answer yet."""
+    page = (ROOT / "docs/index.md").read_text()
+    start, end = (page.count("\n", 0, page.index(head)) for head in ("## With one GPU", "## Where"))
+    shown = [block for block in SHOWN if block.page == "index.md" and start < block.line < end]
+    commands = [line for block in shown for line in block.lines()]
+    assert len(commands) == 5
+    assert not [line for line in commands if re.search(r"\b[A-Z]{3,}\b|\bmy\.|…|&", line)]
+    assert {block.text.startswith("vllm serve") for block in shown} == {True, False}
+    assert "vllm" not in shown[1].text.replace("//127", "")
+
+
 @pytest.mark.parametrize("block", SCRIPTS, ids=lambda block: block.place)
 def test_a_block_of_python_runs(place, tmp_path, block):
     """As a cell of a notebook, where `await` is allowed."""

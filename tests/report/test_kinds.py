@@ -72,7 +72,7 @@ def test_a_file_that_was_not_searched_names_the_command(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("name", "text", "told"),
     [
-        ("x.jsonl", "{}", "there is no x.certificate.json"),
+        ("x.jsonl", "{}", "/x.jsonl writes it"),
         ("x.certificate.json", "{}", "is no certificate"),
         ("x.certificate.json", "{", "is no certificate"),
         ("missing.jsonl", None, "holds no run"),

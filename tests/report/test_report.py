@@ -21,6 +21,7 @@ from evolcoder.report.content import (
     Text,
     compared,
 )
+from evolcoder.report.leaks import sentence
 from evolcoder.report.outcome_text import verdict_text
 from evolcoder.report.run import report_of
 from evolcoder.storage.run_store import RunStore
@@ -184,11 +185,48 @@ def test_a_verdict_is_one_line_without_what_is_empty():
 
 
 def test_changes_are_marked_by_words():
-    """Added words are marked, and those that are gone."""
-    text = Text("task", "Sort dates fast.", before="Sort words fast.")
+    """Of a task what its parent has not, and of the parent what the task lacks."""
+    old, new = "Sort words fast.", "Sort dates fast."
+    texts = (Text("its parent", old, after=new), Text("task", new, before=old))
     page = render.html(ReportContent("r", "s", (), (ReportSection("a", "A", "c", records=(
-        ReportRecord("x", (("round", "1"),), (text,)),)),)))  # fmt: skip
-    assert "Sort <del>words</del><ins>dates</ins> fast." in page
+        ReportRecord("x", (("round", "1"),), texts),)),)))  # fmt: skip
+    assert "<pre>Sort <del>words</del> fast.</pre>" in page
+    assert "<pre>Sort <ins>dates</ins> fast.</pre>" in page
+
+
+def test_texts_too_long_to_compare_are_shown_each_as_it_is():
+    """The parent's text is the parent's, also where nothing is marked."""
+    old, new = "old " * 2_000, "new " * 2_000
+    assert "".join(render.changes_html(old, new, come=False)) == old
+    assert "".join(render.changes_html(old, new, gone=False)) == new
+
+
+@pytest.mark.parametrize(
+    ("hit", "said"),
+    [
+        ({"detector": "ngrams", "side": "solution", "part": "answer", "score": 0.9,
+          "seen": "Assign Name v0 | Return Name v0"},
+         "The answer has 90% of the solution's statements, names aside."),
+        ({"detector": "ngrams", "side": "prompt", "score": 1, "seen": "sort the list"},
+         "The task has 100% of the prompt's runs of words: sort the list."),
+        ({"detector": "substring", "side": "prompt", "score": 12, "seen": "Sort the list."},
+         "The task and the prompt share a run of 12 words: Sort the list."),
+        ({"detector": "judge", "seen": "is it the same?", "mark": "weak"},
+         ("A model finds that both ask for the same: is it the same?"
+         " Alone that is no evidence: the tests accept programs that are no solutions.")),
+        ({"detector": "other", "seen": "long" * 100}, f"other: {'long' * 100}"[:306] + "…"),
+    ],
+)  # fmt: skip
+def test_why_a_leak_counts_is_a_sentence(hit, said):
+    """It names no node of a syntax tree, and ends with one mark."""
+    assert sentence(hit) == said
+
+
+def test_markdown_says_what_it_leaves_out(store):
+    """Records with their texts are in JSON; a pull request has their number."""
+    report = report_of(store, validate({}, where="test"))
+    n = len(report.as_plain()["sections"]["records"]["records"])
+    assert f"\n{n} with texts: in the page and in `--json`.\n" in render.markdown(report)
 
 
 def test_a_comparison_joins_rows_by_what_they_are_about():

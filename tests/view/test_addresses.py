@@ -38,8 +38,8 @@ ROUTES = {
     "/compare/problem": {**BOTH, "id": "HumanEval/1", "first": "1"},
     "/cleaned/{key}/rows": {"reason": "leak", "after": "0"},
     "/cleaned/{key}/row/{number}": {}, "/cleaned/{key}/row/{number}/texts": {},
-    "/loop/{key}": {}, "/loop/{key}/live": {}, "/loop/{key}/figure/{name}": {},
-    "/cleaned/{key}": {}, "/cleaned/{key}/live": {}, "/cleaned/{key}/figure/{name}": {},
+    "/loop/{key}": {}, "/loop/{key}/live": {}, "/loop/{key}/figure/{name}": {"narrow": "1"},
+    "/cleaned/{key}": {}, "/cleaned/{key}/live": {}, "/cleaned/{key}/figure/{name}": {"narrow": "1"},
 }  # fmt: skip
 """Each route with the parameters that it reads, and a value that each may have."""
 
@@ -50,12 +50,17 @@ def shown(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(latest, "WAIT_S", 60.0)
         patch.setitem(registry.BENCHES, "toy", samples.toy_bench)
-        make_run(folder / "all" / "run")
-        make_evaluations(folder / "all" / "evals")
-        samples.loop(folder / "all" / "loop")
-        (folder / "all" / "clean").mkdir()
-        samples.cleaned(folder / "all" / "clean")
-        yield Shown(folder / "all", folder / "index")
+        yield _all_kinds(folder)
+
+
+def _all_kinds(folder):
+    """Show a run, two evaluations, a loop and a cleaned file."""
+    make_run(folder / "all" / "run")
+    make_evaluations(folder / "all" / "evals")
+    samples.loop(folder / "all" / "loop")
+    (folder / "all" / "clean").mkdir()
+    samples.cleaned(folder / "all" / "clean")
+    return Shown(folder / "all", folder / "index")
 
 
 def values_of(shown, path):
@@ -161,6 +166,41 @@ def test_every_route_is_in_the_table_with_its_parameters(shown, monkeypatch):
         )  # fmt: skip
         shown.client.get(next(pages_of(shown, path))[1])
         assert read == set(given), path
+
+
+def _remove(path):
+    path.unlink()
+
+
+def _damage(path):
+    path.write_bytes(path.read_bytes()[:5000])
+
+
+def _lock(path):
+    path.unlink()
+    path.mkdir()  # also root cannot read it as a file
+
+
+@pytest.mark.parametrize("visited", [False, True])
+@pytest.mark.parametrize("lose", [_remove, _damage, _lock])
+def test_files_that_go_while_they_are_shown_are_a_page_that_says_so(
+    tmp_path, monkeypatch, lose, visited
+):
+    """Whatever is lost of a folder under a viewer, before or after a visit, no page breaks."""
+    monkeypatch.setattr(latest, "WAIT_S", 60.0)
+    monkeypatch.setattr(latest, "PAUSE", 0)
+    monkeypatch.setitem(registry.BENCHES, "toy", samples.toy_bench)
+    shown = _all_kinds(tmp_path)
+    usual = [next(pages_of(shown, path))[1] for path in ROUTES if "annotate" not in path]
+    for address in usual if visited else ():
+        assert shown.client.get(address).status_code == 200
+    for path in sorted((tmp_path / "all").rglob("*")):
+        if path.is_file():
+            lose(path)
+    answers = {address: shown.client.get(address) for address in usual}
+    assert {answer.status_code for answer in answers.values()} <= {200, 404, 503}
+    key = next(iter(shown.viewer.runs))
+    assert "run.db" in shown.page(f"/run/{key}/rows.jsonl", status=503)
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,20 @@
 """The viewer in the system's Chromium: pages work, say nothing to the console, and ask for nothing else."""
 
 import os
+import re
 import subprocess
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 import small_run
-from browsing import faults_at_every_size
+from browsing import faults_at_every_size, illegible_figures, unprintable
 from evolcoder.bench import registry
+from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task
 from report import samples
-from viewer_client import make_evaluations
+from viewer_client import make_evaluations, make_run
 
 pytestmark = pytest.mark.e2e
 TESTS = Path(__file__).parents[1]
@@ -108,6 +111,22 @@ def test_a_loop_shows_its_figures_and_leads_to_a_row(page):
     assert page.locator("h1").inner_text().startswith("Row ")
 
 
+@pytest.mark.parametrize("width", [1280, 700, 600, 400, 360])
+def test_figures_are_legible_without_scrolling_sideways(page, width):
+    """On a phone a figure of its own is shown; its text stays readable at every width."""
+    page.set_viewport_size({"width": width, "height": 900})
+    go(page, "loop")
+    page.locator("img.figure").first.wait_for()
+    assert illegible_figures(page) == []
+
+
+@pytest.mark.parametrize("kind", ["run", "evaluation", "loop", "cleaned"])
+def test_pages_are_dark_on_white_on_paper_and_fit(browser, page, pages, kind):
+    """Also when they are printed from a dark screen; wide tables are not cut off."""
+    address = f"{pages.partition('/?')[0]}{links(page, kind).first.get_attribute('href')}"
+    assert unprintable(browser, address, opens=pages) == []
+
+
 def test_a_cleaned_file_leads_from_a_count_to_a_row_and_its_problem(page):
     """Counts, list, row; what both texts share is marked."""
     go(page, "cleaned")
@@ -154,6 +173,67 @@ def test_two_evaluations_lead_to_a_problem_that_changed(page):
     assert "pass more often" in page.locator("main").inner_text()
     page.locator("tr[data-item] a").first.click()
     assert page.locator(".sides > section").count() == 2
+
+
+@contextmanager
+def viewer(folder):
+    """A viewer of another folder; its process and its printed address."""
+    command = [sys.executable, "-c", VIEW, str(folder)]
+    with subprocess.Popen(
+        command, cwd=TESTS, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        yield server, server.stdout.readline().strip()
+        server.terminate()
+
+
+def test_no_text_makes_a_page_scroll_sideways_or_act(browser, axe, tmp_path):
+    """Words without end in every place that takes text, and tags, at both widths."""
+    records, made = [], small_run.MADE
+    for n, text in enumerate(
+        ("W" * 30_000, "a\u0301" * 5_000, "</pre><img src=x onerror=alert(1)>")
+    ):
+        seed = Task.seed(text, ordinal=n, language=text[:90])
+        child = seed.child(f"{text} more", round=1, heuristic=text[:90], language=text, made=made)
+        answer = Response.to(child, f"```python\n{text}\n```", reasoning=text, made=made)
+        drop = Drop(Stage.EVOLVE, Reason.EMPTY, child.id, 2, n, text[:90], text, text, made)
+        verdict = CheckResult.of(answer, Check.RUNS, text[:90], detail={"said": text})
+        records += [seed, child, answer, verdict, drop]
+    make_run(tmp_path / "runs" / ("w" * 200), records)
+    with viewer(tmp_path / "runs") as (_, address):
+        page = browser.new_page()
+        page.goto(address)
+        links(page, "run").first.wait_for()
+        run = links(page, "run").first.evaluate("link => link.href")
+        page.goto(f"{run}/rows?round=1")
+        while not page.locator("[data-item]").count():
+            page.wait_for_timeout(200)
+            page.reload()
+        rows = [one.evaluate("link => link.href") for one in page.locator("[data-item] a").all()]
+        page.close()
+        assert len(rows) == 3
+        pages = [run, f"{run}/rows", f"{run}/drops?what=evolve:+empty", *rows]
+        assert faults_at_every_size(browser, axe, pages, opens=address) == []
+
+
+def test_a_live_page_says_what_it_no_longer_shows(browser, tmp_path):
+    """A folder that is deleted, then one that is there again, then a viewer that ended."""
+    folder = tmp_path / "runs" / "gone"
+    samples.run(folder, measured=False)
+    with viewer(tmp_path / "runs") as (server, address):
+        page = browser.new_page()
+        page.goto(address)
+        go(page, "run")
+        folder.rename(tmp_path / "away")
+        said = page.get_by_role("status")
+        said.filter(
+            has_text=re.compile(r"Not up to date since \d.*run.db: cannot be read")
+        ).wait_for()
+        (tmp_path / "away").rename(folder)
+        said.filter(has_not_text=re.compile(".")).wait_for(state="attached")
+        server.terminate()
+        server.wait()
+        said.filter(has_text="the viewer does not answer").wait_for()
+        page.close()
 
 
 def test_pages_are_accessible_silent_and_ask_for_nothing(browser, axe, pages):

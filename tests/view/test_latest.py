@@ -1,10 +1,12 @@
 """A slow value is made in a thread, shown until there is another, and its failure is raised."""
 
+import sqlite3
 import threading
+from unittest import mock
 
 import pytest
 
-from evolcoder.errors import RunFolderError
+from evolcoder.errors import EvolcoderError, RunFolderError
 from evolcoder.view import latest
 from evolcoder.view.latest import Latest
 
@@ -30,6 +32,16 @@ def test_a_page_does_not_wait_for_a_slow_value(monkeypatch):
     while one.get("b") != "value 1":
         pass
     assert len(made) == 2
+
+
+@pytest.mark.parametrize("error", [RunFolderError("away"), sqlite3.Error("away"),
+                                   FileNotFoundError(2, "away", "x"), PermissionError(13, "away")])  # fmt: skip
+def test_whatever_a_file_does_is_a_failure_of_the_page(monkeypatch, error):
+    """A file that is deleted or forbidden while it is read leaves no page waiting for ever."""
+    monkeypatch.setattr(latest, "WAIT_S", 60)
+    one = Latest(mock.Mock(side_effect=error))
+    with pytest.raises((EvolcoderError, sqlite3.Error), match="away"):
+        one.get("a")
 
 
 def test_what_fails_is_raised_until_it_does_not(monkeypatch):

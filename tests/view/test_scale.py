@@ -11,6 +11,7 @@ import pytest
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.view import index, latest
+from evolcoder.view.live import LiveCounts
 from evolcoder.view.samples import Evaluation
 from viewer_client import Shown, ids_of, make_evaluations, make_run
 
@@ -111,7 +112,7 @@ def test_no_page_of_an_evaluation_scans_or_sorts_a_table(tmp_path, asked, monkey
     assert "being counted" in shown.page(f"{problems}&kind=wrong")
     assert "being counted" in shown.page(f"/compare?{both}")
     assert "1 of 2 samples passed" in shown.page(problems)
-    monkeypatch.setattr(Evaluation, "live", lambda _: {})
+    monkeypatch.setattr(Evaluation, "live", lambda _: LiveCounts({}, {}, is_changing=False))
     assert "samples are being counted" in shown.page(f"/evaluation/{first}")
     assert faults(asked) == []
 

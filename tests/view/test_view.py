@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from functools import partial
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -16,14 +17,16 @@ import pytest
 
 import evolcoder
 import small_run
+from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.cli.main import main
 from evolcoder.config.load import validate
+from evolcoder.evaluation.store import EvalStore
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.annotations import Annotation, annotate
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.run_tables import MIGRATIONS
 from evolcoder.storage.sqlite_files import migrate
-from evolcoder.view import latest
+from evolcoder.view import latest, live
 from viewer_client import BASE, PORT, TOKEN, Client, Shown, make_evaluations, make_run
 
 TEMPLATES = Path(evolcoder.__file__).parent / "data" / "view"
@@ -212,6 +215,19 @@ def test_flags_and_notes_are_stored_next_to_the_run(shown):
     assert other.ids("?marked=flagged") == []
 
 
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [(b"note=" + b"x" * 70_000, "64,000 bytes"), (b"&".join([b"flag=on"] * 30), "20 fields")],
+)
+def test_a_form_that_is_not_ours_is_refused(shown, body, says):
+    """Whatever its size or its number of fields, nothing is stored."""
+    address = f"{shown.run}/row/{small_run.CHILD.id}/annotate"
+    answer = shown.client.post(address, content=body, headers=SAME)
+    assert answer.status_code == 404
+    assert says in answer.text
+    assert shown.ids("?marked=flagged") == shown.ids("?marked=noted") == []
+
+
 def test_export_takes_flags(shown, capsys):
     """Flagged rows alone, or the others; the card says so; without flags, one line says how to."""
     folder = next(iter(shown.viewer.runs.values())).source.folder
@@ -364,6 +380,41 @@ def test_two_evaluations_show_the_problems_that_changed(evaluations):
     assert "2 of 3 problems" in page
     both = evaluations.page(f"/compare/problem?a={before}&b={after}&bench=humaneval&id=HumanEval/2")
     assert both.index("# before") < both.index("# after")
+
+
+@pytest.mark.parametrize("kind", ["run", "evaluation"])
+def test_counts_of_what_goes_on_have_rates(tmp_path, monkeypatch, kind):
+    """Of a run and of an evaluation: what came since the last look, by the minute."""
+    monkeypatch.setattr(latest, "PAUSE", 0)
+    now = [1000.0]
+    monkeypatch.setattr(live, "monotonic", lambda: now[0])
+    if kind == "run":
+        make_run(tmp_path / "x" / "run")
+        folder, name = tmp_path / "x" / "run", "tasks"
+        opened = partial(RunStore.create, folder, validate({}, where="test"))
+    else:
+        make_evaluations(tmp_path / "x")
+        folder, name = tmp_path / "x" / "before", "samples"
+        opened = partial(EvalStore.create, folder, {"model": "hf:before"})
+    shown = Shown(folder, tmp_path / "index")
+    source = next(iter((*shown.viewer.runs.values(), *shown.viewer.evaluations.values()))).source
+    address = f"/{kind}/{source.key}"
+    assert "Nothing was added" in shown.page(address)
+    now[0] += 30.0
+    with opened() as store:
+        for n in range(3):
+            if kind == "run":
+                store.add(Task.seed(f"More {n}.", ordinal=10 + n, language=None))
+            else:
+                more = Sample("HumanEval/7", n, "x", PromptForm.ANSWER, None)
+                store.add_sample("humaneval", more, "stop")
+        store.db.flush()
+    page = shown.page(f"{address}/live")
+    while "/min" not in page:
+        page = shown.page(f"{address}/live")
+    assert re.search(rf"{name} <strong>\d+</strong> \(6/min\)", page)
+    assert f"The {kind} is going on." in page
+    assert "going on" in shown.page("/")
 
 
 def test_prompts_and_programs_come_from_data_that_is_here(evaluations, shared):

@@ -2,6 +2,7 @@
 
 Guarantees: the same figure gives the same bytes; parts differ by colour and by hatching or marker;
 text and lines take the colour of the page, in light and dark; the SVG has no script and no address.
+A narrow figure has the numbers and names of the wide one, and is legible on a phone as it is.
 matplotlib is imported late: it is heavy and optional.
 
 >>> svg(Chart("lines", ("0", "1"), (Series("tokens", (20, 31)),), "tokens"))   # doctest: +SKIP
@@ -10,11 +11,16 @@ matplotlib is imported late: it is heavy and optional.
 
 import io
 import re
+import warnings
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from evolcoder.errors import ConfigError
 from evolcoder.report.content import Chart, Series
+from evolcoder.text import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,21 +29,23 @@ INK = "#010203"
 """Colour that stands for the page's text colour; replaced in the SVG."""
 COLORS = ("#4c8dc9", "#d98a3d", "#4aa37a", "#b7679f", "#8a8a8a", "#c2b23a")
 """Colours that people with colour blindness tell apart, readable on white and on dark grey."""
-HATCHES = ("", "////", "....", "xxxx", "----", "oo")
+HATCHES = ("", "////", "----", "xxxx", "||||", "\\\\\\\\")
+"""Lines alone: dots and rings are drawn as curves, a hundred kilobytes for each pattern."""
 MARKERS = ("o", "s", "^", "D", "v", "P")
 POINT_MARKERS = ("o", "^", "s", "D", "v", "p", "+", "x", "*", "1", "2", "3")
-WIDTH = 7.2
-"""Width in inches of 72 points; the page scales it."""
-LABEL_HEIGHT = 0.065
-"""Height of a number at the end of a line, as a share of the axis."""
-LEGEND_CHARS = 80
-"""Characters of names that fit in a row of the legend, signs included."""
-PAGE_COLORS = (
-    "<style>svg{color:#1c1c1c}@media (prefers-color-scheme:dark){svg{color:#e6e6e6}}</style>"
-)
+SIGN_CHARS = 8
+"""Width of a sign and its gaps in the legend, in characters."""
+LINE = 0.19
+"""Height of a line of text in inches."""
+DARK = "@media screen and (prefers-color-scheme:dark)"
+PAGE_COLORS = f"<style>svg{{color:#1c1c1c}}{DARK}{{svg{{color:#e6e6e6}}}}</style>"
 """Text colours by the reader's colour scheme; the SVG is shown as an image, apart from the page."""
+SHARED = 20
+"""Points of one look from which on they share a rule, which halves a map of thousands."""
+_STYLES = re.compile(r' style="([^"]*)"(?=/>)')
 SETTINGS: Any = {  # keys of matplotlib, whose type lists them all
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "svg.hashsalt": "evolcoder",
     "font.family": "sans-serif",
     "font.size": 10,
@@ -53,8 +61,59 @@ SETTINGS: Any = {  # keys of matplotlib, whose type lists them all
 }
 
 
-def svg(chart: Chart) -> str:
-    """Draw a figure; ConfigError if matplotlib is missing."""
+@dataclass(frozen=True, slots=True)
+class _Layout:
+    """Sizes of a figure, in inches of 72 points, which the page scales, and in characters."""
+
+    width: float
+    """Width of the figure."""
+    heights: tuple[float, float]
+    """Heights of lines over rounds and of points in a plane, without further rows of a legend."""
+    chars: int
+    """Characters in a row of the legend, signs included, or of positions under the axis."""
+    label_chars: int
+    """Characters of a row's name before it is broken."""
+    n_ticks: int | None
+    """Most intervals of an axis of numbers; None: as many as matplotlib chooses."""
+    names_above: bool
+    """Whether rows have their names above them rather than to their left."""
+
+
+WIDE = _Layout(7.2, (3.0, 5.0), 80, 32, None, names_above=False)
+NARROW = _Layout(3.8, (2.8, 3.8), 38, 40, 4, names_above=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Places of rows, the first one on top: row n lies between n - 0.5 and n + 0.5."""
+
+    names: tuple[str, ...]
+    """Their names, broken into lines."""
+    height: float
+    """Height of a row in inches."""
+    body: float
+    """Share of a row that its bar or its markers take, at the bottom if the name is above."""
+    below: float
+    """How far the middle of the bar or the markers is below the middle of the row."""
+
+
+def _rows_of(chart: Chart, layout: _Layout) -> _Rows:
+    """Arrange the rows of a figure."""
+    names = tuple(fill(one, layout.label_chars) for one in chart.categories)
+    n_lines = max((one.count("\n") + 1 for one in names), default=1)
+    body = max(0.24, 0.16 * len(chart.series)) if chart.kind == "points" else 0.24
+    if not layout.names_above:
+        height = max(body + 0.1, LINE * n_lines)
+        return _Rows(names, height, body / height, 0.0)
+    height = body + LINE * n_lines + 0.1
+    return _Rows(names, height, body / height, 0.5 - body / height / 2)
+
+
+def svg(chart: Chart, *, is_narrow: bool = False) -> str:
+    """Draw a figure, for a phone if it is narrow; ConfigError if matplotlib is missing.
+
+    Names are data: control characters are made visible, and dollars begin no formula.
+    """
     try:
         import matplotlib as mpl  # noqa: PLC0415 - heavy and optional
         from matplotlib.figure import Figure  # noqa: PLC0415
@@ -63,45 +122,64 @@ def svg(chart: Chart) -> str:
             "figures need matplotlib, which is not installed; run: pip install "
             "'evolcoder[report]', or use --markdown or --json, which need nothing more"
         ) from error
-    n = len(chart.categories)
-    tall = {"lines": 3.0, "scatter": 5.0}
-    row = max(0.34, 0.17 * len(chart.series)) if chart.kind == "points" else 0.34
-    height = tall.get(chart.kind, 0.9 + row * max(2, n))
-    with mpl.rc_context(SETTINGS):
-        figure = Figure(figsize=(WIDTH, height), layout="constrained")
+    chart = replace(
+        chart,
+        categories=tuple(map(visible, chart.categories)),
+        series=tuple(replace(one, name=visible(one.name)) for one in chart.series),
+    )
+    layout = NARROW if is_narrow else WIDE
+    rows = _rows_of(chart, layout)
+    lines, plane = layout.heights
+    height = {"lines": lines, "scatter": plane}.get(
+        chart.kind, 0.9 + rows.height * max(1, len(chart.categories))
+    )
+    names = [fill(one.name, layout.chars - SIGN_CHARS) for one in chart.series]
+    n_columns = max(1, min(4, layout.chars // (max(map(len, names), default=0) + SIGN_CHARS)))
+    has_legend = len(names) > 1
+    if has_legend:
+        height += LINE * (sum(one.count("\n") + 1 for one in names) / n_columns - 1)
+    with mpl.rc_context(SETTINGS), warnings.catch_warnings():
+        # The reader's fonts draw the text; matplotlib's only measure it.
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing from font", category=UserWarning
+        )
+        figure = Figure(figsize=(layout.width, height), layout="constrained")
         axes = figure.subplots()
-        {"stacked": _stacked, "lines": _lines, "points": _points,
-         "scatter": _scatter}[chart.kind](axes, chart)  # fmt: skip
-        if len(chart.series) > 1:
-            longest = max(len(one.name) for one in chart.series) + 8
+        if chart.kind in {"stacked", "points"}:
+            (_stacked if chart.kind == "stacked" else _points)(axes, chart, rows)
+            _label_rows(axes, chart, rows, layout)
+        else:
+            (_lines if chart.kind == "lines" else _scatter)(axes, chart, layout)
+        if has_legend:
+            signs, given = axes.get_legend_handles_labels()
             axes.legend(
-                frameon=False, fontsize=9, loc="lower left", bbox_to_anchor=(0.0, 1.0),
-                ncols=max(1, min(4, LEGEND_CHARS // longest)),
+                signs, [fill(one, layout.chars - SIGN_CHARS) for one in given],
+                frameon=False, fontsize=9, loc="lower left", ncols=n_columns,
+                bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.2,
             )  # fmt: skip
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(out.getvalue())
 
 
-def _stacked(axes: "Axes", chart: Chart) -> None:
+def _stacked(axes: "Axes", chart: Chart, rows: _Rows) -> None:
     """Draw horizontal bars, the first category on top, with the total at the end."""
-    places = range(len(chart.categories))
+    places = [n + rows.below for n in range(len(chart.categories))]
     left = [0.0 for _ in places]
     for at, series in enumerate(chart.series):
         values = [value or 0.0 for value in series.values]
         axes.barh(
-            places, values, left=left, height=0.7, label=series.name, edgecolor=INK, linewidth=0.4,
-            color=COLORS[at % len(COLORS)], hatch=HATCHES[at % len(HATCHES)],
+            places, values, left=left, height=rows.body, label=series.name, edgecolor=INK,
+            linewidth=0.4, color=COLORS[at % len(COLORS)], hatch=HATCHES[at % len(HATCHES)],
         )  # fmt: skip
         left = [one + more for one, more in zip(left, values, strict=True)]
     for place, total in zip(places, left, strict=True):
         _write(axes, _number(total), total, place)
-    _label_rows(axes, chart)
     if all(float(total).is_integer() for total in left):  # counts have no halves
         axes.locator_params(axis="x", integer=True)
 
 
-def _lines(axes: "Axes", chart: Chart) -> None:
+def _lines(axes: "Axes", chart: Chart, layout: _Layout) -> None:
     """Draw values over ordered categories, with their ranges as bands."""
     ends: list[tuple[float, int]] = []
     for at, series in enumerate(chart.series):
@@ -116,41 +194,50 @@ def _lines(axes: "Axes", chart: Chart) -> None:
             axes.fill_between(banded, low, high, color=color, alpha=0.2, linewidth=0)
         if places:
             ends.append((series.values[places[-1]] or 0.0, places[-1]))
-    axes.set_xticks(range(len(chart.categories)), chart.categories)
+    _label_positions(axes, chart.categories, layout)
     if chart.has_zero:
         axes.set_ylim(bottom=0)
-    axes.set_ylabel(chart.axis)
-    _write_ends(axes, ends)
+    axes.set_ylabel(fill(chart.axis, layout.label_chars))
+    _write_ends(axes, ends, layout)
 
 
-def _write_ends(axes: "Axes", ends: Sequence[tuple[float, int]]) -> None:
+def _label_positions(axes: "Axes", names: Sequence[str], layout: _Layout) -> None:
+    """Name positions, upright where they would touch each other side by side, and few of many."""
+    step = -(-len(names) // (layout.chars // 3)) or 1
+    axes.set_xticks(range(0, len(names), step), names[::step])
+    if sum(len(one) + 2 for one in names[::step]) > layout.chars:
+        axes.tick_params(axis="x", rotation=90)
+
+
+def _write_ends(axes: "Axes", ends: Sequence[tuple[float, int]], layout: _Layout) -> None:
     """Write the last value of each line right of it, apart from those below."""
     bottom, top = axes.get_ylim()
+    height = LINE / layout.heights[0] * (top - bottom)
     least = -float("inf")
     for value, place in sorted(ends):
-        least = max(value, least + LABEL_HEIGHT * (top - bottom))
+        least = max(value, least + height)
         _write(axes, _number(value), place, least)
 
 
-def _points(axes: "Axes", chart: Chart) -> None:
+def _points(axes: "Axes", chart: Chart, rows: _Rows) -> None:
     """Draw one row for each category: a marker, and its range as a line."""
     for at, series in enumerate(chart.series):
-        offset = 0.8 / len(chart.series) * (at - (len(chart.series) - 1) / 2)
-        for place, value in enumerate(series.values):
-            if value is None:
-                continue
-            low, high = _ends(series, place, value)
+        offset = rows.body / len(chart.series) * (at - (len(chart.series) - 1) / 2)
+        known = [
+            (n + rows.below + offset, value, *_ends(series, n, value))
+            for n, value in enumerate(series.values)
+            if value is not None
+        ]
+        for place, value, low, high in known:
             axes.errorbar(
-                value, place + offset, xerr=[[value - low], [high - value]], capsize=3,
+                value, place, xerr=[[value - low], [high - value]], capsize=3,
                 marker=MARKERS[at % 6], color=COLORS[at % len(COLORS)], linestyle="none",
-                label=series.name if place == 0 else None,
+                label=series.name if place == known[0][0] else None,
             )  # fmt: skip
-            _write(axes, _number(value), high, place + offset)
-    _label_rows(axes, chart)
-    axes.set_ylim(len(chart.categories) - 0.5, -0.5)
+            _write(axes, _number(value), high, place)
 
 
-def _scatter(axes: "Axes", chart: Chart) -> None:
+def _scatter(axes: "Axes", chart: Chart, layout: _Layout) -> None:
     """Draw points in a plane, one marker for each series, hollow so that those below show."""
     for at, series in enumerate(chart.series):
         axes.plot(
@@ -160,6 +247,7 @@ def _scatter(axes: "Axes", chart: Chart) -> None:
         )  # fmt: skip
     axes.set_xlabel("first component")
     axes.set_ylabel(chart.axis)
+    axes.locator_params(nbins=layout.n_ticks or "auto")
 
 
 def _number(value: float) -> str:
@@ -181,11 +269,24 @@ def _ends(series: Series, place: int, value: float) -> tuple[float, float]:
     return value if low is None else low, value if high is None else high
 
 
-def _label_rows(axes: "Axes", chart: Chart) -> None:
-    axes.set_yticks(range(len(chart.categories)), chart.categories)
-    axes.invert_yaxis()
-    axes.set_xlabel(chart.axis)
+def _label_rows(axes: "Axes", chart: Chart, rows: _Rows, layout: _Layout) -> None:
+    """Name rows and their axis, once everything is drawn."""
+    places = range(len(rows.names))
+    if layout.names_above:
+        axes.set_yticks([])
+        for place, name in zip(places, rows.names, strict=True):
+            above = place + rows.below - rows.body / 2 - 0.03 / rows.height
+            axes.annotate(
+                name, (0, above), xycoords=axes.get_yaxis_transform(), va="bottom",
+                xytext=(3, 0), textcoords="offset points", annotation_clip=False,
+            )  # fmt: skip
+    else:
+        axes.set_yticks(places, rows.names)
+    axes.set_ylim(max(1, len(places)) - 0.5, -0.5)
+    axes.set_xlabel(fill(chart.axis, layout.chars))
     axes.margins(x=0.12)
+    if layout.n_ticks:
+        axes.locator_params(axis="x", nbins=layout.n_ticks)
     if axes.dataLim.x0 >= 0:
         axes.set_xlim(left=0)
     else:
@@ -196,5 +297,12 @@ def _for_page(drawn: str) -> str:
     """Leave out what stands before the SVG, and let ink take the page's colour."""
     found = drawn[drawn.index("<svg") :].replace(INK, "currentColor")
     found = re.sub(r"<metadata>.*?</metadata>", "", found, flags=re.DOTALL)
+    found = re.sub(r'( [xy]="-?\d+\.\d\d)\d+"', r'\1"', found)
+    shared = [style for style, n in Counter(_STYLES.findall(found)).items() if n >= SHARED]
+    classes = {style: f"s{at}" for at, style in enumerate(shared)}
+    found = _STYLES.sub(
+        lambda one: f' class="{classes[one[1]]}"' if one[1] in classes else one[0], found
+    )
+    rules = "".join(f".{name}{{{style}}}" for style, name in classes.items())
     head, rest = found.split(">", 1)
-    return f"{head}>{PAGE_COLORS}{rest}"
+    return f"{head}>{PAGE_COLORS}{f'<style>{rules}</style>' if rules else ''}{rest}"

@@ -85,8 +85,8 @@ def report_of(path: Path, data_dir: Path | None) -> ReportContent:
     certificate, dropped_path = certificate_path(path), drops_path(path)
     if not certificate.is_file():
         raise ConfigError(
-            f"{path}: there is no {certificate.name} next to it; "
-            f"evolcoder clean DATA --out {path} writes both"
+            f"there is no certificate {certificate}; evolcoder clean DATA --out "
+            f"{path.with_name(f'{stem_of(path)}.jsonl')} writes it"
         )
     record = read_certificate(certificate)
     drops = _Dropped.read(dropped_path)

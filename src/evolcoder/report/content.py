@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+JOINT = ", "
+"""Between the parts of a fact of a record; a filter offers each part."""
 Cell = str | int | float | None
 """A value of a table; None is shown as an empty cell."""
 
@@ -72,7 +74,9 @@ class Text:
     body: str
     """The text, shortened if `n_left_out` is not 0."""
     before: str | None = None
-    """The text that it came from, to mark what changed; None: nothing is marked."""
+    """The text that it came from, to mark what is new; None: nothing is marked."""
+    after: str | None = None
+    """The text that was made from it, to mark what that one lacks; None: nothing is marked."""
     shared_with: str | None = None
     """The text that is compared, to mark the runs of words in both; None: nothing is marked."""
     is_answer: bool = False
@@ -88,13 +92,16 @@ class ReportRecord:
     id: str
     """Id, which `evolcoder inspect` takes."""
     facts: tuple[tuple[str, str], ...]
-    """Name and value of what records are filtered by: round, heuristic, language, outcome."""
+    """Name and value of what records are filtered and sorted by: round, heuristic, outcome.
+
+    A value that has several parts, such as the detectors that found a leak, joins them by `JOINT`.
+    """
     texts: tuple[Text, ...]
     """Its texts in the order of its life."""
     notes: tuple[str, ...] = ()
     """Verdicts and drops, one line each."""
     is_paired: bool = False
-    """Whether texts are shown two by two, side by side where there is room."""
+    """Whether texts but answers are shown two by two, side by side where there is room."""
 
 
 @dataclass(frozen=True, slots=True)

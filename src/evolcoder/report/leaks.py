@@ -17,7 +17,15 @@ from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.decontamination.hits import BenchmarkText, benchmark_texts
 from evolcoder.engine.registry import cache_folder
 from evolcoder.errors import BenchError
-from evolcoder.report.content import Cell, ReportRecord, ReportSection, ReportTable, Text, shortened
+from evolcoder.report.content import (
+    JOINT,
+    Cell,
+    ReportRecord,
+    ReportSection,
+    ReportTable,
+    Text,
+    shortened,
+)
 from evolcoder.text import one_line
 
 LEAKS = 60
@@ -33,6 +41,8 @@ DEFINITIONS = {
     "execution": "answers that pass a problem's tests, whatever their text",
 }
 """Detector -> what it looks for."""
+ENDS = (".", "!", "?", "…")
+"""How a sentence ends; evidence may end so by itself."""
 DOUBTS = {
     "weak": " Alone that is no evidence: the tests accept programs that are no solutions.",
     "plain": " Alone that is no evidence: many write this short program by themselves.",
@@ -65,19 +75,20 @@ def sentence(hit: Mapping[str, Any]) -> str:
     """Say in a sentence why a finding counts."""
     part, side = hit.get("part", "task"), hit.get("side", "prompt")
     score, seen = _score(hit), one_line(str(hit.get("seen", "")), SEEN_CHARS)
-    units = "runs of words" if side == "prompt" else "statements"
+    shared = f"runs of words: {seen}" if side == "prompt" else "statements, names aside"
     length = f"{score:.0f} words" if side == "prompt" else f"{score:.0f} bits of code"
     known = {
-        "ngrams": f"The {part} has {score:.0%} of the {side}'s {units}: {seen}.",
-        "substring": f"The {part} and the {side} share a run of {length}: {seen}.",
+        "ngrams": f"The {part} has {score:.0%} of the {side}'s {shared}",
+        "substring": f"The {part} and the {side} share a run of {length}: {seen}",
         "neighbours": "The task is among the five nearest of the problem by meaning: "
-        f"cosine {score:.2f}, {seen}.",
-        "judge": f"A model finds that both ask for the same: {seen}.",
-        "execution": f"The answer passes the problem's tests: {seen}.",
+        f"cosine {score:.2f}, {seen}",
+        "judge": f"A model finds that both ask for the same: {seen}",
+        "execution": f"The answer passes the problem's tests: {seen}",
     }
     detector = str(hit.get("detector"))
     doubt = DOUBTS.get(str(hit.get("mark")), "")
-    return known.get(detector, f"{detector}: {seen}") + doubt
+    said = known.get(detector, f"{detector}: {seen}")
+    return f"{said}{'' if said.endswith(ENDS) else '.'}{doubt}"
 
 
 def _score(hit: Mapping[str, Any]) -> float:
@@ -128,7 +139,7 @@ def _record(
     ]
     facts = (
         ("benchmark", place[0]),
-        ("detector", ", ".join(dict.fromkeys(str(hit.get("detector")) for hit in hits))),
+        ("detector", JOINT.join(dict.fromkeys(str(hit.get("detector")) for hit in hits))),
         ("problem", place[1]),
         ("outcome", "dropped"),
     )

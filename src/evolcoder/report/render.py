@@ -2,7 +2,8 @@
 
 Texts of models and data sets are data: escaped everywhere, control and bidirectional characters
 made visible. The page allows no script but its own, by its hash, and no request. The HTML stays
-under 5 MB: rows and records are left out from the end, and the page says how many.
+under 5 MB: rows and records are left out from the end, and the page says how many; so are figures,
+whose tables stay, and which are narrow ones first.
 
 >>> path.write_text(html(report), encoding="utf-8")   # doctest: +SKIP
 """
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from evolcoder.errors import ConfigError
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.report import charts
-from evolcoder.report.content import Cell, ReportContent, ReportRecord, ReportSection, Text
+from evolcoder.report.content import JOINT, Cell, ReportContent, ReportRecord, ReportSection, Text
 from evolcoder.text import visible
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ MAX_BYTES = 4_800_000
 """Most bytes of figures, tables and records; what they leave of 5 MB is the page itself."""
 MAX_TABLE_BYTES = 2_000_000
 """Most bytes of all tables."""
+MAX_FIGURE_BYTES = 2_400_000
+"""Most bytes of all figures."""
 CELL_BYTES = 60
 """Bytes of a cell without its text."""
 MAX_TABLE_ROWS = 2_000
@@ -52,6 +55,9 @@ def markdown(report: ReportContent) -> str:
             lines += ["", _row(section.table.columns), _row(["---"] * len(section.table.columns))]
             lines += [_row(row) for row in section.table.rows[:MAX_TABLE_ROWS]]
         lines += [f"\n{_cell(note)}" for note in section.notes]
+        if section.records:
+            n = len(section.records)
+            lines += ["", f"{n:,} with texts: in the page and in `--json`."]
     return "\n".join(lines) + "\n"
 
 
@@ -84,7 +90,13 @@ def html(report: ReportContent) -> str:
     for section in report.sections:
         sections.append(_section(section, in_tables))
         in_tables -= sum(map(_row_bytes, sections[-1]["rows"]))
-    left = MAX_BYTES - (MAX_TABLE_BYTES - in_tables) - sum(len(one["image"]) for one in sections)
+    in_figures = 0
+    for name in ("image", "narrow_image"):  # where there is no narrow one, phones show the wide one
+        for one in sections:
+            if in_figures + len(one[name]) > MAX_FIGURE_BYTES:
+                one[name] = ""
+            in_figures += len(one[name])
+    left = MAX_BYTES - (MAX_TABLE_BYTES - in_tables) - in_figures
     for section, shown in zip(report.sections, sections, strict=True):
         shown["records"] = list(_records(section, left))
         left -= sum(map(_record_bytes, shown["records"]))
@@ -117,10 +129,6 @@ def _template() -> "Template":
 def _section(section: ReportSection, in_tables: int) -> dict[str, Any]:
     """Prepare all of a section but its records; its table takes at most `in_tables` bytes."""
     table = section.table
-    image = ""
-    if section.chart is not None:
-        drawn = charts.svg(section.chart).encode()
-        image = f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
     rows = []
     for row in table.rows[:MAX_TABLE_ROWS] if table else ():
         cells = [_shown(value) for value in row]
@@ -132,7 +140,8 @@ def _section(section: ReportSection, in_tables: int) -> dict[str, Any]:
         "name": section.name,
         "title": section.title,
         "caption": visible(section.caption),
-        "image": image,
+        "image": _image(section, is_narrow=False),
+        "narrow_image": _image(section, is_narrow=True),
         "columns": table.columns if table else (),
         "rows": rows,
         "n_rows_left_out": len(table.rows) - len(rows) if table else 0,
@@ -140,6 +149,14 @@ def _section(section: ReportSection, in_tables: int) -> dict[str, Any]:
         "notes": [named_html(note) for note in section.notes],
         "filters": _filters(section.records),
     }
+
+
+def _image(section: ReportSection, *, is_narrow: bool) -> str:
+    """Return the figure of a section as an address that holds it; empty if it has none."""
+    if section.chart is None:
+        return ""
+    drawn = charts.svg(section.chart, is_narrow=is_narrow).encode()
+    return f"data:image/svg+xml;base64,{base64.b64encode(drawn).decode()}"
 
 
 def _row_bytes(cells: Sequence[Mapping[str, object]]) -> int:
@@ -174,11 +191,11 @@ def _shown(value: Cell) -> dict[str, object]:
 
 
 def _filters(records: Sequence[ReportRecord]) -> dict[str, list[str]]:
-    """Return the values of each fact of the records, for those with more than one."""
-    found: dict[str, dict[str, None]] = {}
+    """Return the parts of each fact of the records, for those with more than one."""
+    found: dict[str, set[str]] = {}
     for record in records:
         for name, value in record.facts:
-            found.setdefault(name, {})[visible(value)] = None
+            found.setdefault(name, set()).update(visible(value).split(JOINT))
     return {name: sorted(values) for name, values in found.items() if len(values) > 1}
 
 
@@ -187,7 +204,12 @@ def _record(record: ReportRecord) -> dict[str, object]:
         "id": visible(record.id),
         "facts": [(name, visible(value)) for name, value in record.facts],
         "texts": [
-            {"title": text.title, "html": _text_html(text), "left_out": text.n_left_out}
+            {
+                "title": text.title,
+                "html": _text_html(text),
+                "left_out": text.n_left_out,
+                "is_answer": text.is_answer,
+            }
             for text in record.texts
         ],
         "notes": [visible(note) for note in record.notes],
@@ -213,24 +235,29 @@ def _text_html(text: Text) -> object:
     if text.shared_with is not None:
         return Markup("".join(_shared(body, visible(text.shared_with))))  # noqa: S704
     if text.before is not None:
-        return Markup("".join(changes_html(visible(text.before), body)))  # noqa: S704
+        return Markup("".join(changes_html(visible(text.before), body, gone=False)))  # noqa: S704
+    if text.after is not None:
+        return Markup("".join(changes_html(body, visible(text.after), come=False)))  # noqa: S704
     return Markup(escape(body))  # noqa: S704
 
 
-def changes_html(before: str, after: str) -> Iterator[str]:
-    """Mark the words that `after` adds, and those of `before` that it lacks."""
+def changes_html(before: str, after: str, *, gone: bool = True, come: bool = True) -> Iterator[str]:
+    """Mark the words that `after` adds, and those of `before` that it lacks.
+
+    Without `gone` that is the text `after`, without `come` the text `before`.
+    """
     old, new = _PIECES.findall(before), _PIECES.findall(after)
     if max(len(old), len(new)) > MARKED_WORDS:
-        yield escape(after)
+        yield escape(after if come else before)
         return
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
     for kind, a, b, c, d in matcher.get_opcodes():
-        gone, come = escape("".join(old[a:b])), escape("".join(new[c:d]))
+        lost, added = escape("".join(old[a:b])), escape("".join(new[c:d]))
         if kind == "equal":
-            yield come
+            yield added
         else:
-            yield f"<del>{gone}</del>" if gone else ""
-            yield f"<ins>{come}</ins>" if come else ""
+            yield f"<del>{lost}</del>" if lost and gone else ""
+            yield f"<ins>{added}</ins>" if added and come else ""
 
 
 def _shared(text: str, other: str) -> Iterator[str]:

@@ -18,6 +18,7 @@ from evolcoder.decontamination.similarity import TaskSimilarity, rows_digest
 from evolcoder.records import Drop, Reason, Stage
 from evolcoder.report.cleaning import read_certificate
 from evolcoder.report.content import (
+    JOINT,
     Cell,
     Chart,
     ReportContent,
@@ -395,8 +396,8 @@ def _records_section(store: RunStore) -> ReportSection:
     return ReportSection(
         "records",
         "Records",
-        f"{len(found):,} of {n:,} records, drawn by their ids: the parent's words next to the "
-        "task's, the answer, what checks found, and why a record left.",
+        f"{len(found):,} of {n:,} records, drawn by their ids: parent and task with the "
+        "words marked in which they differ, the answer, what checks found, and why a record left.",
         records=tuple(found),
         notes=(f"evolcoder inspect {shell_path(store.folder)} ID shows the whole lineage",),
     )
@@ -406,20 +407,25 @@ def _record(store: RunStore, id: str) -> ReportRecord:
     step = next(one for one in lineage(store, id) if one.task.id == id)
     task, answer = step.task, step.response
     parent = store.task(task.parent) if task.parent else None
-    texts = [shortened("task", task.instruction, TEXT_CHARS,
-                       before=parent.instruction[:TEXT_CHARS] if parent else None)]  # fmt: skip
+    before = parent.instruction[:TEXT_CHARS] if parent else None
+    texts = [shortened("task", task.instruction, TEXT_CHARS, before=before)]
+    if parent:
+        after = task.instruction[:TEXT_CHARS]
+        texts.insert(0, shortened("its parent", parent.instruction, TEXT_CHARS, after=after))
     if answer is not None:
         texts.append(shortened("answer", answer.text, TEXT_CHARS, is_answer=True))
     left = [one for one in step.drops if one.stage is not Stage.EVOLVE]
     outcome = f"{left[-1].stage.value}: {left[-1].reason.value}" if left else "kept"
+    verdicts = sorted({f"{one.check.value}: {one.kind}" for one in step.verdicts})
     facts = (
         ("round", str(task.round)),
         ("heuristic", task.heuristic or SEED),
         ("language", task.language or "none named"),
         ("outcome", outcome),
+        ("verdict", JOINT.join(verdicts) or "none"),
     )
     notes = (
         *(verdict_text(one, max_chars=EXAMPLE_CHARS) for one in step.verdicts),
         *(drop_text(one, max_chars=EXAMPLE_CHARS) for one in step.drops),
     )
-    return ReportRecord(task.id, facts, tuple(texts), notes)
+    return ReportRecord(task.id, facts, tuple(texts), notes, is_paired=parent is not None)

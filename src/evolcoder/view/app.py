@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import parse_qs, quote
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
 
 MAX_FORM = 64_000
 """Most bytes of a form."""
+MAX_FIELDS = 20
+"""Most fields of a form."""
 STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FILTERS = ("query", "round", "heuristic", "language", "outcome", "verdict", "marked")
 """Names of the filters of rows, in the order of the form."""
@@ -81,7 +84,8 @@ def make_app(viewer: "Viewer") -> "Starlette":
         *viewer.reports.routes(),
     ]
     handlers: dict[Any, Any] = {
-        EvolcoderError: viewer.failed, sqlite3.Error: viewer.failed, 404: viewer.not_found
+        EvolcoderError: viewer.failed, sqlite3.Error: viewer.failed, OSError: viewer.failed,
+        404: viewer.not_found,
     }  # fmt: skip
 
     return Starlette(routes=routes, exception_handlers=handlers)
@@ -126,7 +130,8 @@ class Viewer:
     def failed(self, _: "Request", error: Exception) -> "Response":
         """Say what is wrong with a folder or an address."""
         status = 404 if type(error) is UserError else 503
-        return self._page("error.html", status=status, message=str(error))
+        message = latest.unreadable(error) if isinstance(error, OSError) else str(error)
+        return self._page("error.html", status=status, message=message)
 
     def not_found(self, _: "Request", error: Exception) -> "Response":  # noqa: ARG002
         """Say that there is no such page."""
@@ -172,11 +177,8 @@ class Viewer:
                 "summary": "",
             }
             try:
-                if isinstance(one, Run):
-                    live = one.live(wait_s=wait_s)
-                    plain |= {"counts": live.counts, "changing": live.is_changing}
-                else:
-                    plain["counts"] = one.live(wait_s=wait_s)
+                live = one.live(wait_s=wait_s)
+                plain |= {"counts": live.counts, "changing": live.is_changing}
             except EvolcoderError as error:
                 plain["wrong"] = str(error)
             yield plain
@@ -229,10 +231,14 @@ class Viewer:
         )  # fmt: skip
 
     def export(self, request: "Request") -> "Response":
-        """Stream the rows that fit the filters as lines of JSON."""
+        """Stream the rows that fit the filters as lines of JSON.
+
+        The first are read before the answer begins, so that what is wrong with a run is a page.
+        """
         from starlette.responses import StreamingResponse  # noqa: PLC0415 - optional
 
         lines = run_rows.exported(self._run(request), _filters(request))
+        lines = chain([next(lines, b"")], lines)
         headers = {"content-disposition": 'attachment; filename="rows.jsonl"'}
         return StreamingResponse(lines, media_type="application/x-ndjson", headers=headers)
 
@@ -510,13 +516,17 @@ def _tree(steps: Sequence[LineageStep]) -> list[tuple[LineageStep, list[Any]]]:
 
 
 async def _form(request: "Request") -> dict[str, str]:
-    """Read a form; UserError if it is too large."""
+    """Read a form; UserError if it is too large or has too many fields."""
     body = b""
     async for piece in request.stream():
         body += piece
         if len(body) > MAX_FORM:
             raise UserError(f"a form of more than {MAX_FORM:,} bytes")
-    found = parse_qs(body.decode("utf-8", "replace"), keep_blank_values=True, max_num_fields=20)
+    text = body.decode("utf-8", "replace")
+    try:
+        found = parse_qs(text, keep_blank_values=True, max_num_fields=MAX_FIELDS)
+    except ValueError as error:
+        raise UserError(f"a form of more than {MAX_FIELDS} fields") from error
     return {name: values[-1] for name, values in found.items()}
 
 

@@ -13,13 +13,18 @@ import time
 from collections.abc import Callable, Hashable
 from typing import Generic, TypeVar
 
-from evolcoder.errors import EvolcoderError
+from evolcoder.errors import EvolcoderError, RunFolderError
 
 WAIT_S = 0.1
 """Seconds that a page waits for a first value."""
 PAUSE = 20
 """Times the seconds that the last value took before it is made again."""
 T = TypeVar("T")
+
+
+def unreadable(error: OSError) -> str:
+    """Say which file cannot be read, and why."""
+    return f"{error.filename or 'a file'}: cannot be read: {error.strerror or error}"
 
 
 class Latest(Generic[T]):
@@ -65,6 +70,8 @@ class Latest(Generic[T]):
             value = self._compute()
         except (EvolcoderError, sqlite3.Error) as error:
             failure = error
+        except OSError as error:
+            failure = RunFolderError(unreadable(error))
         now = time.monotonic()
         with self._lock:
             self._value, self._failure, self._made_of = value, failure, made_of

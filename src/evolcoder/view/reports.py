@@ -40,7 +40,7 @@ class ShownReport:
         self.source = source
         self._data_dir = data_dir
         self._content = Latest(self._read)
-        self._figures: dict[tuple[object, str], bytes] = {}
+        self._figures: dict[tuple[object, str, bool], bytes] = {}
         self.cleaned = CleanedFile(source, data_dir) if source.kind == "cleaned" else None
 
     def content(self, *, wait_s: float | None = None) -> ReportContent | None:
@@ -60,10 +60,10 @@ class ShownReport:
             return loop.report_of(self.source.path)
         return cleaning.report_of(self.source.path, self._data_dir)
 
-    def figure(self, name: str) -> bytes:
+    def figure(self, name: str, *, is_narrow: bool) -> bytes:
         """Draw the figure of a section as SVG; UserError if there is none."""
         content = self.content()
-        key = self.source.signature(), name
+        key = self.source.signature(), name, is_narrow
         if key not in self._figures:
             found = (
                 next((one for one in content.sections if one.name == name), None)
@@ -73,7 +73,7 @@ class ShownReport:
             if found is None or found.chart is None:
                 raise UserError("there is no such figure")
             self._figures = {one: svg for one, svg in self._figures.items() if one[0] == key[0]}
-            self._figures[key] = charts.svg(found.chart).encode()
+            self._figures[key] = charts.svg(found.chart, is_narrow=is_narrow).encode()
         return self._figures[key]
 
 
@@ -180,7 +180,8 @@ class ReportPages:
         """Return a figure as SVG."""
         from starlette.responses import Response  # noqa: PLC0415 - optional
 
-        drawn = self._of(request).figure(request.path_params["name"])
+        is_narrow = bool(request.query_params.get("narrow"))
+        drawn = self._of(request).figure(request.path_params["name"], is_narrow=is_narrow)
         return Response(drawn, media_type="image/svg+xml")
 
     def rows(self, request: "Request") -> "Response":

@@ -9,8 +9,6 @@ at its beginning. Filters and search need the index (`index.py`), a plain list d
 """
 
 import json
-import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,16 +39,13 @@ from evolcoder.view.index import (
     place_of,
 )
 from evolcoder.view.latest import Latest
+from evolcoder.view.live import Live, LiveCounts
 from evolcoder.view.sources import Source
 
 EXCERPT = 200
 """Characters of a text in a list."""
 READ_CHARS = 4_000
 """Characters of a text in which a searched word is looked for."""
-TICK_S = 2.0
-"""Seconds after which the rates of a run that goes on are measured again."""
-RATE_S = 60.0
-"""Seconds over which rates are measured."""
 PAGE = 50
 """Rows on a page."""
 _KEYS = """
@@ -127,27 +122,13 @@ class RowsPage:
     """The key at which the search stopped because its time was over; None: it did not."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveCounts:
-    """Counts of a run that may be going on."""
-
-    counts: Mapping[str, int]
-    """Number by name; empty while they are counted for the first time."""
-    per_minute: Mapping[str, float]
-    """How many came per minute, lately; empty if nothing changed."""
-    is_changing: bool
-    """Whether the database changed within the last minute."""
-
-
 class Run:
     """A run with its index, annotations and counts."""
 
     def __init__(self, source: Source[RunStore], index_folder: Path) -> None:
         self.source = source
         self.index = RowIndex(source, index_folder)
-        self._history: deque[tuple[float, dict[str, int]]] = deque(maxlen=60)
-        self._live = Latest(self._count)
-        self._is_changing = False
+        self._live = Live(source, _COUNTS)
         self._funnel = Latest(self._count_funnel)
         self._annotations: tuple[tuple[int, int], Annotations] | None = None
 
@@ -168,32 +149,7 @@ class Run:
 
         `wait_s` is the longest wait for the first counts, in seconds; None: as for a page.
         """
-        tick = int(time.monotonic() / TICK_S) if self._is_changing else 0
-        found = self._live.get((self.source.signature(), tick), wait_s=wait_s)
-        return found or LiveCounts({}, {}, is_changing=False)
-
-    def _count(self) -> LiveCounts:
-        """Count records; called by one thread at a time."""
-        now = time.monotonic()
-        with self.source.open() as store:
-            counts = {name: store.db.number(query) for name, query in _COUNTS}
-        self._history.append((now, counts))
-        found = self._rated(now, counts)
-        self._is_changing = found.is_changing
-        return found
-
-    def _rated(self, now: float, counts: dict[str, int]) -> LiveCounts:
-        while len(self._history) > 1 and now - self._history[0][0] > RATE_S:
-            self._history.popleft()
-        since, first = self._history[0]
-        changed = first != counts
-        minutes = (now - since) / 60
-        rates = {
-            name: round((n - first[name]) / minutes, 1)
-            for name, n in counts.items()
-            if changed and minutes > 0
-        }
-        return LiveCounts(counts, rates, changed)
+        return self._live.counts(wait_s=wait_s)
 
     def funnel(self) -> list[FunnelLine] | None:
         """Return the funnel; None if it is being counted for the first time."""

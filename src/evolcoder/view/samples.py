@@ -27,6 +27,7 @@ from evolcoder.sample_errors import judging
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.workdir import parse_fact
 from evolcoder.view.latest import Latest
+from evolcoder.view.live import Live, LiveCounts
 from evolcoder.view.sources import Source
 
 PAGE = 50
@@ -228,19 +229,15 @@ class Evaluation:
 
     def __init__(self, source: Source[EvalStore]) -> None:
         self.source = source
-        self._live = Latest(self._count)
+        self._live = Live(source, _COUNTS)
         self._benches = Latest(self._count_benches)
 
-    def live(self, *, wait_s: float | None = None) -> dict[str, int]:
-        """Return numbers of samples, verdicts and failures, counted in a thread.
+    def live(self, *, wait_s: float | None = None) -> LiveCounts:
+        """Return numbers of samples, verdicts and failures, and how many came per minute.
 
-        Empty while they are counted for the first time, beyond `wait_s` seconds.
+        They are counted in a thread, and empty for the first time beyond `wait_s` seconds.
         """
-        return self._live.get(self.source.signature(), wait_s=wait_s) or {}
-
-    def _count(self) -> dict[str, int]:
-        with self.source.open() as store:
-            return {name: store.db.number(query) for name, query in _COUNTS}
+        return self._live.counts(wait_s=wait_s)
 
     def benches(self, *, wait_s: float | None = None) -> list[BenchCounts] | None:
         """Return scores and findings by benchmark; None if they are being counted.

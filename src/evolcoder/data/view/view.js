@@ -31,14 +31,22 @@ document.addEventListener("keydown", (event) => {
 for (const part of document.querySelectorAll("[data-poll]")) {
   let pause = 2000;
   let shown = part.innerHTML.trim();
+  let since = new Date();
+  const stale = document.createElement("p");
+  stale.setAttribute("role", "status");
+  part.before(stale);
+  const say = (why) => { stale.textContent = why && `Not up to date since ${since.toLocaleTimeString()}: ${why}`; };
   const folds = () => [...part.querySelectorAll("details > summary")].map((one) => [one.textContent, one.parentElement]);
   const poll = async () => {
     try {
       if (!document.hidden && !part.contains(document.activeElement)) {
         const started = performance.now();
         const answer = await fetch(part.dataset.poll);
-        if (answer.ok) {
-          const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+        const made = new DOMParser().parseFromString(await answer.text(), "text/html");
+        if (!answer.ok) say((made.querySelector("main p") || made.body).textContent.trim());
+        else {
+          since = new Date();
+          say("");
           const now = made.body.innerHTML.trim();
           if (now !== shown) {
             shown = now;
@@ -49,7 +57,7 @@ for (const part of document.querySelectorAll("[data-poll]")) {
         }
         pause = Math.max(2000, 10 * (performance.now() - started));
       }
-    } catch { pause = 10000; }
+    } catch { say("the viewer does not answer."); pause = 10000; }
     setTimeout(poll, pause);
   };
   setTimeout(poll, pause);
