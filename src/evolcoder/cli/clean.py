@@ -7,6 +7,7 @@ file. For a run (stage `clean`), the drops are stored in the run and its exports
 import argparse
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from evolcoder.app import detectors, export, models
 from evolcoder.app.clean import certify_file, clean_run, run_certificate_paths
 from evolcoder.app.detectors import DetectorOptions, embedder_for
 from evolcoder.app.progress import print_note, shown
-from evolcoder.cli import output, usage
+from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.config import load as configs
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Clean a run or a file."""
+    begun = time.monotonic()
     folder = Path(args.data)
     is_run = os.path.lexists(folder / DB_NAME)
     if is_run and args.out is not None:
@@ -112,6 +114,8 @@ def main(args: argparse.Namespace) -> int:
     if finder.report is not None and args.report is not None:
         paths.append(_write_report(finder.report, args.report, title=f"{args.data}: leakage"))
     _show(summary, paths, certificate, finder.report, counts, as_json=args.json)
+    if not args.json:
+        print(show.time_line(begun))
     return 0
 
 

@@ -8,6 +8,7 @@ evaluation; samples that have a verdict are neither generated nor graded again.
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.comparison import print_comparisons, print_plan
 from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.cli.usage import RaisingParser
+from evolcoder.config.load import Config
 from evolcoder.errors import BudgetReached
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
@@ -111,6 +113,7 @@ def parse_options(options: Sequence[str]) -> EvaluationOptions:
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate, resume or compare."""
+    begun = time.monotonic()
     if args.check:
         return self_check.main(args)
     if args.compare:
@@ -128,7 +131,7 @@ def main(args: argparse.Namespace) -> int:
         return _print_generated(plan, args, limit)
     with EvalStore.read(plan.folder) as store:
         paths = write_results(store, plan.benches, results, layout=args.write_samples)
-        _show_results(store, results, paths, as_json=args.json)
+        _show_results(store, results, paths, plan.config, begun=begun, as_json=args.json)
     if limit is not None:
         raise limit
     return 0 if all(result.scores for result in results) else 1
@@ -156,7 +159,13 @@ def _print_generated(
 
 
 def _show_results(
-    store: EvalStore, results: Sequence[BenchmarkResult], paths: Sequence[Path], *, as_json: bool
+    store: EvalStore,
+    results: Sequence[BenchmarkResult],
+    paths: Sequence[Path],
+    config: Config,
+    *,
+    begun: float,
+    as_json: bool,
 ) -> None:
     """Print the scores."""
     if as_json:
@@ -176,8 +185,9 @@ def _show_results(
     for result in results:
         _show_result(result, width)
     print()
-    for line in show.billing_lines(store):
+    for line in show.billing_lines(store, config):
         print_folded(line)
+    print(show.time_line(begun))
     for name, n in store.answered().items():
         print_folded(f"answered by {name}: {n}")
     for path in paths:
