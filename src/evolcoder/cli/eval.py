@@ -31,7 +31,7 @@ from evolcoder.cli.comparison import print_comparisons, print_plan
 from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.cli.usage import RaisingParser
 from evolcoder.config.load import Config
-from evolcoder.errors import BudgetReached
+from evolcoder.errors import BudgetReached, ConfigError
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
@@ -43,6 +43,12 @@ TITLE = 20
 """Fewest cells of a score's name, so that a row fits 80 columns."""
 MAX_SEALED_NAMED = 5
 """Sealed problems named in a line of the table; the JSON names all."""
+
+
+MODES = ("--check", "--compare", "--plan", "--prompt-variants")
+"""Flags each of which is a command of its own."""
+STORED = ("--compare", "--plan")
+"""Those of them that read stored evaluations alone."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,6 +120,7 @@ def parse_options(options: Sequence[str]) -> EvaluationOptions:
 def main(args: argparse.Namespace) -> int:
     """Evaluate, resume or compare."""
     begun = time.monotonic()
+    _check_modes(args)
     if args.check:
         return self_check.main(args)
     if args.compare:
@@ -135,6 +142,19 @@ def main(args: argparse.Namespace) -> int:
     if limit is not None:
         raise limit
     return 0 if all(result.scores for result in results) else 1
+
+
+def _check_modes(args: argparse.Namespace) -> None:
+    """Raise ConfigError for flags that ask for different commands at once."""
+    given = [flag for flag in MODES if getattr(args, flag.removeprefix("--").replace("-", "_"))]
+    if len(given) > 1:
+        raise ConfigError(f"{given[0]} and {given[1]}: each is a command of its own; give one")
+    if given and given[0] in STORED:
+        for flag in ("bench", "model", "samples"):
+            if getattr(args, flag):
+                raise ConfigError(
+                    f"--{flag}: not with {given[0]}, which reads stored evaluations; leave it out"
+                )
 
 
 def _print_generated(

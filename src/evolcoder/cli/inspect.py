@@ -106,6 +106,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print one view of a run or an evaluation."""
     page = _page(args)
+    views = [name for name, is_asked in (("an ID", args.id), ("--drops", args.drops),
+                                         ("--harder", args.harder)) if is_asked]  # fmt: skip
+    if len(views) > 1:
+        raise ConfigError(f"{' and '.join(views)}: each shows something else; give one of them")
     if os.path.lexists(args.run / EVAL_DB):
         _show_evaluation(args, page)
         return 0

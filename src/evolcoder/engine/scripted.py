@@ -56,7 +56,11 @@ def from_file(path: Path) -> ScriptedEngine:
     except ModelError as error:
         raise ModelError(f"scripted:{error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, re.error) as error:
-        raise ModelError(f"scripted:{path}: not a script: {error!r}") from error
+        why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(
+            f'scripted:{path}: not a script ({why}); write {{"rules": [{{"match": REGEX, '
+            f'"answer": TEXT}}]}}'
+        ) from error
 
     def answer(request: Request) -> str:
         asked = request.messages[-1].content
