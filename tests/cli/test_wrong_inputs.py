@@ -127,6 +127,7 @@ SAYS = {
         f"clean two.jsonl {flag}"
         for flag in ("--detectors ngrams", "--drop any", "--data-dir folder", "--report r.html")
     ],
+    "needs --meaning": ["clean two.jsonl --embedder folder"],
     "is for --format infill": ["export run --fim qwen"],
     # flags of which each asks for something else
     "give one of them": ["inspect run x --drops", "inspect run x --harder",
@@ -195,6 +196,7 @@ LOSES = [
     ("model/config.json", "train two.jsonl --base model --out model", "is the base"),
     ("model/config.json", "train two.jsonl --base ./model --out folder/../model", "is the base"),
     ("run/run.db", "train two.jsonl --base model --out run", "contains files but no training"),
+    ("run/run.db", "train two.jsonl --base qwen2.5-coder-0.5b --out run", "contains files but no"),
     ("a file", "train two.jsonl --base model --out .", "contains files but no training"),
 ]
 """A file that a command would destroy, the command, and what it says instead."""
@@ -207,6 +209,7 @@ SURROUNDINGS = [
     (NO_HUB, "no/data", "verify no/data"),
     (NO_HUB, "no/data", "clean no/data"),
     (NO_HUB, "no/data", "train no/data --base toy --out o"),
+    (NO_HUB, "no/base", "train two.jsonl --base no/base --out o"),
 ]
 SUGGESTS = {"qwen2.5-coder-0.5": "qwen2.5-coder-0.5b", "--modle": "--model"}
 

@@ -65,12 +65,13 @@ def train_model(  # noqa: PLR0913 - all of it decides
 
 
 def check_resumed(base: str, out: Path, recipe: Recipe) -> None:
-    """Raise TrainError if `out` holds a training of another base or recipe.
+    """Raise TrainError if `out` holds something else, or a training of another base or recipe.
 
     Reads the settings there alone: no rows, and no base, which is not downloaded either.
     """
     known = registry.KNOWN.get(base)
     path = str(_models_folder() / known.file) if known else base
+    preflight.check_folder(out, path)
     check_settings(out, path, recipe)
 
 

@@ -92,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: not a file name; give the path of a file")
     options = _detector_options(args, config)
     _check_report(args, options)
-    _check_leak_flags(args, options)
+    _check_flags(args, config, options)
     _check_places(args, config)
     counts = None if is_run else ReadCounts(args.data)
     finder = _LeakFinder(options, config, counts)
@@ -286,8 +286,10 @@ def _check_report(args: argparse.Namespace, options: DetectorOptions) -> None:
         raise ConfigError(f"--report {args.report}: the name must end in .html or .json")
 
 
-def _check_leak_flags(args: argparse.Namespace, options: DetectorOptions) -> None:
-    """Raise ConfigError for a flag of the search for leaks where no search is asked for."""
+def _check_flags(args: argparse.Namespace, config: Config, options: DetectorOptions) -> None:
+    """Raise ConfigError for a flag of a search that is not asked for."""
+    if args.embedder is not None and config.clean.meaning is None:
+        raise ConfigError(f"--embedder {args.embedder}: needs --meaning C")
     for flag in ("detectors", "judge", "drop", "data_dir"):
         if getattr(args, flag) is not None and not options.against:
             name = f"--{flag.replace('_', '-')}"
