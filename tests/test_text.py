@@ -7,6 +7,7 @@ import unicodedata
 import pytest
 
 from evolcoder import programming_language, text
+from evolcoder.text import natural_key
 
 
 def test_names_of_languages_stay_whole_words():
@@ -247,3 +248,10 @@ def test_fields_that_hold_secrets_are_known_by_name_or_value(fields):
     """A key of a cache and a token of a vocabulary are none."""
     expected = fields is SECRET_FIELDS
     assert [field for field in fields if text.is_secret_field(*field) is not expected] == []
+
+
+def test_numbers_in_names_sort_by_value():
+    """Of any length, with leading zeros, and without a number before those with one."""
+    names = ["a10", "a2", "a", "a02", "b1", "a1" + "0" * 5000, "10", "9"]
+    wanted = ["9", "10", "a", "a02", "a2", "a10", "a1" + "0" * 5000, "b1"]
+    assert sorted(names, key=natural_key) == wanted

@@ -59,13 +59,18 @@ def read(rows: Rows, *, columns: Mapping[str, str] | None = None) -> list[Row]:
 
     >>> ec.read("data.jsonl")[0].task.instruction   # doctest: +SKIP
     """
+    from evolcoder.seeds.labels import LabelColumn
     from evolcoder.seeds.rows import check_columns, read_rows, row_of
 
     named = check_columns(columns or {})
     if _is_source(rows):
         return list(read_rows(os.fspath(cast("str", rows)), named))
-    values = cast("Iterable[object]", rows)
-    return [value if isinstance(value, Row) else row_of(value, named) for value in values]
+    values = list(cast("Iterable[object]", rows))
+    labels = LabelColumn(lambda: values)
+    return [
+        value if isinstance(value, Row) else row_of(labels.without_class(value), named)
+        for value in values
+    ]
 
 
 def to_dataset(rows: Rows, format: "ExportFormat" = "messages") -> "Dataset":

@@ -77,6 +77,7 @@ _FENCE = re.compile(
     re.MULTILINE,
 )
 _SPACE = re.compile(r"\s+")
+_DECIMALS = re.compile(r"(\d+)")
 _TRIPLE_QUOTES = re.compile(r"\"{3}|'{3}")
 DEEPER = 4
 """A closing fence is indented by fewer characters more than the opening one."""
@@ -457,6 +458,19 @@ def one_line(text: str, width: int) -> str:
     """Collapse white space and shorten to `width` characters."""
     folded = _SPACE.sub(" ", text).strip()
     return folded if len(folded) <= width else folded[: width - 1] + "…"
+
+
+def natural_key(text: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
+    """Return a key that sorts texts by their numbers' values.
+
+    >>> sorted(["HumanEval/10", "HumanEval/2"], key=natural_key)
+    ['HumanEval/2', 'HumanEval/10']
+    """
+    parts: list[str | tuple[int, str]] = list(_DECIMALS.split(text))
+    for at in range(1, len(parts), 2):
+        digits = str(parts[at]).lstrip("0")
+        parts[at] = len(digits), digits  # as a number, of any length
+    return tuple(parts), text
 
 
 def changed(settings: Mapping[str, tuple[object, object] | None]) -> str:

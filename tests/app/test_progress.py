@@ -1,5 +1,7 @@
 """What is shown while a command works: counts, tokens, time so far and time left."""
 
+import io
+import sys
 import time
 from collections import Counter
 
@@ -103,3 +105,18 @@ def test_training_counts_no_loading_into_the_time_left():
         names.append(work.name)
         assert (work.done, work.left) == (step - 1, 8 - step)
     assert {*names} == {"training"}
+
+
+def test_the_cursor_stays_visible(monkeypatch):
+    """Ctrl-Z and SIGKILL leave a terminal as it is then; nobody would show the cursor again."""
+
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    with shown(lambda: "at work"):
+        during = terminal.getvalue()
+    assert "\x1b[?25l" in during
+    assert during.rfind("\x1b[?25h") > during.rfind("\x1b[?25l")

@@ -454,3 +454,26 @@ def test_samples_in_another_language_are_refused(tmp_path):
         read_samples(tmp_path, (problem,))
     path.write_text(json.dumps(row | {"language": "rs"}))
     assert len(read_samples(tmp_path, (problem,)).samples) == 1
+
+
+@pytest.mark.parametrize(
+    ("row", "form"),
+    [
+        ({"solution": "", "completion": "    return 1"}, None),
+        ({"solution": " \n", "completions": ["    return 1"]}, None),
+        ({"completion": "", "solution": "    return 1"}, None),
+        ({"solution": "", "completion": "", "response": "    return 1"}, PromptForm.ANSWER),
+        ({"completion": "", "generation": ["    return 1"]}, PromptForm.ANSWER),
+    ],
+    ids=str,
+)
+def test_a_blank_text_gives_way_to_that_of_another_field(tmp_path, row, form):
+    """What the model wrote is graded; with nothing in any field, it wrote nothing."""
+    path = tmp_path / "s.jsonl"
+    path.write_text(json.dumps({"task_id": "P/0", **row}))
+    checks = AssertChecks("f()", ("f",), None)
+    problems = [Problem("P/0", "def f():\n", checks, None, "", ())]
+    (sample,) = read_samples(path, problems, form=form).samples
+    assert sample.text == "    return 1"
+    path.write_text(json.dumps({"task_id": "P/0", **dict.fromkeys(row, "")}))
+    assert [one.text for one in read_samples(path, problems, form=form).samples] == [""]

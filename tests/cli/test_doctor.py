@@ -129,9 +129,28 @@ def test_a_model_is_asked_for_a_word(capsys, few, tmp_path):
     assert (code, engine["works"], engine["answer"]) == (0, True, "ready")
 
 
-def test_a_model_that_cannot_be_had_ends_in_exit_1(capsys, few):
+def test_a_model_that_does_not_answer_ends_in_exit_1(capsys, few, tmp_path):
     """The rest is still shown, and the last line says why."""
-    code, out, last = doctor(capsys, "--model", "no-such-model")
+    script = tmp_path / "down.json"
+    script.write_text(json.dumps({"rules": [{"match": ".", "error": "is down"}]}))
+    code, out, last = doctor(capsys, "--model", f"scripted:{script}")
     assert code == 1
-    assert "no-such-model" in last
+    assert "is down" in last
     assert "languages work" in out
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["nope", "Qwen/no-such-model", "no.gguf", "hf:no", "scripted:no.json", "http://h/v1"],
+)
+def test_a_model_that_cannot_be_is_refused_before_the_tests(capsys, monkeypatch, spec):
+    """One line and exit 2, where the tests of languages take most of a minute."""
+
+    async def check(*_, **__):
+        raise AssertionError("languages were tested")
+
+    monkeypatch.setattr("evolcoder.cli.doctor.check", check)
+    code = main(["doctor", "--model", spec])
+    out, err = capsys.readouterr()
+    assert (code, out, len(err.splitlines())) == (2, "", 1)
+    assert spec in err

@@ -1,6 +1,7 @@
 """`evolcoder inspect` lists ids, page by page, of runs and of evaluations."""
 
 import json
+import re
 
 import small_run
 from evolcoder.bench.base import PromptForm, Sample
@@ -70,3 +71,19 @@ def test_an_evaluation_is_shown_too(capsys, tmp_path):
         code, _, err = call(capsys, folder, *wrong)
         assert code == 2
         assert len(err.splitlines()) == 1
+
+
+def test_problems_are_listed_by_their_numbers(capsys, tmp_path):
+    """Problem 2 comes before 10, in the list, among failures, and where a prefix names several."""
+    folder = tmp_path / "eval"
+    with EvalStore.create(folder, {"model": "scripted:toy"}) as store:
+        ids = [f"P/{n}" for n in (10, 2, 1, 100)]
+        store.add_samples("toy", [Sample.of(id, 0, "x", PromptForm.ANSWER) for id in ids])
+        for id in ids:
+            store.add_verdict("toy", StoredVerdict(id, 0, False, None, "fence", {"kind": "failed"}))
+    wanted = ["P/1", "P/2", "P/10", "P/100"]
+    for given in ([], ["--drops"], ["P/"]):
+        out = call(capsys, folder, *given)[1]
+        assert re.findall(r"^(?:== toy )?(P/\d+)", out, re.MULTILINE) == wanted
+    plain = json.loads(call(capsys, folder, "--json")[1])
+    assert [one["problem"] for one in plain["verdicts"]] == wanted

@@ -206,3 +206,73 @@ def test_a_dry_run_says_of_what_date_the_prices_are(capsys, options, line):
         main(["run", "--seeds", "seeds.jsonl", "--model", "openai:toy", "--dry-run", *words]) == 0
     )
     assert line in capsys.readouterr().out
+
+
+def test_a_summary_shows_time_and_dollars(capsys):
+    """200 tokens sent and 100 received at 1 and 10 dollars per million; nothing where none is known."""
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
+    with answering(usage) as server:
+        priced = run(capsys, server, "--set", "prices={toy: {input: 1, output: 10}}")[1]
+        unpriced = run(capsys, server, "--cache", "other.db", out="again")[1]
+    assert "200 tokens sent, 100 received, $0.0012\n" in priced
+    assert "200 tokens sent, 100 received\n" in unpriced
+    for shown in (priced, unpriced):
+        assert [line for line in shown.splitlines() if line.startswith("time ")]
+
+
+def test_a_verification_shows_what_it_cost(capsys):
+    """Requests, tokens and dollars of its model, and the time; the JSON has them too."""
+    Path("rows.jsonl").write_text(json.dumps({"instruction": TASKS[0], "output": PROGRAM}))
+    usage = {"prompt_tokens": 100, "completion_tokens": 50, "total_tokens": 150}
+    with answering(usage) as server:
+        command = [
+            "verify", "rows.jsonl", "--out", "verified", "--checks", "runs,tests",
+            "--model", f"{server.base_url}#toy", "--set", "prices={toy: {input: 1, output: 10}}",
+        ]  # fmt: skip
+        main(command)
+        shown = capsys.readouterr().out
+        main([*command, "--json"])
+        plain = json.loads(capsys.readouterr().out)
+    n = plain["paid"]["toy"]["requests"]
+    assert (
+        f"toy: {n} requests, {100 * n} tokens sent, {50 * n} received, ${n * 0.0006:.4f}" in shown
+    )
+    assert [line for line in shown.splitlines() if line.startswith("time ")]
+    assert plain["seconds"] >= 0
+
+
+OTHER_SETTINGS = {
+    "run": "run --seeds seeds.jsonl --rounds 0 --set verify.when=never --out {} --seed {}",
+    "verify": "verify seeds.jsonl --checks runs,tests --out {} --seed {}",
+    "eval": "eval --bench own.jsonl --limit 1 --out {} --seed {}",
+}
+OWN = {
+    "task_id": "P/0", "prompt": "def f(x):\n", "entry_point": "f",
+    "canonical_solution": "    return x\n", "test": "def check(f):\n    assert f(1) == 1\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("verb", OTHER_SETTINGS)
+def test_a_folder_with_other_settings_is_refused_before_a_model_is_loaded(
+    capsys, monkeypatch, verb
+):
+    """The line names the key, and neither the model nor the sandbox is started for it."""
+    row = {"instruction": TASKS[0], "output": PROGRAM}
+    Path("seeds.jsonl").write_text(json.dumps(row))
+    Path("own.jsonl").write_text(json.dumps(OWN))
+    rules = [{"match": ".", "answer": PROGRAM.replace("\n", "\\n")}]
+    Path("script.json").write_text(json.dumps({"rules": rules}))
+    words = OTHER_SETTINGS[verb].format("out", 1).split()
+    assert main([*words, "--model", "scripted:script.json"]) in {0, 1}
+
+    def load(*_):
+        raise AssertionError("a model was loaded")
+
+    monkeypatch.setattr("evolcoder.app.models._open", load)
+    monkeypatch.setattr("evolcoder.sandbox.pool.PoolSandbox.start", load)
+    capsys.readouterr()
+    again = OTHER_SETTINGS[verb].format("out", 2).split()
+    assert main([*again, "--model", "scripted:script.json"]) == 2
+    err = capsys.readouterr().err
+    assert "seed" in err.splitlines()[-1]
+    assert "other values" in err or "different values" in err

@@ -6,6 +6,8 @@ in the command, and the line has to contain it.
 
 import json
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,6 +127,41 @@ SAYS = {
         f"clean two.jsonl {flag}"
         for flag in ("--detectors ngrams", "--drop any", "--data-dir folder", "--report r.html")
     ],
+    "needs --meaning": ["clean two.jsonl --embedder folder"],
+    "is for --format infill": ["export run --fim qwen"],
+    # flags of which each asks for something else
+    "give one of them": ["inspect run x --drops", "inspect run x --harder",
+                         "inspect run --drops --harder"],
+    "each is a command of its own": [
+        "eval --compare run run --plan run run", "eval --check --compare run run",
+        f"{EVAL_ONE} --prompt-variants --check",
+    ],
+    "not with --compare": [
+        f"eval --compare run run {flag}"
+        for flag in ("--bench humaneval", f"--model {SCRIPTED}", "--samples two.jsonl")
+    ],
+    "not with --plan": ["eval --plan run run --bench humaneval"],
+    "not allowed with": ["report run --markdown --json"],
+    # the flag, not the verb, has no value; a value may look like a flag, and one may be empty
+    "argument --model: the value is empty": ["run --model ''", "doctor --model ''"],
+    "argument id: the value is empty": ["inspect run ''"],
+    "did you mean --seeds=-x.jsonl?": ["run --seeds -x.jsonl", "run --limit 2 --seeds -x.jsonl"],
+    "unknown benchmark": [f"eval --bench nope --model {SCRIPTED} --system ''"],
+    # a value of a flag is not one of the config file
+    "config: export.validation": ["export run --validation 2"],
+    "config: budget.rounds": ["run good.yaml --rounds -1"],
+    # folders of another kind, files without a row, scripts that are none
+    "no run; it is the folder of an evaluation": [f"{RUN} --out broken-eval"],
+    "is the folder of an evaluation, which holds no rows": [
+        "verify broken-eval", "clean broken-eval", f"run --seeds broken-eval --model {SCRIPTED}",
+    ],
+    "contains no rows": [
+        "clean empty.jsonl", "clean empty.jsonl --out e.jsonl", "verify empty.jsonl",
+        f"run --seeds empty.jsonl --model {SCRIPTED}",
+    ],
+    'write {"rules"': [
+        f"run --seeds two.jsonl --model scripted:{name}" for name in ("two.jsonl", "model/config.json")
+    ],
     # the nearest key, in its section or another one
     "did you mean budget.rounds?": [
         f"{RUN} --set {key}=1" for key in ("rounds", "round", "budget.roundz", "evolve.rounds")
@@ -159,6 +196,7 @@ LOSES = [
     ("model/config.json", "train two.jsonl --base model --out model", "is the base"),
     ("model/config.json", "train two.jsonl --base ./model --out folder/../model", "is the base"),
     ("run/run.db", "train two.jsonl --base model --out run", "contains files but no training"),
+    ("run/run.db", "train two.jsonl --base qwen2.5-coder-0.5b --out run", "contains files but no"),
     ("a file", "train two.jsonl --base model --out .", "contains files but no training"),
 ]
 """A file that a command would destroy, the command, and what it says instead."""
@@ -171,6 +209,7 @@ SURROUNDINGS = [
     (NO_HUB, "no/data", "verify no/data"),
     (NO_HUB, "no/data", "clean no/data"),
     (NO_HUB, "no/data", "train no/data --base toy --out o"),
+    (NO_HUB, "no/base", "train two.jsonl --base no/base --out o"),
 ]
 SUGGESTS = {"qwen2.5-coder-0.5": "qwen2.5-coder-0.5b", "--modle": "--model"}
 
@@ -193,6 +232,8 @@ def _place(tmp_path_factory):
             (place / name).write_text(json.dumps(rows))
         (place / "model").mkdir()
         (place / "model" / "config.json").write_text("{}")
+        (place / "good.yaml").write_text("seed: 0\n")
+        (place / "empty.jsonl").write_text("\n")
         (place / "bad.yaml").write_text("a: [1\n")
         (place / "loop.yaml").write_text("student: {path: toy}\n")
         (place / "script.json").write_text('{"rules": []}')
@@ -295,3 +336,23 @@ def test_what_has_nothing_to_keep_is_no_success(capsys, command):
     code, err = said(capsys, command)
     assert code == 1, err
     assert "no row was kept; dropped: respond empty 1" in err
+
+
+def test_an_export_without_rows_says_why(capsys):
+    """Exit 1, and the flag that left out what there is."""
+    code, err = said(capsys, "export run --no-seeds --out no-seeds")
+    assert code == 1
+    assert (
+        err == "evolcoder: 0 rows: no evolved row was kept, and seeds are left out (--no-seeds)\n"
+    )
+
+
+@pytest.mark.parametrize("command", ["--help", "run --help", "--version"])
+def test_output_that_cannot_be_written_is_no_success(command):
+    """A full disk behind standard output, also of what ends before a verb begins."""
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "evolcoder.cli.main", *command.split()],
+            stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    check(done.returncode, done.stderr, "standard output: No space left on device")

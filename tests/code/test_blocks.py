@@ -152,3 +152,45 @@ def test_an_indented_block_in_prose_is_the_program():
     assert find_program(block, ["python"]).sources == ("def f(x):\n    return x",)
     prose = "1. Sort all of it.\n\n    Take the first one, and return that.\n"
     assert not find_program(prose, ["python"]).sources
+
+
+SEPARATORS = ["\u2028", "\u2029", "\x85", "<br>", "<br/>", "<BR />", "<br>\n"]
+LINED = "def f(x):\n    if x < 1:\n        return '<br>'\n    return 2"
+SHAPES_OF_LINES = [
+    "CODE", "```python\nCODE\n```", "```python|CODE|```", "```\nCODE\n```", "Here it is:|CODE",
+    "Here it is:||```python|CODE|```||It works.", "Here:\n\n```python|CODE|```\n",
+    "Here:\n\n```python\nCODE\n```\nIt works.",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("separator", SEPARATORS, ids=ascii)
+@pytest.mark.parametrize("shape", SHAPES_OF_LINES, ids=ascii)
+def test_other_signs_between_lines_are_line_feeds(shape, separator):
+    """Of code with or without a fence, and of the prose around it."""
+    code = LINED.replace("<br>", "-") if "br" in separator.lower() else LINED
+    text, wanted = (
+        shape.replace("CODE", code.replace("\n", sign)).replace("|", sign)
+        for sign in (separator, "\n")
+    )
+    found = find_program(text, ["python"])
+    assert any(code in source for source in found.sources)
+    assert found == find_program(wanted, ["python"])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LINED,
+        "```python\nprint('a\u2028b')\n```",
+        "```python\nx = 'a<br>b'\n```",
+        "print('<br>\u2029')",
+        "```js\nlet s = 'a;<br>b;<br>c';\n```",
+        "```html\n<p>a&nbsp;<br>b;<br>c</p>\n```",
+        "```html\n<p>a<br>\nb</p>\n<br>\n```",
+        "```js\nlet a = 1;\nlet s = 'x\u2028y';\n```",
+    ],
+    ids=ascii,
+)
+def test_such_signs_in_strings_and_in_html_stay(text):
+    """The code runs as it was written."""
+    assert as_fences(text) == text

@@ -159,3 +159,8 @@ async def test_short_prompts_and_white_space_are_not_noted(text):
     """White space is packed densely, and few words prove nothing."""
     assert least_tokens(ask(text)) < 50
     assert await notes(dataclasses.replace(ANSWER, prompt_tokens=1), ask(text)) == []
+
+
+async def test_an_engine_that_counts_nothing_is_not_noted():
+    """0 tokens are no count, as of an engine of a user's own."""
+    assert await notes(dataclasses.replace(ANSWER, prompt_tokens=0), ask(PROMPTS["prose"])) == []

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.scripted import ScriptedEngine, from_file
 from evolcoder.errors import EngineError, ModelError
@@ -85,3 +86,16 @@ async def test_an_answer_is_cut_at_max_tokens_words():
     assert (cut.text.split(), cut.finish, cut.completion_tokens) == (["one", "two"], "length", 2)
     whole = await engine.complete(ask("count", max_tokens=4))
     assert (whole.text, whole.finish) == ("one two  three\nfour", "stop")
+
+
+@pytest.mark.parametrize(
+    "text", ["编写一个返回中位数的函数。", "ソートする関数を書く。", "เขียนฟังก์ชันที่หามัธยฐานของจำนวน"]
+)
+async def test_tokens_of_texts_without_spaces_are_counted(script, text):
+    """So no server seems to have cut the prompt, and a budget counts the answer."""
+    found = []
+    engine = from_file(script({"match": ".", "answer": text * 40}))
+    request = ask(text * 40)
+    completion = await CheckedEngine(engine, AnswerChecks(found.append)).complete(request)
+    assert found == []
+    assert completion.prompt_tokens == completion.completion_tokens > 20

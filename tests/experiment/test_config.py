@@ -100,3 +100,28 @@ def test_the_example_is_a_valid_config():
     config = configs.load_as(LoopConfig, EXAMPLE, [])
     assert config.run.budget.rounds == 4
     assert len(config.arms_once) == len(set(config.arms_once))
+
+
+CONTRADICTING = [
+    ("--pack p", "--take t"),
+    ("--pack p", "--regrade"),
+    ("--pack p", "--no-grade"),
+    ("--pack p", "--as-it-is"),
+    ("--regrade", "--take t"),
+    ("--regrade", "--no-grade"),
+    ("--regrade", "--as-it-is"),
+    ("--no-grade", "--as-it-is"),
+]
+
+
+@pytest.mark.parametrize(("first", "second"), CONTRADICTING)
+def test_flags_that_ask_for_different_parts_of_a_loop_are_refused(capsys, tmp_path, first, second):
+    """One line names both, whatever their order, and nothing is written."""
+    for given in (f"{first} {second}", f"{second} {first}"):
+        out = tmp_path / "out"
+        code = main(["loop", str(EXAMPLE), "--out", str(out), *given.split()])
+        err = capsys.readouterr().err
+        assert code == 2
+        assert len(err.splitlines()) == 1
+        assert f"{first.split()[0]} and {second.split()[0]}: " in err
+        assert not out.exists()

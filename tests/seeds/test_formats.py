@@ -413,3 +413,32 @@ OURS = {"id": "a", "root": "a", "parent": ""}
 def test_lineage_is_what_exports_can_hold(row, lineage):
     """Numbers of rows are ids; values that no file can hold are none."""
     assert lineage_of(row) == lineage
+
+
+BLANK_AND_GIVEN = [
+    {"problem": TASK, "solution": "", "completion": "x"},
+    {"prompt": TASK, "solution": "", "completion": "x"},
+    {"prompt": TASK, "completion": "", "solution": "x"},
+    {"prompt": TASK, "completion": [], "response": "x"},
+    {"prompt": TASK, "completion": " \n", "output": "x"},
+    {"prompt": [CHAT[0]], "completion": "", "response": "x"},
+    {"prompt": TASK, "chosen": "", "response": "x"},
+    {"instruction": TASK, "output": "", "completion": "x"},
+    {"instruction": TASK, "instances": [{"input": "", "output": ""}], "output": "x"},
+    {"messages": [CHAT[0]], "response": "x"},
+    {"messages": [CHAT[0], {"role": "assistant", "content": ""}], "completion": "x"},
+    {"conversations": [{"from": "human", "value": TASK}], "output": "x"},
+]
+
+
+@pytest.mark.parametrize("row", BLANK_AND_GIVEN, ids=str)
+def test_a_blank_response_gives_way_to_that_of_another_field(row):
+    """Whatever the shape of the row."""
+    pair = read_detected(row)[1]
+    assert (pair.instruction, pair.answer.strip("`python\n"), pair.left_out) == (TASK, "x", ())
+
+
+def test_a_later_question_does_not_get_the_response_of_a_field():
+    """The chat has an answer to its first question, and a blank one before a second question."""
+    later = [CHAT[0], {"role": "assistant", "content": ""}, {"role": "user", "content": "And?"}]
+    assert read_detected({"messages": later, "response": "x"})[1].answer == ""

@@ -6,11 +6,13 @@ import tracemalloc
 
 import pytest
 
+import evolcoder
 from evolcoder.config.load import Config, SeedsConfig
 from evolcoder.errors import SeedsError, StoreError
 from evolcoder.records import Drop, Reason, Response, Stage, Task
+from evolcoder.seeds.formats import BAD
 from evolcoder.seeds.read import _SeenTexts, read_seeds
-from evolcoder.seeds.rows import ReadCounts, read_rows
+from evolcoder.seeds.rows import PlacedRow, ReadCounts, read_placed_rows, read_rows
 from evolcoder.storage.run_store import RunStore
 
 ROWS = [
@@ -401,3 +403,64 @@ def test_columns_that_may_hold_a_response_are_named(seeds_file, row, named):
     hint = f"; if a response is in {named}, name it, as in --columns response=NAME"
     assert (hint in counts.text()) == bool(named)
     assert named or "--columns" not in counts.text()
+
+
+NO_CLASSES = [
+    [False],
+    [False, True],
+    ["false", "True"],
+    [0, 1],
+    ["0", "1"],
+    [0.0, 1.0],
+    ["bad"],
+    ["bad", "good", None],
+    ["rejected", "chosen"],
+]
+CLASSES = [
+    [0, 1, 2],
+    ["0", "1", "2"],
+    [1, 0, -1],
+    [0.0, 0.5, 1.0],
+    [0, 0],
+    ["no", "maybe", "yes"],
+    ["bad", "good", "neutral"],
+    ["rejected", "merged"],
+    [0, "sorting"],
+]
+
+
+def labelled(labels, name="label"):
+    return [
+        {"instruction": f"Write a function f{n}.", "output": "x", name: label}
+        for n, label in enumerate(labels)
+    ]
+
+
+@pytest.mark.parametrize(
+    "names", [("instruction", "output", "label"), ("Instruction", "Output", "Label")], ids=str
+)
+@pytest.mark.parametrize(
+    ("labels", "is_class"),
+    [*((one, False) for one in NO_CLASSES), *((one, True) for one in CLASSES)],
+    ids=str,
+)
+def test_a_class_is_no_reason_to_leave_a_response_out(seeds_file, labels, is_class, names):
+    """`run`, `verify`, `clean`, `train` and the API agree, wherever the deciding row stands."""
+    values = [dict(zip(names, row.values(), strict=True)) for row in labelled(labels)]
+    path = seeds_file("s.jsonl", values)
+    n_bad = sum(str(one).lower() in BAD for one in labels)
+    wanted = len(labels) - (0 if is_class else n_bad)
+    seeds = read_seeds(SeedsConfig(path=str(path)))
+    assert len(of(Response, list(seeds))) == wanted
+    for rows in (
+        read_placed_rows([str(path)]),
+        (PlacedRow("", one) for one in evolcoder.read(values)),
+    ):
+        assert sum(bool(one.row.response.text) and not one.why for one in rows) == wanted
+
+
+def test_a_name_that_is_no_class_is_a_label(seeds_file):
+    """`kto_tag` and `desirable` judge responses, whatever their numbers."""
+    for name in ("kto_tag", "desirable"):
+        seeds = read_seeds(SeedsConfig(path=str(seeds_file("s.jsonl", labelled([0, 1, 2], name)))))
+        assert len(of(Response, list(seeds))) == 2

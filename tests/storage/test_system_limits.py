@@ -3,10 +3,14 @@
 import asyncio
 import errno
 import os
+import shutil
+import sqlite3
+from types import SimpleNamespace
 
 import pytest
 
-from evolcoder.errors import system_error_text
+from evolcoder.errors import UserError, system_error_text
+from evolcoder.storage import sqlite_files
 
 
 def refused(number, place=None):
@@ -76,3 +80,18 @@ def test_errors_that_cause_each_other_end():
     one, other = ValueError(), KeyError()
     one.__cause__, other.__cause__ = other, one
     assert system_error_text(one) is None
+
+
+@pytest.mark.parametrize(
+    ("n_free", "advice"), [(0, "free disk space"), (1 << 30, "check its folder")]
+)
+def test_an_error_of_a_full_disk_is_told_as_one(tmp_path, monkeypatch, n_free, advice):
+    """SQLite says "disk I/O error" where its index of a write-ahead log has no space."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=n_free))
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR_SHMSIZE
+    with (
+        pytest.raises(UserError, match=advice),
+        sqlite_files.translate_errors(tmp_path / "run.db", remedy="delete it"),
+    ):
+        raise error

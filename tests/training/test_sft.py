@@ -222,6 +222,28 @@ def test_a_folder_of_another_training_is_refused(trained, toy_base):
         train(job(toy_base, out, save_dtype="float32", lessons=toy_model.lessons(5)))
 
 
+@pytest.mark.parametrize("change", [{"learning_rate": 1e-3}, {"layout": "packed"}])
+def test_another_recipe_is_refused_before_rows_or_base_are_read(trained, toy_base, change):
+    """Neither the rows nor the base need be there, and the folder stays as it was."""
+    out, _ = trained
+
+    def rows():
+        raise AssertionError("a row was read")
+        yield
+
+    before = {path: path.stat().st_mtime_ns for path in out.iterdir()}
+    wanted = job(toy_base, out, save_dtype="float32", lessons=rows(), **change)
+    with pytest.raises(TrainError, match=f"other values of {next(iter(change))}"):
+        train(wanted)
+    with pytest.raises(TrainError, match="other values of base"):
+        train(
+            replace(
+                wanted, base="no/such-base", recipe=job(toy_base, out, save_dtype="float32").recipe
+            )
+        )
+    assert {path: path.stat().st_mtime_ns for path in out.iterdir()} == before
+
+
 def test_a_loss_that_is_no_number_ends_it_with_step_and_rows(toy_base, tmp_path):
     """Weights gone wrong: the first step stops, names its rows, and nothing is saved."""
     model = transformers.AutoModelForCausalLM.from_pretrained(toy_base)

@@ -26,7 +26,7 @@ from evolcoder.storage.annotations import Annotation, annotate
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.run_tables import MIGRATIONS
 from evolcoder.storage.sqlite_files import migrate
-from evolcoder.view import latest, live
+from evolcoder.view import latest, live, samples
 from viewer_client import BASE, PORT, TOKEN, Client, Shown, make_evaluations, make_run
 
 TEMPLATES = Path(evolcoder.__file__).parent / "data" / "view"
@@ -365,6 +365,28 @@ def test_an_evaluation_is_shown_by_problem(evaluations):
     assert "no samples" in evaluations.page(
         f"{after}/problem?bench=humaneval&id=nothing", status=404
     )
+
+
+@pytest.mark.parametrize("is_counted", [False, True])
+def test_problems_are_listed_by_their_numbers(tmp_path, monkeypatch, is_counted):
+    """Page by page and from one to the next, also while the verdicts are counted."""
+    monkeypatch.setattr(samples, "PAGE", 2)
+    ids = [f"P/{n}" for n in (10, 2, 1, 100)]
+    with EvalStore.create(tmp_path / "evals" / "one", {"model": "hf:m"}) as store:
+        store.add_samples("toy", [Sample.of(id, 0, "x", PromptForm.ANSWER) for id in ids])
+    shown = Shown(tmp_path / "evals", tmp_path / "index")
+    (evaluation,) = shown.viewer.evaluations.values()
+    if is_counted:
+        assert evaluation.benches() is not None
+    else:
+        monkeypatch.setattr(evaluation, "bench", lambda *_, **__: None)
+    filters, listed = samples.ProblemFilters("toy"), []
+    while len(page := samples.list_problems(evaluation, filters, after="".join(listed[-1:]))[0]):
+        assert all((one.n_samples, one.n_judged) == (1, 0) for one in page)
+        listed += [one.problem for one in page[:2]]
+    assert listed == ["P/1", "P/2", "P/10", "P/100"]
+    assert samples.next_problem(evaluation, "toy", "P/2") == "P/10"
+    assert samples.next_problem(evaluation, "toy", "P/100") is None
 
 
 def test_two_evaluations_show_the_problems_that_changed(evaluations):

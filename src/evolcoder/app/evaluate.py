@@ -292,11 +292,13 @@ async def run_plan(
     `engines` are open models by their spec in the config; they stay open.
     """
     async with AsyncExitStack() as stack:
+        known = models.resume(stack, EvalStore.create, plan.folder / DB_NAME, plan.settings)
         sandbox = None if args.no_grade else await start_sandbox(plan.benches, args, stack)
         ungradable = await _ungradable(plan, args, sandbox) if sandbox else {}
         opened = await _open_model(plan, args, stack, engines or {})
-        store = stack.enter_context(EvalStore.create(plan.folder, plan.settings))
-        models.note_replaced(store)
+        store = models.note_replaced(
+            known or stack.enter_context(EvalStore.create(plan.folder, plan.settings))
+        )
         provenance.record_evaluation(store, plan.config, plan.template, plan.sampling)
         generator, waits = None, []
         if opened is not None:

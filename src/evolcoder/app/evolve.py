@@ -80,11 +80,11 @@ async def _evolve_run(
     new_seeds = None if (folder / DB_NAME).exists() else read_seeds(config.seeds)
     batches.check_cache(config)
     async with AsyncExitStack() as stack:
+        known = models.resume(stack, RunStore.create, folder / DB_NAME, config)
         sandbox = await verify.start_sandbox(config, stack)
         opened = await models.open_models(config, stack, engines)
         prices = models.find_prices(config, opened.all())
-        store = stack.enter_context(RunStore.create(folder, config))
-        models.note_replaced(store)
+        store = models.note_replaced(known or stack.enter_context(RunStore.create(folder, config)))
         config = verify.with_known_checks(store, config)
         if retry_rejected:
             verify.take_languages(store, sandbox)

@@ -105,6 +105,9 @@ def notes(
             else f"{one.format}: 0 rows: it needs the check {check}, which was not run; run: "
             f"evolcoder verify {shell_path(store.folder)} --checks {check}{model}"
         )
+    if not found and not any(one.n_rows for one in written):
+        seeds = "" if config.export.include_seeds else ", and seeds are left out (--no-seeds)"
+        found.append(f"0 rows: no evolved row was kept{seeds}")
     return found
 
 

@@ -11,11 +11,11 @@ import difflib
 import json
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from evolcoder.app import batches
 from evolcoder.app.progress import Download, print_line, print_note, slots_of
@@ -40,6 +40,9 @@ from evolcoder.text import is_secret_header, public_query, server_urls, without_
 if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
     from evolcoder.storage.run_store import RunStore
+
+C = TypeVar("C")
+S = TypeVar("S", "RunStore", "EvalStore")
 
 SPEC_FORMS = (
     "a known name, FILE.gguf, hf:FOLDER, openai:NAME, anthropic:NAME, http://HOST/v1#NAME "
@@ -234,11 +237,24 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
     return budget
 
 
-def note_replaced(store: "RunStore | EvalStore") -> None:
-    """Print a note if a folder continues with other models."""
+def resume(
+    stack: AsyncExitStack, create: Callable[[Path, C], S], database: Path, settings: C
+) -> S | None:
+    """Open the folder of a database, before models are loaded; None where there is none yet.
+
+    A folder that another process uses, or that has other settings, is thus refused at once.
+    """
+    if not os.path.lexists(database):
+        return None
+    return stack.enter_context(create(database.parent, settings))
+
+
+def note_replaced(store: S) -> S:
+    """Print a note if a folder continues with other models; return it."""
     if store.replaced:
         keys = ", ".join(store.replaced)
         print_note(f"{store.folder}: no answer was accepted with the former {keys}; going on")
+    return store
 
 
 def note_exceeded(budget: Budget) -> None:

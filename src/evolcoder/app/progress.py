@@ -250,6 +250,7 @@ _live_now: "Live | None" = None
 def _on_terminal(line: Callable[[], str]) -> Iterator[None]:
     global _live_now  # noqa: PLW0603 - there is one terminal
     with _live(line) as live:
+        live.console.show_cursor()  # a stop by Ctrl-Z or SIGKILL would leave it hidden
         before, _live_now = _live_now, live
         try:
             yield
@@ -315,6 +316,7 @@ class Download:
             )
             self._bar.add_task("")
             self._bar.start()
+            console.show_cursor()  # as above
         self._bar.update(
             self._bar.task_ids[0], description=visible(label, lines=False), completed=done,
             total=total,

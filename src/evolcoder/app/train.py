@@ -19,7 +19,7 @@ from evolcoder.experiment.config import LoopConfig, merge
 from evolcoder.seeds.rows import PlacedRow, ReadCounts, read_placed_rows
 from evolcoder.training import preflight
 from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
-from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome
+from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome, check_settings
 from evolcoder.training.launch import ONE_NODE, Nodes, check_master
 from evolcoder.training.recipe import Recipe, is_first_process
 from evolcoder.training.sft import TrainingJob, prepare, train
@@ -62,6 +62,17 @@ def train_model(  # noqa: PLR0913 - all of it decides
         return train(job)
     with shown(progress.text, progress.work):
         return train(job)
+
+
+def check_resumed(base: str, out: Path, recipe: Recipe) -> None:
+    """Raise TrainError if `out` holds something else, or a training of another base or recipe.
+
+    Reads the settings there alone: no rows, and no base, which is not downloaded either.
+    """
+    known = registry.KNOWN.get(base)
+    path = str(_models_folder() / known.file) if known else base
+    preflight.check_folder(out, path)
+    check_settings(out, path, recipe)
 
 
 def check_training(  # noqa: PLR0913 - all of it decides
@@ -212,8 +223,11 @@ def _base_path(spec: str) -> str:
         if near and not Path(spec).exists():
             raise TrainError(f"--base {spec}: unknown; did you mean {near[0]}?")
         return spec
-    folder = registry.cache_folder() / "models"
-    return str(registry.fetch(registry.KNOWN[spec], folder, Download(), print_line))
+    return str(registry.fetch(registry.KNOWN[spec], _models_folder(), Download(), print_line))
+
+
+def _models_folder() -> Path:
+    return registry.cache_folder() / "models"
 
 
 def _versions() -> tuple[tuple[str, str], ...]:

@@ -318,10 +318,10 @@ async def verify_rows(
     if _asked_specs(config, has_named=has_named_model):
         batches.check_cache(config)
     async with AsyncExitStack() as stack:
+        known = models.resume(stack, RunStore.create, folder / DB_NAME, config)
         handle = await start_sandbox(config, stack, workers=workers)
         opened = await _open_models(config, stack, engines, has_named=has_named_model)
-        store = stack.enter_context(RunStore.create(folder, config))
-        models.note_replaced(store)
+        store = models.note_replaced(known or stack.enter_context(RunStore.create(folder, config)))
         config = with_known_checks(store, config)
         if retry_rejected:
             take_languages(store, handle)

@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from evolcoder.bench.base import ChosenBy, ExtractedProgram
 from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
-from evolcoder.code.notations import indented_as_fences, plain_code
+from evolcoder.code.notations import as_lines, indented_as_fences, plain_code
 from evolcoder.code.python_ast import tree_of
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.reasoning import split
@@ -238,6 +238,8 @@ def given_program(text: str, names: Sequence[str], prompt: str, *, completes: bo
     before = prompt if completes else ""
     if parses(before + text):
         return Extraction(text, ExtractedProgram.WHOLE, ())
+    if (lined := as_lines(text)) != text and parses(before + lined):
+        return Extraction(lined, ExtractedProgram.WHOLE, ())
     reasoning, answer = split(text)
     if answer != text and "```" in answer:
         return python_program(text, names, prompt)

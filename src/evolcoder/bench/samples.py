@@ -469,12 +469,16 @@ class _Reader:
                 is_other = isinstance(value, dict) or (self.is_answers and _is_reference(row))
             else:  # a completion of a server may be an object, and several of them a list
                 is_other = any(isinstance(one, dict | list) for one in texts)
-            if value is None or is_other:
+            if value is None or is_other or (_is_blank(texts) and self._has_text(row)):
                 continue
             for text in texts:
                 yield _entry(where, name, text, form)
             return
-        given = {one: value for one, value in row.items() if one != "solution"}
+        given = {
+            one: value
+            for one, value in row.items()
+            if one != "solution" and not (one in _FORMS and _is_blank([value]))
+        }
         texts = [*_answers(given, MOST_NESTED)]
         if not texts:
             empty = next((one for one in _FORMS if one in row), None)
@@ -482,6 +486,13 @@ class _Reader:
             yield _Entry(where, name, "", PromptForm.PROGRAM, why)
         for text in texts:
             yield _entry(where, name, text, None)
+
+    def _has_text(self, row: dict[str, object]) -> bool:
+        """Whether some field of a row holds what a model wrote, so that a blank one is not it."""
+        said = (field for field in ANSWER_FIELDS if field not in _OF_BENCHMARKS)
+        fields = (*_FORMS, *(said if self.is_answers else ()))
+        texts = (text for field in fields for text in _answers(row.get(field), MOST_NESTED))
+        return any(isinstance(text, str) and text.strip() for text in texts)
 
 
 def _from_programs(folder: Path) -> Iterator[_Entry]:
@@ -497,6 +508,10 @@ def _as_utf8(file: BinaryIO) -> BinaryIO:
     head = cast("io.BufferedReader", file).peek(4)[:4]
     is_utf16 = head.startswith(input_files.UTF16_MARKS) and b"\0" in head[2:]
     return input_files.as_utf8(file) if is_utf16 else file
+
+
+def _is_blank(texts: Sequence[object]) -> bool:
+    return all(isinstance(text, str) and not text.strip() for text in texts)
 
 
 def _is_reference(row: dict[str, object]) -> bool:

@@ -19,6 +19,7 @@ from typing import Protocol
 from evolcoder.bench.base import CandidateProgram, ExtractedProgram, Problem
 from evolcoder.errors import BenchError
 from evolcoder.ids import rng_for
+from evolcoder.text import natural_key
 
 CONFIDENCE = 0.95
 N_RESAMPLES = 10_000
@@ -201,7 +202,7 @@ def withhold(
 
     `unjudged` are the problems of samples without a verdict.
     """
-    failed = sorted(set(unjudged))
+    failed = sorted(set(unjudged), key=natural_key)
     missing = [problem for problem in wanted if not outcomes.get(problem) and problem not in failed]
     faults = [
         f"{len(problems)} problems {what} ({_some(problems)})"

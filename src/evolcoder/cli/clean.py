@@ -7,6 +7,7 @@ file. For a run (stage `clean`), the drops are stored in the run and its exports
 import argparse
 import json
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -15,7 +16,7 @@ from evolcoder.app import detectors, export, models
 from evolcoder.app.clean import certify_file, clean_run, run_certificate_paths
 from evolcoder.app.detectors import DetectorOptions, embedder_for
 from evolcoder.app.progress import print_note, shown
-from evolcoder.cli import output, usage
+from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.config import load as configs
@@ -75,6 +76,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Clean a run or a file."""
+    begun = time.monotonic()
     folder = Path(args.data)
     is_run = os.path.lexists(folder / DB_NAME)
     if is_run and args.out is not None:
@@ -90,7 +92,7 @@ def main(args: argparse.Namespace) -> int:
         raise UserError(f"--out {args.out}: not a file name; give the path of a file")
     options = _detector_options(args, config)
     _check_report(args, options)
-    _check_leak_flags(args, options)
+    _check_flags(args, config, options)
     _check_places(args, config)
     counts = None if is_run else ReadCounts(args.data)
     finder = _LeakFinder(options, config, counts)
@@ -112,6 +114,8 @@ def main(args: argparse.Namespace) -> int:
     if finder.report is not None and args.report is not None:
         paths.append(_write_report(finder.report, args.report, title=f"{args.data}: leakage"))
     _show(summary, paths, certificate, finder.report, counts, as_json=args.json)
+    if not args.json:
+        print(show.time_line(begun))
     return 0
 
 
@@ -282,8 +286,10 @@ def _check_report(args: argparse.Namespace, options: DetectorOptions) -> None:
         raise ConfigError(f"--report {args.report}: the name must end in .html or .json")
 
 
-def _check_leak_flags(args: argparse.Namespace, options: DetectorOptions) -> None:
-    """Raise ConfigError for a flag of the search for leaks where no search is asked for."""
+def _check_flags(args: argparse.Namespace, config: Config, options: DetectorOptions) -> None:
+    """Raise ConfigError for a flag of a search that is not asked for."""
+    if args.embedder is not None and config.clean.meaning is None:
+        raise ConfigError(f"--embedder {args.embedder}: needs --meaning C")
     for flag in ("detectors", "judge", "drop", "data_dir"):
         if getattr(args, flag) is not None and not options.against:
             name = f"--{flag.replace('_', '-')}"

@@ -19,6 +19,7 @@ from evolcoder.cli.layout import print_folded
 from evolcoder.errors import BenchError, ConfigError
 from evolcoder.evaluation.results import outcomes_of
 from evolcoder.evaluation.store import EvalStore
+from evolcoder.text import natural_key
 
 MAX_CHANGED_NAMED = 12
 """Changed problems named on the terminal; the JSON names all."""
@@ -166,7 +167,7 @@ def _print_one(name: str, one: PairedComparison, letter: str) -> None:
     ):
         n_more = len(problems) - MAX_CHANGED_NAMED
         more = f" and {n_more} more" if n_more > 0 else ""
-        named = ", ".join(problems[:MAX_CHANGED_NAMED]) or "none"
+        named = ", ".join(sorted(problems, key=natural_key)[:MAX_CHANGED_NAMED]) or "none"
         print_folded(f"  {title} {len(problems)}: {named}{more}", 2)
 
 

@@ -1,7 +1,8 @@
 """`evolcoder doctor`: reports what works on this machine, and how to fix what does not.
 
 Exits with 0 if the sandbox works at the requested level, Python works in it, and the model given
-(if any) answers; otherwise with 1, and prints the reason in one line after the report. The text
+(if any) answers; otherwise with 1, and prints the reason in one line after the report. A model that
+no spec can mean, or whose file is missing, is wrong input, which is said before the tests. The text
 report has at most 100 columns, fewer on a narrower terminal, and truncates nothing.
 """
 
@@ -193,6 +194,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Check this machine, print the report, and fail if a run could not start."""
     configs.load(None, args.set)  # what is wrong with it is said before the tests
+    if args.model is not None:
+        models.check_spec(args.model)
     print(f"testing {len(PROBES)} languages in the sandbox (up to a minute)", file=sys.stderr)
     diagnosis = run_cancellable(_diagnose(args.model, args.sandbox, args.set))
     if args.json:
@@ -207,7 +210,7 @@ def main(args: argparse.Namespace) -> int:
 async def _diagnose(model: str | None, level: str, sets: Sequence[str]) -> Diagnosis:
     begun = time.monotonic()
     selftest = await check(tuple(PROBES), level=level)
-    engine = await _test_model(model, sets) if model else None
+    engine = await _test_model(model, sets) if model is not None else None
     return Diagnosis(read_machine(), selftest, engine, time.monotonic() - begun)
 
 

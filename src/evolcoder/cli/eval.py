@@ -8,6 +8,7 @@ evaluation; samples that have a verdict are neither generated nor graded again.
 
 import argparse
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -29,7 +30,8 @@ from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.comparison import print_comparisons, print_plan
 from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.cli.usage import RaisingParser
-from evolcoder.errors import BudgetReached
+from evolcoder.config.load import Config
+from evolcoder.errors import BudgetReached, ConfigError
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
@@ -41,6 +43,12 @@ TITLE = 20
 """Fewest cells of a score's name, so that a row fits 80 columns."""
 MAX_SEALED_NAMED = 5
 """Sealed problems named in a line of the table; the JSON names all."""
+
+
+MODES = ("--check", "--compare", "--plan", "--prompt-variants")
+"""Flags each of which is a command of its own."""
+STORED = ("--compare", "--plan")
+"""Those of them that read stored evaluations alone."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -111,6 +119,8 @@ def parse_options(options: Sequence[str]) -> EvaluationOptions:
 
 def main(args: argparse.Namespace) -> int:
     """Evaluate, resume or compare."""
+    begun = time.monotonic()
+    _check_modes(args)
     if args.check:
         return self_check.main(args)
     if args.compare:
@@ -128,10 +138,23 @@ def main(args: argparse.Namespace) -> int:
         return _print_generated(plan, args, limit)
     with EvalStore.read(plan.folder) as store:
         paths = write_results(store, plan.benches, results, layout=args.write_samples)
-        _show_results(store, results, paths, as_json=args.json)
+        _show_results(store, results, paths, plan.config, begun=begun, as_json=args.json)
     if limit is not None:
         raise limit
     return 0 if all(result.scores for result in results) else 1
+
+
+def _check_modes(args: argparse.Namespace) -> None:
+    """Raise ConfigError for flags that ask for different commands at once."""
+    given = [flag for flag in MODES if getattr(args, flag.removeprefix("--").replace("-", "_"))]
+    if len(given) > 1:
+        raise ConfigError(f"{given[0]} and {given[1]}: each is a command of its own; give one")
+    if given and given[0] in STORED:
+        for flag in ("bench", "model", "samples"):
+            if getattr(args, flag):
+                raise ConfigError(
+                    f"--{flag}: not with {given[0]}, which reads stored evaluations; leave it out"
+                )
 
 
 def _print_generated(
@@ -156,7 +179,13 @@ def _print_generated(
 
 
 def _show_results(
-    store: EvalStore, results: Sequence[BenchmarkResult], paths: Sequence[Path], *, as_json: bool
+    store: EvalStore,
+    results: Sequence[BenchmarkResult],
+    paths: Sequence[Path],
+    config: Config,
+    *,
+    begun: float,
+    as_json: bool,
 ) -> None:
     """Print the scores."""
     if as_json:
@@ -176,8 +205,9 @@ def _show_results(
     for result in results:
         _show_result(result, width)
     print()
-    for line in show.billing_lines(store):
+    for line in show.billing_lines(store, config):
         print_folded(line)
+    print(show.time_line(begun))
     for name, n in store.answered().items():
         print_folded(f"answered by {name}: {n}")
     for path in paths:

@@ -64,6 +64,8 @@ def main(args: argparse.Namespace) -> int:
             )
         if args.public and args.push is None:
             raise ConfigError("--public: says how --push makes a data set; give --push too")
+        if args.fim is not None and "infill" not in formats:
+            raise ConfigError(f"--fim {args.fim}: is for --format infill; give that too")
         out = args.out or args.run / "export"
         written = export.write_to(store, out, config, formats, flagged=args.flagged)
         for note in export.notes(store, config, written, flagged=args.flagged):

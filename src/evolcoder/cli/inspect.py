@@ -25,7 +25,7 @@ from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.lineage import LineageStep, lineage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.text import one_row, shell_path, visible
+from evolcoder.text import natural_key, one_row, shell_path, visible
 
 if TYPE_CHECKING:
     from evolcoder.verification.metrics import ChildAndParent, ComparisonRow
@@ -106,6 +106,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Print one view of a run or an evaluation."""
     page = _page(args)
+    views = [name for name, is_asked in (("an ID", args.id), ("--drops", args.drops),
+                                         ("--harder", args.harder)) if is_asked]  # fmt: skip
+    if len(views) > 1:
+        raise ConfigError(f"{' and '.join(views)}: each shows something else; give one of them")
     if os.path.lexists(args.run / EVAL_DB):
         _show_evaluation(args, page)
         return 0
@@ -291,7 +295,11 @@ def _show_evaluation(args: argparse.Namespace, page: Page) -> None:
     if args.harder:
         raise ConfigError(f"--harder {args.run}: is an evaluation; it compares the tasks of a run")
     with EvalStore.read(args.run) as store:
-        verdicts = [(bench, one) for bench in store.benches() for one in store.verdicts(bench)]
+        verdicts = [
+            (bench, one)
+            for bench in store.benches()
+            for one in sorted(store.verdicts(bench), key=_place)
+        ]
         if args.id:
             _show_problem(store, args.id, verdicts, as_json=args.json)
             return
@@ -308,6 +316,10 @@ def _show_evaluation(args: argparse.Namespace, page: Page) -> None:
         what = "samples that did not pass" if args.drops else "samples"
         command = f"evolcoder inspect {shell_path(store.folder)} PROBLEM"
         print(f"{page.footer(len(listed), what)}; {command} shows one")
+
+
+def _place(one: StoredVerdict) -> tuple[object, int]:
+    return natural_key(one.problem), one.number
 
 
 def _settings(store: EvalStore) -> Mapping[str, Any]:
@@ -370,7 +382,7 @@ def _show_problem(
 
 def _matching(id: str, names: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
     """Return the problems with this id, or else those whose id starts with it."""
-    known = sorted(names)
+    known = sorted(names, key=lambda one: (one[0], natural_key(one[1])))
     rules: tuple[Callable[[str], bool], ...] = (id.__eq__, lambda name: name.startswith(id))
     for fits in rules:
         if found := [one for one in known if fits(one[1])]:

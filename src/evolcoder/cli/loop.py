@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,7 @@ from evolcoder.input_files import read_bytes
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.serving.process import log_tail
-from evolcoder.text import without_logins
+from evolcoder.text import natural_key, without_logins
 
 OUR_TRAINING = ("{python}", "-m", "evolcoder.cli.main", "train")
 """How a command that trains with `evolcoder train` begins."""
@@ -45,6 +46,16 @@ LEVEL_KEYS = ("run.verify.sandbox", "ask.sandbox")
 """Config keys that --sandbox sets: for answers of the run and for samples of the students."""
 LOCAL_PATHS: dict[str, Any] = {"folders": True, "ask": {"data_dir"}}
 """Config keys with paths of this machine, which the results omit."""
+PARTS = {
+    "--pack": "only writes a bundle for another machine",
+    "--regrade": "only grades the stored results again",
+    "--take": "imports the samples that another machine made of a bundle",
+    "--no-grade": "leaves grading for later",
+    "--as-it-is": "only grades and reports what has samples",
+}
+"""Flag -> the part of a loop that it asks for."""
+TOGETHER = {("--take", "--no-grade"), ("--take", "--as-it-is")}
+"""Parts that can be done by one command."""
 MAX_TOKENIZER_MB = 256
 """Maximum size of a tokenizer file."""
 _WORDS_AND_PUNCTUATION = re.compile(r"\w+|[^\w\s]")
@@ -77,6 +88,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(args: argparse.Namespace) -> int:
     """Run the loop, or a part of it."""
     levels = [f"{key}={args.sandbox}" for key in LEVEL_KEYS if args.sandbox]
+    _check_parts(args)
     config = configs.load_as(LoopConfig, args.config, [*levels, *args.set])
     folder = args.out or Path("runs") / f"loop-{args.config.stem}"
     target = args.results or folder / "results"
@@ -118,6 +130,17 @@ def main(args: argparse.Namespace) -> int:
     paths = results.write_tables(target, figures=not args.no_figures)
     _print_report(target, outcome, paths, steps, as_json=args.json)
     return 0
+
+
+def _check_parts(args: argparse.Namespace) -> None:
+    """Raise ConfigError for flags that ask for different parts of a loop at once."""
+    given = [flag for flag in PARTS if getattr(args, flag.removeprefix("--").replace("-", "_"))]
+    for first, second in combinations(given, 2):
+        if (first, second) not in TOGETHER:
+            raise ConfigError(
+                f"{first} and {second}: {first} {PARTS[first]}, {second} {PARTS[second]}; "
+                "give one of them"
+            )
 
 
 def _check(config: LoopConfig, folder: Path) -> list[str]:
@@ -283,7 +306,7 @@ def _regrade(folder: Path, config: LoopConfig, *, as_json: bool) -> int:
         n_differing += len(differing)
         plain[bench] = {"samples": len(before), "differing": differing}
         if not as_json:
-            named = f": {', '.join(sorted(set(differing)))}" if differing else ""
+            named = f": {', '.join(sorted(set(differing), key=natural_key))}" if differing else ""
             print(f"{bench:<18}{len(before):>7} samples, {len(differing)} verdicts differ{named}")
     if as_json:
         output.print_json(plain, indent=1)

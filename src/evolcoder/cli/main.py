@@ -72,7 +72,11 @@ def _run_and_report(argv: "Sequence[str]", signals: Signals) -> int:
 
     codes = ((errors.BudgetReached, 3), (errors.UserError, 2), (errors.EvolcoderError, 1))
     try:
-        code = _dispatch(list(argv), signals)
+        try:
+            code = _dispatch(list(argv), signals)
+        except SystemExit:  # of --help
+            sys.stdout.flush()
+            raise
         sys.stdout.flush()
     except BrokenPipeError:
         _discard_stdout()

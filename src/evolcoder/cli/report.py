@@ -45,8 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--data-dir", type=Path, metavar="DIR",
         help="folder with benchmark data, for --similarity and for the problems next to leaks "
         "(default: as in the run's config, or what was downloaded)")  # fmt: skip
-    add("--markdown", action="store_true", help="print Markdown, for a pull request")
-    add("--json", action="store_true", help="print JSON")
+    printed = parser.add_mutually_exclusive_group()
+    printed.add_argument(
+        "--markdown", action="store_true", help="print Markdown, for a pull request"
+    )
+    printed.add_argument("--json", action="store_true", help="print JSON")
 
 
 def main(args: argparse.Namespace) -> int:

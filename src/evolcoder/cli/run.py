@@ -7,6 +7,7 @@ import argparse
 import gc
 import json
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -92,6 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Run, resume or estimate."""
+    begun = time.monotonic()
     if args.config is not None and args.config_file is not None:
         raise ConfigError(f"--config {args.config_file}: {args.config} is given too; leave one out")
     args.config = args.config or args.config_file
@@ -120,7 +122,7 @@ def main(args: argparse.Namespace) -> int:
         paths = [one.path for one in written]
         for note in export.notes(store, config, written):
             print(f"evolcoder: {note}", file=sys.stderr)
-        show.print_run(store, paths, target=config.budget.target, as_json=args.json)
+        show.print_run(store, paths, config, begun=begun, as_json=args.json)
         for note in filter(None, (pipeline.unjudged_note(store), pipeline.unasked_note(store))):
             print(f"evolcoder: {note}", file=sys.stderr)
         nothing = show.print_why_empty(store)

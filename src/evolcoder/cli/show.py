@@ -1,15 +1,19 @@
 """Formats and prints run results: the funnel, the summary, and example tasks side by side."""
 
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
+from evolcoder.app.progress import duration
 from evolcoder.cli import output
 from evolcoder.cli.layout import folded_items, labelled, print_folded, terminal_width
+from evolcoder.config.load import Config
 from evolcoder.records import Row, Stage
+from evolcoder.report.money import BookedPrices
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
 from evolcoder.storage.stats import (
@@ -29,8 +33,14 @@ MAX_LINES = 14
 """Lines of a task that are shown; longer tasks are truncated."""
 
 
-def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_json: bool) -> None:
-    """Print the result of a run: funnel, some examples, usage and paths."""
+def print_run(
+    store: RunStore, paths: Sequence[Path], config: Config, *, begun: float, as_json: bool
+) -> None:
+    """Print the result of a run: funnel, some examples, usage and paths.
+
+    `begun` is when the command began, by `time.monotonic`.
+    """
+    target = config.budget.target
     missing = shortfall(funnel(store), target)
     if as_json:
         nothing = why_empty(store) or None
@@ -44,8 +54,8 @@ def print_run(store: RunStore, paths: Sequence[Path], *, target: int | None, as_
         print()
         print(_pair(row))
     print()
-    lines = (*style_lines(store), *agreement_lines(store), *billing_lines(store))
-    for line in (*lines, *sandbox_lines(store)):
+    lines = (*style_lines(store), *agreement_lines(store), *billing_lines(store, config))
+    for line in (*lines, *sandbox_lines(store), time_line(begun)):
         print_folded(line)
     print(labelled("run", str(store.folder)))
     for path in paths:
@@ -60,15 +70,29 @@ def print_why_empty(store: RunStore) -> bool:
     return bool(note)
 
 
-def billing_lines(store: Workdir) -> list[str]:
-    """Describe what was paid for, and apart from it what may have been billed."""
+def time_line(begun: float) -> str:
+    """Describe how long a command has taken since a `time.monotonic`."""
+    return labelled("time", duration(time.monotonic() - begun))
+
+
+def billing_lines(store: Workdir, config: Config | None = None) -> list[str]:
+    """Describe what was paid for, and apart from it what may have been billed.
+
+    With a config, also in dollars, where it or the price table knows the model's price.
+    """
     details, lines = store.call_details_by_model(), []
+    prices = BookedPrices(store, config) if config else None
     for model, (n, sent, received) in store.calls_by_model().items():
-        cached, _, reasoning = details.get(model, (0, 0, 0))
+        cached, cache_writes, reasoning = details.get(model, (0, 0, 0))
+        usd = prices and prices.usd(
+            model, sent=sent, received=received, cached=cached, cache_writes=cache_writes,
+            reasoning=reasoning,
+        )  # fmt: skip
+        cost = f", ${usd:,.4f}" if usd else ""
         of_sent = f" ({cached:,} cached)" if cached else ""
         of_received = f" ({reasoning:,} reasoning)" if reasoning else ""
         counts = f"{n} requests, {sent:,} tokens sent{of_sent}, {received:,} received{of_received}"
-        lines.append(labelled("model", f"{model}: {counts}"))
+        lines.append(labelled("model", f"{model}: {counts}{cost}"))
     for model, (n, sent, received) in store.possible_calls_by_model().items():
         lines.append(
             labelled(

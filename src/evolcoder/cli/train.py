@@ -16,7 +16,7 @@ from typing import Any
 
 import yaml
 
-from evolcoder.app.train import check_training, train_model
+from evolcoder.app.train import check_resumed, check_training, train_model
 from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
 from evolcoder.cli.layout import LABEL, folded, labelled
@@ -102,6 +102,7 @@ def main(args: argparse.Namespace) -> int:
     if n_logged < 0 or (n_logged and not args.validation):
         raise TrainError(f"--log-completions {n_logged}: a number of rows of --validation")
     columns = columns_from(args.columns or ())
+    check_resumed(args.base, args.out, recipe)
     for path in (
         *args.data,
         *args.validation,

@@ -22,6 +22,7 @@ MAX_TOKENS_NOTE = (
 )
 MAY_BE_EMPTY = frozenset({"system"})
 """Arguments for which an empty text is a value."""
+_NO_VALUE = re.compile(r"argument (?P<flag>--\S+): expected ")
 _CHOICES = re.compile(r"invalid choice: '(?P<given>.*?)' \(choose from (?P<known>.*)\)")
 
 
@@ -29,20 +30,32 @@ class _Parser(argparse.ArgumentParser):
     """An argument parser that refuses empty values: a path would be the current folder."""
 
     def _get_value(self, action: argparse.Action, arg_string: str) -> Any:  # noqa: ANN401 - as argparse has it
-        if not arg_string.strip() and action.dest not in MAY_BE_EMPTY:
+        is_of_verb = action.nargs == argparse.PARSER  # whose parser reads it again
+        if not arg_string.strip() and action.dest not in MAY_BE_EMPTY and not is_of_verb:
             raise argparse.ArgumentError(
                 action, "the value is empty; a variable of the shell may not be set"
             )
         return super()._get_value(action, arg_string)
 
+    def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401 - as argparse has it
+        """Print help; unlike argparse, fail where it cannot be written."""
+        (file or sys.stderr).write(message)
+
 
 class Parser(_Parser):
     """An argument parser whose errors are one line and exit 2."""
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as argparse has it
+        """Parse, and remember the arguments for the errors about them."""
+        self._given = list(args or ())
+        return super().parse_known_args(args, namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong, the nearest known name and where to look, and exit with 2."""
         near = _nearest(message, list(self._option_string_actions))
         hint = f"; did you mean {near}?" if near else f"; see {self.prog} --help"
+        if dashed := _dashed(message, self._given):
+            hint = f"; did you mean {dashed}?"
         print_error_line(f"{self.prog}: {one_line(visible(message), MAX_CHARS)}{hint}")
         sys.exit(2)
 
@@ -100,6 +113,16 @@ def paid_tokens(args: argparse.Namespace) -> int | None:
         raise ConfigError("--max-tokens: means --max-tokens-paid, which is given too; leave it out")
     print(f"evolcoder: {MAX_TOKENS_NOTE}", file=sys.stderr)
     return args.max_tokens  # type: ignore[no-any-return]
+
+
+def _dashed(message: str, given: list[str]) -> str:
+    """Return a flag with its value as one argument, if the value begins with a dash; else ''."""
+    found = _NO_VALUE.match(message)
+    flag = found["flag"].split("/")[-1] if found else ""
+    if flag not in given[:-1]:
+        return ""
+    value = given[given.index(flag) + 1]
+    return f"{flag}={value}" if value.startswith("-") and not value.startswith("--") else ""
 
 
 def _nearest(message: str, flags: list[str]) -> str:

@@ -8,6 +8,7 @@ verified in its own folder, which has the kept rows and the verdicts then.
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,8 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Verify a data set or a run, or resume its verification."""
+    begun = time.monotonic()
     if (Path(args.data) / DB_NAME).exists():
-        return _verify_run(args, Path(args.data))
+        return _verify_run(args, Path(args.data), begun)
     config = configs.load(args.config, [*_from_flags(args), *args.set])
     if verify.needs_model(config.verify) and not (args.model or args.config):
         checks = ", ".join(sorted(verify.MODEL_CHECKS & set(config.verify.checks)))
@@ -92,10 +94,10 @@ def main(args: argparse.Namespace) -> int:
             has_named_model=args.model is not None,
         )
     )
-    return _report(config, folder, limit, as_json=args.json)
+    return _report(config, folder, limit, begun=begun, as_json=args.json)
 
 
-def _verify_run(args: argparse.Namespace, folder: Path) -> int:
+def _verify_run(args: argparse.Namespace, folder: Path, begun: float) -> int:
     """Verify the rows that a run kept, in its folder."""
     for flag, given in (
         ("--out", args.out),
@@ -119,17 +121,19 @@ def _verify_run(args: argparse.Namespace, folder: Path) -> int:
             has_named_model=args.model is not None,
         )
     )
-    return _report(config, folder, limit, as_json=args.json)
+    return _report(config, folder, limit, begun=begun, as_json=args.json)
 
 
-def _report(config: Config, folder: Path, limit: BudgetReached | None, *, as_json: bool) -> int:
+def _report(
+    config: Config, folder: Path, limit: BudgetReached | None, *, begun: float, as_json: bool
+) -> int:
     """Write exports and verdicts, print the result, and return the exit code."""
     with RunStore.read(folder) as store:
         written = export.write(store, config)
         paths = [*(one.path for one in written), verify.write_verdicts(store)]
         for note in export.notes(store, config, written):
             print(f"evolcoder: {visible(note)}", file=sys.stderr)
-        _show(store, paths, as_json=as_json)
+        _show(store, paths, config, begun=begun, as_json=as_json)
         if note := pipeline.unasked_note(store):
             print(f"evolcoder: {visible(note)}", file=sys.stderr)
         # A data set whose every answer is wrong was verified; one without an answer was not.
@@ -164,7 +168,9 @@ def _known_checks(names: list[str]) -> list[str]:
     return names
 
 
-def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
+def _show(
+    store: RunStore, paths: list[Path], config: Config, *, begun: float, as_json: bool
+) -> None:
     counts = pipeline.count_findings(store)
     if as_json:
         found: dict[str, dict[str, int]] = {}
@@ -175,7 +181,8 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
             reasons.setdefault(check, {}).setdefault(kind, {})[why] = n
         share = pipeline.bound_share(store)
         bounds = {"judged": share[0], "asked": share[1]} if share else None
-        result = {"verdicts": found, "reasons": reasons, "bounds": bounds}
+        seconds = round(time.monotonic() - begun, 1)
+        result = {"verdicts": found, "reasons": reasons, "bounds": bounds, "seconds": seconds}
         output.print_json({**show.summary(store, paths), **result}, indent=2)
         return
     print(show.funnel_table(funnel(store)))
@@ -188,7 +195,8 @@ def _show(store: RunStore, paths: list[Path], *, as_json: bool) -> None:
     if share := pipeline.bound_share(store):
         print(f"\n{share[0]} of {share[1]} rows that ask for a bound have a verdict on it")
     print()
-    for line in (*show.billing_lines(store), *show.sandbox_lines(store)):
+    lines = (*show.billing_lines(store, config), *show.sandbox_lines(store))
+    for line in (*lines, show.time_line(begun)):
         print_folded(line)
     if note := pipeline.unjudged_note(store):
         print_folded(labelled("note", note))

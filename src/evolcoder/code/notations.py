@@ -1,9 +1,10 @@
 r"""Rewrites other notations of code in an answer as fences, and cleans the lines of a block.
 
 Notations: JSON or YAML with a field of code, a file written by a shell's here-document, a directive
-of reStructuredText, a text whose line feeds are escaped, a quotation, and Markdown's block indented
-by four spaces. Within a block: numbered lines, prompts of an interpreter, lines of a
-patch, edits that search and replace, HTML's entities, blanks that no compiler accepts.
+of reStructuredText, a text whose line feeds are escaped, or `<br>` or Unicode's separators in their
+place, a quotation, and Markdown's block indented by four spaces. Within a block: numbered lines,
+prompts of an interpreter, lines of a patch, edits that search and replace, HTML's entities, blanks
+that no compiler accepts.
 
 Guarantees: nothing is run, and a text without such a notation is returned unchanged. Whether the
 code is right, or is code at all, is for the caller to judge.
@@ -19,8 +20,11 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
+from evolcoder.code.python_ast import tree_of
 from evolcoder.programming_language import CodeBlock, code_blocks, language_of
 
+MIN_BREAKS = 2
+"""Lines of code that end with `<br>`, from which on a text is one with such breaks."""
 MAX_OBJECTS = 20
 """Places of a text at which a JSON object may begin."""
 _FIELDS = frozenset(
@@ -61,6 +65,15 @@ _ESCAPE = re.compile(r"\\([nt\"'\\])")
 _ESCAPED_LINES = re.compile(
     r"```\w*\\n|\)(?: ?-> ?[^\"'\n:]{1,80})?:\\n(?:\\t| )|\) ?\{\\n(?:\\t| )"
 )
+_SEPARATORS = (re.compile("[\u2028\u2029\u0085]"), re.compile(r"<br ?/?>\n?", re.IGNORECASE))
+"""What stands for a line feed: Unicode's separators, or HTML's line break."""
+_MARKED = re.compile(
+    r"^[ \t]*(?:`{3}|~{3})[\w+#.-]*[ \t]*(?:[\u2028\u2029\u0085]|<br ?/?>)"
+    r"|(?:[\u2028\u2029\u0085]|<br ?/?>)[ \t]*(?:`{3}|~{3})",
+    re.MULTILINE | re.IGNORECASE,
+)
+"""A fence that such a sign sets apart from its code, or from what stands before it."""
+_ENDED_BY_BREAK = re.compile(r"(?i)[:;{})][ \t]*<br ?/?>")
 _QUOTE = re.compile(r"^[ \t]{0,3}>[ \t]?")
 _QUOTED_FENCE = re.compile(r"^[ \t]{0,3}>[ \t>]*(?:`{3}|~{3})")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3}|~{3})")
@@ -84,7 +97,7 @@ _CONTINUES = re.compile(
 
 def as_written(text: str) -> str:
     """Rewrite JSON, YAML, escaped lines, quotations and here-documents of an answer as fences."""
-    text = _unescaped(text)
+    text = _with_line_feeds(_unescaped(text))
     if ">" in text:
         text = unquoted(text)
     if "<<" in text:
@@ -107,6 +120,45 @@ def _unescaped(text: str) -> str:
     return _ESCAPE.sub(
         lambda found: signs.get(found[1], found[1]), bare[1:-1] if is_string else bare
     )
+
+
+def as_lines(text: str) -> str:
+    """Return a text with line feeds in place of Unicode's separators, or else of HTML's breaks."""
+    unicode, html_break = _SEPARATORS
+    if unicode.search(text):
+        return unicode.sub("\n", text)
+    if not html_break.search(text):
+        return text
+    return html_break.sub("\n", text.replace("&nbsp;", " "))
+
+
+def _with_line_feeds(text: str) -> str:
+    """Return a text whose code has other signs between its lines with line feeds there."""
+    if not any(sign.search(text) for sign in _SEPARATORS):
+        return text
+    if _MARKED.search(text):
+        return as_lines(text)
+    blocks = code_blocks(text)
+    if not blocks:
+        return _code_with_line_feeds(text)
+    for code in dict.fromkeys(block.code for block in blocks):
+        text = text.replace(code, _code_with_line_feeds(code, has_prose=False))
+    return text
+
+
+def _code_with_line_feeds(code: str, *, has_prose: bool = True) -> str:
+    """Return code with line feeds between its lines; Python that has them is unchanged.
+
+    In other languages, `<br>` may stand in a string.
+    """
+    lined = as_lines(code)
+    if lined == code or tree_of(code) is not None or tree_of(lined) is not None:
+        return code if tree_of(code) is not None else lined
+    unicode, html_break = _SEPARATORS
+    is_one_line = "\n" not in html_break.sub("", code.strip())
+    is_unicode = unicode.search(code) is not None
+    is_broken = has_prose and len(_ENDED_BY_BREAK.findall(code)) >= MIN_BREAKS
+    return lined if is_one_line and (is_unicode or is_broken) else code
 
 
 def unquoted(text: str) -> str:

@@ -325,10 +325,16 @@ def load(path: Path | None, overrides: Iterable[str] = ()) -> Config:
 
 def load_as(kind: type[S], path: Path | None, overrides: Iterable[str] = ()) -> S:
     """Load another section than `Config` in the same way."""
-    data = _read_yaml(path) if path else {}
-    for one in overrides:
+    data, given = _read_yaml(path) if path else {}, [*overrides]
+    for one in given:
         _apply(data, one)
-    return validate_as(kind, data, where=str(path) if path else "config")
+    try:
+        return validate_as(kind, data, where=str(path) if path else "config")
+    except ConfigError:
+        if path is None or not given:
+            raise
+        validate_as(kind, _read_yaml(path), where=str(path))
+        return validate_as(kind, data, where="config")  # the file is right, and a flag is not
 
 
 def load_values(

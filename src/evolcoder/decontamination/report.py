@@ -27,7 +27,7 @@ from evolcoder.decontamination.hits import (
 )
 from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.sandbox.base import layers_text, missing_from
-from evolcoder.text import visible
+from evolcoder.text import natural_key, visible
 
 Plain = dict[str, object]
 Cells = tuple[str | float, ...]
@@ -361,7 +361,7 @@ def _by_item(hits: Iterable[Hit]) -> list[tuple[tuple[str, str], list[Hit]]]:
     found: defaultdict[tuple[str, str], list[Hit]] = defaultdict(list)
     for hit in hits:
         found[hit.benchmark, hit.item].append(hit)
-    return sorted(found.items())
+    return sorted(found.items(), key=lambda one: (one[0][0], natural_key(one[0][1])))
 
 
 def _details(item: tuple[str, str], hits: Sequence[Hit]) -> str:

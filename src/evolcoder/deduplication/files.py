@@ -26,6 +26,7 @@ from evolcoder.deduplication.summary import (
     LeakDetector,
     embedder_name,
 )
+from evolcoder.errors import SeedsError
 from evolcoder.records import Row
 from evolcoder.seeds.rows import ReadCounts, placed_rows
 from evolcoder.seeds.sources import rows_of
@@ -66,6 +67,8 @@ async def clean_file(  # noqa: PLR0913 - all of it decides
             else None
         )
         duplicates = list(found)  # before the rows are counted
+        if not documents.n_rows:
+            raise SeedsError(f"{source.path}: contains no rows")
         is_dropped = bytearray(documents.n_rows)
         for duplicate in duplicates:
             is_dropped[documents.row_number(duplicate.number)] = 1

@@ -64,8 +64,10 @@ class AnswerChecks:
                 f"warning: {completion.model!r} answered in place of {model!r} at {identity}; "
                 "lineages and cards name the model that answered"
             )
-        if completion.prompt_tokens >= CUT_SHARE * _most_words(request):
-            return
+        if not completion.prompt_tokens or (
+            completion.prompt_tokens >= CUT_SHARE * _most_words(request)
+        ):
+            return  # 0 is no count
         needed = least_tokens(request)
         if (
             needed >= MIN_TOKENS
@@ -101,13 +103,15 @@ def _most_words_of(text: str) -> float:
 
 def least_tokens(request: Request) -> int:
     """Return a number of tokens below which no tokenizer gets with this prompt."""
-    needed = 0
-    for message in request.messages:
-        words = message.content.split()
-        n_cjk = 0 if message.content.isascii() else len(_CJK.findall(message.content))
-        n_characters = sum(map(len, words))
-        needed += max(len(words), n_cjk // _CJK_PER_TOKEN, n_characters // _CHARACTERS_PER_TOKEN)
-    return needed
+    return sum(least_tokens_of(message.content) for message in request.messages)
+
+
+def least_tokens_of(text: str) -> int:
+    """Return a number of tokens below which no tokenizer gets with this text."""
+    words = text.split()
+    n_cjk = 0 if text.isascii() else len(_CJK.findall(text))
+    n_characters = sum(map(len, words))
+    return max(len(words), n_cjk // _CJK_PER_TOKEN, n_characters // _CHARACTERS_PER_TOKEN)
 
 
 class CheckedEngine:

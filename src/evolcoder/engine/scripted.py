@@ -2,7 +2,8 @@ r"""A deterministic engine for demos and tests; the answer depends only on the r
 
 A script is a JSON file: `{"rules": [{"match": REGEX, "answer": TEXT}, ...]}`. The first rule whose
 regex is found in the last message provides the answer, in which `\1`, `\g<name>` and `{seed}` are
-substituted. Instead of an answer, a rule may have `"error": TEXT` and `"retryable": true`.
+substituted. Instead of an answer, a rule may have `"error": TEXT` and `"retryable": true`. Tokens
+are counted as words, and by characters in a text without spaces.
 """
 
 import json
@@ -11,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from evolcoder.engine.answer_checks import least_tokens, least_tokens_of
 from evolcoder.engine.base import Completion, Request
 from evolcoder.errors import EngineError, ModelError
 from evolcoder.ids import content_id
@@ -37,9 +39,9 @@ class ScriptedEngine:
         cut = len(pieces) > request.sampling.max_tokens
         if cut:
             text = "".join(pieces[: request.sampling.max_tokens])
-        sent = sum(len(message.content.split()) for message in request.messages)
-        received = min(len(pieces), request.sampling.max_tokens) + len(reasoning.split())
-        return Completion(text, reasoning, "length" if cut else "stop", sent, received)
+        received = least_tokens_of(text) + least_tokens_of(reasoning)
+        finish = "length" if cut else "stop"
+        return Completion(text, reasoning, finish, least_tokens(request), received)
 
     async def aclose(self) -> None:
         """Do nothing."""
@@ -54,7 +56,11 @@ def from_file(path: Path) -> ScriptedEngine:
     except ModelError as error:
         raise ModelError(f"scripted:{error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, re.error) as error:
-        raise ModelError(f"scripted:{path}: not a script: {error!r}") from error
+        why = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise ModelError(
+            f'scripted:{path}: not a script ({why}); write {{"rules": [{{"match": REGEX, '
+            f'"answer": TEXT}}]}}'
+        ) from error
 
     def answer(request: Request) -> str:
         asked = request.messages[-1].content

@@ -23,7 +23,7 @@ from evolcoder.report.content import (
     shortened,
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import one_line, shell_path, without_logins
+from evolcoder.text import natural_key, one_line, shell_path, without_logins
 
 RECORDS = 20
 """Most samples of a benchmark that are shown: those that did not pass first."""
@@ -119,7 +119,9 @@ def _findings_section(judged: dict[str, list[StoredVerdict]], store: EvalStore) 
 
 
 def _samples_section(store: EvalStore, bench: str, found: Sequence[StoredVerdict]) -> ReportSection:
-    shown = sorted(found, key=lambda one: (one.passed, one.problem, one.number))[:RECORDS]
+    shown = sorted(found, key=lambda one: (one.passed, natural_key(one.problem), one.number))[
+        :RECORDS
+    ]
     return ReportSection(
         f"samples-{bench}",
         f"Samples of {bench}",

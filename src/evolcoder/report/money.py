@@ -7,14 +7,13 @@
 from evolcoder.config.load import Config, Price
 from evolcoder.engine.batch.budget import batch_price, model_of
 from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of
-from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
+from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts, Workdir
 
 
 class BookedPrices:
     """The prices of a config, of the built-in table, and of models in this process."""
 
-    def __init__(self, store: RunStore, config: Config) -> None:
+    def __init__(self, store: Workdir, config: Config) -> None:
         """Read where each model ran, since requests are booked by the model's name alone."""
         self._prices = config.prices
         self._identities: dict[str, list[str]] = {}

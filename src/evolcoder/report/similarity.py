@@ -16,7 +16,7 @@ from evolcoder.decontamination.similarity import (
     TaskSimilarity,
 )
 from evolcoder.report.content import Cell, Chart, ReportSection, ReportTable, Series, share
-from evolcoder.text import one_line, shell_path
+from evolcoder.text import natural_key, one_line, shell_path
 
 NEAREST_SHOWN = 40
 """Most pairs of a problem and a row in the table of the nearest."""
@@ -200,7 +200,9 @@ def _percent(value: float | None, first: float) -> float | None:
 
 def _nearest(found: TaskSimilarity, task_of: Callable[[str], str]) -> ReportSection:
     """List the problems with the nearest rows of all rounds."""
-    ordered = sorted(found.neighbours, key=lambda one: (-one.cosines[0], one.problem, one.round))
+    ordered = sorted(
+        found.neighbours, key=lambda one: (-one.cosines[0], natural_key(one.problem), one.round)
+    )
     rows = tuple(
         (one.benchmark, one.problem, one.round, one.cosines[0], one.rows[0],
          one_line(task_of(one.rows[0]), TASK_CHARS), IS_LEAK[one.is_leak])

@@ -178,7 +178,7 @@ def read(row: object, format: str) -> SeedPair:
     """Extract instruction and response from a row."""
     if not isinstance(row, Mapping):
         return _NOTHING
-    pair = _with_fields(_exchange(FORMATS[format](row)), row)
+    pair = _with_fields(_exchange(_with_answer(FORMATS[format](row), row)), row)
     if not any(map(str.isalnum, pair.instruction)):  # "-", or invisible signs
         pair = replace(pair, instruction="")
     pair = replace(pair, answer=without_end(pair.answer))
@@ -187,6 +187,18 @@ def read(row: object, format: str) -> SeedPair:
         return pair  # nothing to split, or a program whose strings or comments hold tags
     both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
     return replace(pair, answer=_trimmed(answer), thoughts="\n\n".join(both))
+
+
+def _with_answer(turns: list[Turn], row: Fields) -> list[Turn]:
+    """Append a response of another field where the turns of a row have none, or a blank one."""
+    end = len(turns)
+    while end and turns[end - 1].speaker == "assistant" and not _says(turns[end - 1]):
+        end -= 1
+    asked = [turn for turn in turns[:end] if turn.speaker != "system"]
+    if not asked or any(turn.speaker != "user" or turn.needs for turn in asked):
+        return turns
+    answer = _answer(row)
+    return [*turns[:end], Turn("assistant", answer)] if answer else turns
 
 
 def mapped(row: object, columns: Mapping[str, str]) -> object:

@@ -26,6 +26,7 @@ from evolcoder.records import SEEN_CHARS, Drop, Origin, Reason, Response, Stage,
 from evolcoder.safe_repr import safe_repr
 from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
 from evolcoder.seeds.formats import LABEL, SeedPair
+from evolcoder.seeds.labels import LabelColumn
 from evolcoder.seeds.rows import ReadCounts, describe_fields, lineage_of, read_pair
 from evolcoder.seeds.sources import SourceRow, rows_of
 from evolcoder.text import clean
@@ -67,6 +68,7 @@ class Seeds:
         self.read = ReadCounts(config.path)
         """What was read so far."""
         self._config = config
+        self._labels = LabelColumn(lambda: (raw.value for raw in rows_of(config)))
         self._rows = rows
         self._every = every
         self._counts: Counter[str] = Counter()
@@ -121,7 +123,7 @@ class Seeds:
     ) -> Iterator[Origin | Task | Response | Drop]:
         """Convert a row to a task, with its response if any, or to a drop."""
         self._fields = self._fields or describe_fields(raw.value)
-        format, pair = read_pair(raw.value, self._config)
+        format, pair = read_pair(self._labels.without_class(raw.value), self._config)
         self.read.add(raw.value, format, pair)
         drop = self._drop(ordinal, raw, pair)
         first = ordinal if drop else seen.first(_identity(pair), ordinal)

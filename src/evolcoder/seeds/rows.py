@@ -29,6 +29,7 @@ from evolcoder.seeds.formats import (
     read_detected,
     why_unread,
 )
+from evolcoder.seeds.labels import LabelColumn
 from evolcoder.seeds.sources import rows_of
 from evolcoder.text import clean, one_line
 
@@ -223,8 +224,9 @@ def read_placed_rows(
 def placed_rows(source: SeedsConfig, counts: ReadCounts | None = None) -> Iterator[PlacedRow]:
     """Read one source; raises SeedsError at the end if less than nine rows in ten were read."""
     counts = counts or ReadCounts(source.path)
+    labels = LabelColumn(lambda: (raw.value for raw in rows_of(source)))
     for raw in rows_of(source):
-        format, pair = read_pair(raw.value, source)
+        format, pair = read_pair(labels.without_class(raw.value), source)
         counts.add(raw.value, format, pair)
         why = pair.needs or ("labelled bad" if LABEL in pair.left_out else "")
         yield PlacedRow(f"{source.path} {raw.place}", _row(raw.value, pair), why)

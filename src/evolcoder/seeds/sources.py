@@ -42,6 +42,7 @@ BUNDLED = "bundled"
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".txt")
 MORE_FIELDS = "(more)"
 """Field with the values of a CSV row that its header does not name."""
+_OTHER_FOLDERS = {"eval.db": "an evaluation", "loop.db": "a loop"}
 _MARKERS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 """Files that say that a folder is a data set."""
 _SPLITS = {"train", "test", "validation", "valid", "dev"}
@@ -99,6 +100,9 @@ def _split_files(folder: Path, config: SeedsConfig) -> list[Path]:
         raise SeedsError(
             f"{folder}: is a run folder; name a data set in {folder}/export, or export it first"
         )
+    for mark, what in _OTHER_FOLDERS.items():
+        if (folder / mark).exists():
+            raise SeedsError(f"{folder}: is the folder of {what}, which holds no rows")
     if paths := _files_of_card(folder, config) or _files_of_trainers(folder, config):
         return paths
     base = folder / config.subset if config.subset else folder

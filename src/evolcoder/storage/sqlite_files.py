@@ -42,6 +42,11 @@ MAX_TEXT = 256 << 20
 """Maximum size of a text or blob, in bytes."""
 MAX_CHECKED = 64 << 20
 """Files up to this size, in bytes, are checked completely when opened."""
+MIN_FREE_BYTES = 64 << 10
+"""Free bytes of a disk below which an error of input or output is one of a full disk.
+
+SQLite's index of a write-ahead log has half of them.
+"""
 DECODING = (
     ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, zlib.error
 )  # fmt: skip
@@ -131,7 +136,8 @@ def _user_fixable(error: BaseException, text: str, path: Path) -> str | None:
     """Return the message if the file is intact and the user can fix the cause, else None."""
     code = _code(error)
     primary = code & 0xFF
-    if code in _USER_FIXABLE or primary == sqlite3.SQLITE_READONLY:
+    is_full = primary == sqlite3.SQLITE_IOERR and _is_full(path)
+    if code in _USER_FIXABLE or primary == sqlite3.SQLITE_READONLY or is_full:
         return f"{text}; free disk space or fix the permissions, then run it again"
     if primary in _LOCKED:
         return f"{path}: is in use by another process; try again later"
@@ -140,6 +146,14 @@ def _user_fixable(error: BaseException, text: str, path: Path) -> str | None:
     if primary in (sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_IOERR):
         return f"{text}; check its folder, its permissions and the disk, then run it again"
     return None
+
+
+def _is_full(path: Path) -> bool:
+    """Whether the disk has no space for another page or for SQLite's own files."""
+    try:
+        return shutil.disk_usage(path.parent).free < MIN_FREE_BYTES
+    except OSError:
+        return False
 
 
 def _code(error: BaseException) -> int:

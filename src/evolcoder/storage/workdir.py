@@ -90,7 +90,7 @@ class Workdir:
     @classmethod
     def open_to_write(cls, folder: Path, adopt: Callable[[Self], None]) -> Self:
         """Open a folder for writing, creating it if missing; `adopt` may raise to refuse it."""
-        lock = _lock_folder(folder, is_new=not os.path.lexists(folder / cls.DB_NAME))
+        lock = _lock_folder(folder, cls.KIND, cls.DB_NAME)
         try:
             store = cls(folder, cls._database(folder, read_only=False), lock)
         except BaseException:
@@ -255,9 +255,13 @@ def _why_none(folder: Path, kind: str, name: str) -> str:
         return f"holds no {kind} (there is no such folder)"
     if not folder.is_dir():
         return f"holds no {kind} (it is a file; name the folder of the {kind})"
+    return f"holds no {kind} (there is no {name}){_other_kind(folder, name)}"
+
+
+def _other_kind(folder: Path, name: str) -> str:
+    """Say what else of ours a folder holds than the database of this name; '' if nothing."""
     others = [mark for mark in atomic.MARKS if mark != name and (folder / mark).exists()]
-    other = f"; it is the folder of {_OTHERS[others[0]]}" if others else ""
-    return f"holds no {kind} (there is no {name}){other}"
+    return f"; it is the folder of {_OTHERS[others[0]]}" if others else ""
 
 
 def parse_fact(key: str, text: str, kind: type[BaseModel] | None) -> Any:  # noqa: ANN401 - any JSON
@@ -276,11 +280,15 @@ def parse_fact(key: str, text: str, kind: type[BaseModel] | None) -> Any:  # noq
     return value
 
 
-def _lock_folder(folder: Path, *, is_new: bool) -> int:
+def _lock_folder(folder: Path, kind: str, name: str) -> int:
     """Create the folder if missing and lock it; return the lock's descriptor."""
+    is_new = not os.path.lexists(folder / name)
     try:
         if is_new and folder.is_dir() and any(n.name != LOCK_NAME for n in folder.iterdir()):
-            raise RunFolderError(f"{folder}: contains files but no run; use another --out")
+            other = _other_kind(folder, name)
+            raise RunFolderError(
+                f"{folder}: contains files but no {kind}{other}; use another --out"
+            )
     except OSError as error:
         raise RunFolderError(f"{folder}: cannot be read: {error.strerror}") from error
     atomic.make_folder(folder, error=RunFolderError)

@@ -9,7 +9,7 @@ of one line. Pickled weights are not read, and a model's own Python code is not 
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -80,6 +80,19 @@ def check_base(spec: str) -> None:
         raise TrainError(
             f"--base {spec}: is no model; name a folder with {CONFIG}, a Hub id or FILE.gguf"
         )
+    if not path.exists() and not _is_cached(spec) and (why := hub.why_unreachable(TrainError)):
+        raise TrainError(
+            f"--base {spec}: no such folder, and it cannot be read from the Hub: {why}"
+        )
+
+
+def _is_cached(spec: str) -> bool:
+    """Whether the Hub's cache has a model, so that its loader need not reach the Hub."""
+    from huggingface_hub import try_to_load_from_cache
+
+    with suppress(ValueError):  # it cannot be an id
+        return any(isinstance(try_to_load_from_cache(spec, one), str) for one in (CONFIG, ADAPTER))
+    return False
 
 
 def load_tokenizer(spec: str, trust: TrustSettings = NO_TRUST) -> Any:

@@ -32,6 +32,7 @@ from evolcoder.errors import TrainError
 from evolcoder.input_files import open_regular, read_text
 from evolcoder.storage import atomic
 from evolcoder.text import changed, one_line, visible
+from evolcoder.training.recipe import Recipe
 
 
 class ScoreLine(Section):
@@ -368,7 +369,25 @@ def claim(folder: Path, settings: TrainingSettings) -> None:
         return
     theirs = _read(path)
     mine = json.loads(json.dumps(asdict(settings)))
-    differing = dict(sorted(_differing(_deciding(theirs), _deciding(mine))))
+    _refuse_other(folder, _deciding(theirs), _deciding(mine))
+
+
+def check_settings(folder: Path, base: str, recipe: Recipe) -> None:
+    """Refuse a folder with a training of another base or recipe, before anything is loaded.
+
+    A layout that the recipe leaves open is not compared, and neither are the rows.
+    """
+    path = folder / SETTINGS_NAME
+    if not path.exists():
+        return
+    theirs, given = _deciding(_read(path)), json.loads(json.dumps(recipe.model_dump(mode="json")))
+    if recipe.layout == "auto" and isinstance(theirs["recipe"], dict):
+        given["layout"] = theirs["recipe"].get("layout")
+    _refuse_other(folder, theirs, {**theirs, "base": base, "recipe": given})
+
+
+def _refuse_other(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
+    differing = dict(sorted(_differing(theirs, mine)))
     if differing:
         raise TrainError(
             f"{folder}: holds a training with other values of {changed(differing)}; "

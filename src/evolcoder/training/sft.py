@@ -45,6 +45,7 @@ from evolcoder.training.folder import (
     LoggedStep,
     TrainingOutcome,
     TrainingSettings,
+    check_settings,
     claim,
     finish,
     ignore_step,
@@ -112,6 +113,7 @@ class TrainingJob:
 def train(job: TrainingJob) -> TrainingOutcome:
     """Train, resume, or return the outcome of a finished training."""
     preflight.check_folder(job.out, job.base)
+    check_settings(job.out, job.base, job.recipe)
     bases.check_base(job.base)
     bases.need_packages()
     with locked(job.out) if is_first_process() else nullcontext():

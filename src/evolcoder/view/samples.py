@@ -26,6 +26,7 @@ from evolcoder.evaluation.store import EvalStore, StoredVerdict, VerdictFacts
 from evolcoder.sample_errors import judging
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.workdir import parse_fact
+from evolcoder.text import natural_key
 from evolcoder.view.latest import Latest
 from evolcoder.view.live import Live, LiveCounts
 from evolcoder.view.sources import Source
@@ -44,17 +45,23 @@ _BENCHES = """
 """
 """Names of benchmarks; each is one search in the index, where DISTINCT would read all of it."""
 _NAME = Columns(name=TEXT)
-_MAYBE_NAME = Columns(name=MAYBE_TEXT)
-_SAMPLED = """
-    SELECT page.problem, page.n, (SELECT COUNT(*) FROM verdicts v WHERE v.bench = page.bench
-        AND v.problem = page.problem), (SELECT COALESCE(SUM(v.passed), 0) FROM verdicts v
-        WHERE v.bench = page.bench AND v.problem = page.problem)
-    FROM (SELECT bench, problem, COUNT(*) AS n FROM samples WHERE bench = ? AND problem > ?
-        GROUP BY problem ORDER BY problem LIMIT ?) page
+_PROBLEMS = """
+    WITH RECURSIVE found (problem) AS (
+        SELECT MIN(problem) FROM samples WHERE bench = ?1 UNION ALL
+        SELECT (SELECT MIN(s.problem) FROM samples s WHERE s.bench = ?1
+            AND s.problem > f.problem) FROM found f
+        WHERE f.problem IS NOT NULL
+    )
+    SELECT problem FROM found WHERE problem IS NOT NULL
 """
-"""The problems of a page with their counts; reads the samples of these problems alone."""
-_PROBLEM = Columns(problem=TEXT, n=COUNT, judged=COUNT, passed=COUNT)
-_NUMBERS = "SELECT problem, COUNT(*) FROM samples WHERE bench = ? GROUP BY problem ORDER BY problem"
+"""Ids of a benchmark's problems; each is one search in the index."""
+_SAMPLED = """
+    SELECT COUNT(*), (SELECT COUNT(*) FROM verdicts WHERE bench = ?1 AND problem = ?2),
+        (SELECT COALESCE(SUM(passed), 0) FROM verdicts WHERE bench = ?1 AND problem = ?2)
+    FROM samples WHERE bench = ?1 AND problem = ?2
+"""
+_SAMPLED_COUNTS = Columns(n=COUNT, judged=COUNT, passed=COUNT)
+_NUMBERS = "SELECT problem, COUNT(*) FROM samples WHERE bench = ? GROUP BY problem"
 _NUMBER = Columns(problem=TEXT, n=COUNT)
 _FINDINGS = """
     SELECT problem, CASE WHEN passed THEN 'passed' ELSE COALESCE(json_extract(facts, '$.kind'), '')
@@ -63,7 +70,6 @@ _FINDINGS = """
 """
 """Added up by SQLite, which lets other threads run meanwhile."""
 _FINDING = Columns(problem=TEXT, kind=TEXT, n=COUNT, passed=COUNT)
-_NEXT = "SELECT MIN(problem) FROM samples WHERE bench = ? AND problem > ?"
 _HAVING: Mapping[str, Callable[["ListedProblem"], bool]] = {
     "": lambda _: True,
     "all passed": lambda one: one.n_passed == one.n_samples,
@@ -280,7 +286,10 @@ def _counts_of(store: EvalStore, bench: str) -> BenchCounts:
         kinds_of.setdefault(problem, set()).add(kind)
     problems = [
         ListedProblem(problem, n, judged[problem], passed[problem])
-        for problem, n in store.db.each(_NUMBER.validate, _NUMBERS, (bench,))
+        for problem, n in sorted(
+            store.db.each(_NUMBER.validate, _NUMBERS, (bench,)),
+            key=lambda one: natural_key(one[0]),
+        )
     ]
     left_out = store.excluded(bench)
     scored = {
@@ -307,13 +316,13 @@ def list_problems(
         if is_filtered and evaluation.benches() is None:
             return [], "The verdicts are being counted; load the page again in a moment."
         with evaluation.source.open() as store:
-            rows = store.db.each(_PROBLEM.validate, _SAMPLED, (filters.bench, after, PAGE + 1))
-            return [ListedProblem(*row) for row in rows], ""
+            ids = _ids_after(store, filters.bench, after)[: PAGE + 1]
+            return [_sampled(store, filters.bench, id) for id in ids], ""
     fits = _HAVING.get(filters.outcome, _HAVING[""])
     found = (
         one
         for one in counts.problems
-        if one.problem > after
+        if natural_key(one.problem) > natural_key(after)
         and filters.query.lower() in one.problem.lower()
         and (not filters.kind or filters.kind in counts.kinds_of.get(one.problem, ()))
         and fits(one)
@@ -324,8 +333,20 @@ def list_problems(
 def next_problem(evaluation: Evaluation, bench: str, problem: str) -> str | None:
     """Return the id of the problem after one; None at the end."""
     with evaluation.source.open() as store:
-        rows = list(store.db.each(_MAYBE_NAME.validate, _NEXT, (bench, problem)))
-    return rows[0][0] if rows else None
+        return next(iter(_ids_after(store, bench, problem)), None)
+
+
+def _ids_after(store: EvalStore, bench: str, after: str) -> list[str]:
+    """Return the ids of a benchmark's problems after one, in order."""
+    rows = store.db.each(_NAME.validate, _PROBLEMS, (bench,))
+    ids = sorted((str(id) for (id,) in rows), key=natural_key)
+    return [id for id in ids if natural_key(id) > natural_key(after)]
+
+
+def _sampled(store: EvalStore, bench: str, problem: str) -> ListedProblem:
+    """Count the samples of a problem; reads these alone."""
+    (counts,) = store.db.each(_SAMPLED_COUNTS.validate, _SAMPLED, (bench, problem))
+    return ListedProblem(problem, *counts)
 
 
 def read_samples(
@@ -402,7 +423,9 @@ def read_changes(one: Evaluation, other: Evaluation, bench: str) -> tuple[list[C
         for problem in both
         if first[problem] != second[problem]
     ]
-    return sorted(changes, key=lambda one: (one.after - one.before, one.problem)), len(both)
+    return sorted(changes, key=lambda one: (one.after - one.before, natural_key(one.problem))), len(
+        both
+    )
 
 
 def _rates(evaluation: Evaluation, bench: str) -> dict[str, float]:
