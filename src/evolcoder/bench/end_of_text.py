@@ -14,6 +14,8 @@ from itertools import islice
 
 from evolcoder.programming_language import code_blocks
 
+MAX_OPENINGS = 20
+"""Most tokens of calls that are removed; each is looked for in quotes."""
 MAX_TOKENS = 5
 """Most tokens at which a text is cut in turn."""
 _BAR = "[|｜]"
@@ -99,7 +101,9 @@ def without_start(text: str) -> str:
         return text
     text = _ECHO.sub("", text, count=1)
     text = _LEADING.sub("", text, count=1)
-    return _OPENING.sub(lambda found: found[0] if _is_quoted(text, found) else "\n", text)
+    return _OPENING.sub(
+        lambda found: found[0] if _is_quoted(text, found) else "\n", text, count=MAX_OPENINGS
+    )
 
 
 def glued_tokens(text: str) -> Iterator[int]:

@@ -33,7 +33,7 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.end_of_text import glued_tokens, without_end, without_start
+from evolcoder.bench.end_of_text import glued_tokens, without_end
 from evolcoder.bench.extract import MAX_BLOCKS, NOTEBOOK, Extraction, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.code.blocks import as_fences
@@ -83,6 +83,8 @@ _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 """Code within a sentence."""
 _MOST_REPEATED = 40
 """Most lines next to the gap that an answer repeats."""
+_START = re.compile(r"\A(?:<[|｜]?fim[_▁](?:middle|end)[|｜]?>|<MID>)")
+"""The token after which a model writes what is missing."""
 _SPACED = re.compile(" (<(?:SUF|MID|EOT)>)")
 """Tokens of Code Llama have a blank before them, which is part of the token."""
 _ONLY_TAG = re.compile(r"^[ \t]*</?\w+>[ \t]*$", re.MULTILINE)
@@ -265,7 +267,7 @@ def _overlap(first: Sequence[str], second: Sequence[str]) -> int:
 
 def _continued(text: str, gap: Gap) -> Extraction:
     """Cut a continuation at an end token, and where it continues with what is after the gap."""
-    start = without_start(text.removeprefix("\ufeff"))
+    start = _START.sub("", text.removeprefix("\ufeff"))
     start = start.removeprefix(gap.before) if gap.before.strip() else start
     start = _SPACED.sub(r"\1", start)
     ends = [at for token in END_TOKENS if (at := start.find(token)) >= 0]
