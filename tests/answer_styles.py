@@ -497,3 +497,159 @@ NOTATIONS: dict[str, Style] = {
     "from the future": lambda s: fence(f"from __future__ import annotations\n{s.code}"),
 }
 """Notations that are no fence, and signs of them that are part of the code."""
+
+
+def _patch_of(s: Solution) -> str:
+    head = "--- a/a.py\n+++ b/a.py\n@@ -1,3 +1,9 @@"
+    given = textwrap.indent(f"{s.imports}{s.signature}", " ", lambda _: True)
+    return f"{head}\n{given}\n-    pass\n{textwrap.indent(s.body, '+', lambda _: True)}"
+
+
+def _every_line(form: str, first: int = 1) -> Style:
+    return lambda s: fence(
+        "\n".join(form.format(n, line) for n, line in enumerate(s.code.split("\n"), first))
+    )
+
+
+WRAPPED: dict[str, Style] = {
+    "field of another name": lambda s: json.dumps({"python_solution": s.code}),
+    "field, and its tests": lambda s: json.dumps({"functionCode": s.code, "test_code": "assert 0"}),
+    "files by name": lambda s: json.dumps({"files": {"solution.py": s.code}}),
+    "object in single quotes": lambda s: repr({"code": s.code}),
+    "comma behind the last field": lambda s: f'{{"code": {json.dumps(s.code)},}}',
+    "object cut off": lambda s: f'{{"code": {json.dumps(s.code)}',
+    "list of calls": lambda s: (
+        f"[TOOL_CALLS] [{json.dumps({'name': 'py', 'arguments': {'code': s.code}})}]"
+    ),
+    "call with arguments": lambda s: f"[TOOL_CALLS]py[ARGS]{json.dumps({'code': s.code})}",
+    "call in tokens": lambda s: (
+        "<|tool_calls_section_begin|><|tool_call_begin|>functions.py:0<|tool_call_argument_begin|>"
+        f"{json.dumps({'code': s.code})}<|tool_call_end|><|tool_calls_section_end|>"
+    ),
+    "value of an argument": lambda s: f"<arg_key>code</arg_key>\n<arg_value>{s.code}</arg_value>",
+    "parameter of a call": lambda s: (
+        f'<invoke name="w">\n<parameter name="text">{s.code}\n</parameter>\n</invoke>'
+    ),
+    "CDATA": lambda s: f"<answer><![CDATA[{s.code}]]></answer>",
+    "TOML": lambda s: f"[answer]\ncode = '''\n{s.code}\n'''\n",
+    "string of three quotes": lambda s: f"'''\n{s.code}\n'''" if "'''" not in s.code else s.code,
+    "patch without a fence": _patch_of,
+    "patch in a plain fence": lambda s: fence(_patch_of(s), ""),
+    "patch in Python's fence": lambda s: fence(_patch_of(s)),
+    "patch by a command": lambda s: fence(
+        "apply_patch <<'EOF'\n*** Begin Patch\n*** Add File: a.py\n"
+        + textwrap.indent(s.code, "+", lambda _: True)
+        + "\n*** End Patch\nEOF",
+        "bash",
+    ),
+    "conflict": lambda s: fence(
+        f"<<<<<<< HEAD\n{s.signature}\n    pass\n=======\n{s.code}\n>>>>>>> new"
+    ),
+    "another file": lambda s: (
+        f"# tools.py\n{fence(f'{s.imports}{_renamed(s)}')}\n# solution.py\n"
+        + fence(f"from tools import helper_of_it\n\n{_calling(s)}")
+    ),
+    "interpreter with its head": lambda s: fence(
+        f"Python 3.11.4 (main) on linux\n{_prompted(s.code, '>>> ', '... ')}\n>>> 1\n1"
+    ),
+    "numbers and arrows": _every_line("{:>6}→{}"),
+    "numbers of lines": _every_line("L{}: {}"),
+    "numbers from ten": lambda s: _every_line("{} | {}", 10)(
+        Solution(s.name, f"import os\nimport re\n{s.imports}", s.signature, s.body)
+    ),
+    "bars of a box": _every_line("│ {1}"),
+    "escaped fence among lines": lambda s: "So:\n" + json.dumps(fence(s.code))[1:-1],
+    "escaped marks": lambda s: s.code.replace("_", "\\_").replace("*", "\\*"),
+    "colours": lambda s: fence(s.code.replace("def ", "\x1b[34mdef\x1b[0m ")),
+    "line breaks of HTML": lambda s: f"<p>{_escaped(s.code)}</p>".replace("\n", "<br>\n"),
+    "blanks of HTML": lambda s: fence(s.code.replace("    ", "&nbsp;" * 4)),
+    "wide blanks of a font": lambda s: fence(s.code.replace("    ", "\u2003" * 4)),
+    "marks of direction": lambda s: fence(s.code.replace("def ", "\u200edef ")),
+    "fences in a comment": lambda s: fence(
+        f"{s.imports}{s.signature}\n    # ```python\n    # x = 1\n    # ```\n{s.body}"
+    ),
+    "echo of the prompt": lambda s: f"<s>[INST] Write it. [/INST] {fence(s.code)}</s>",
+    "head of the turn": lambda s: f"<|start_of_role|>assistant<|end_of_role|>{fence(s.code)}",
+    "box": lambda s: f"So: <|begin_of_box|>\n{fence(s.code)}\n<|end_of_box|>",
+    "tokens of an interpreter": lambda s: f"<|python_start|>{s.code}<|python_end|>",
+    "token glued to the end": lambda s: f"<think>x</think>{s.code}<SPECIAL_12>",
+    "thinking between bars": _thought("<|thinking|>", "<|/thinking|>"),
+    "cut within a sign": lambda s: f"{fence(s.code)}\nDone \ud83d",
+    "NUL": lambda s: f"{fence(s.code)}\x00",
+}
+"""Notations around a program: fields, calls of tools, patches, files, tokens, signs."""
+
+WHOLES: dict[str, Style] = {
+    "indented by two": lambda s: textwrap.indent(s.code, "  "),
+    "blank before the first line": lambda s: f" {s.code}",
+    "first line at the margin": lambda s: fence(f"import os\n{_indented_by(4)(s.code)}"),
+    "list above": lambda s: f"* first\n* second\n\n{s.code}",
+    "word above": lambda s: f"Sure! {s.function}" if not s.imports else f"Sure!\n{s.code}",
+    "arguments above": lambda s: fence(
+        "import argparse\nparser = argparse.ArgumentParser()\n"
+        f"parser.add_argument('x')\nargs = parser.parse_args()\n{s.code}"
+    ),
+    "file above": lambda s: fence(f"data = open('in.txt').read()\n{s.code}\nprint(data)"),
+    "relative import above": lambda s: fence(f"from .other import more\n{s.code}"),
+    "itself imported above": lambda s: fence(f"from solution import {s.name}\n{s.code}"),
+    "stub and a constant below": lambda s: fence(
+        f"{s.imports}{_renamed(s)}\n\ndef {s.name}(*a):\n    return helper_of_it(*a[:LIMIT])\n\n"
+        f"def {s.name}(*a):\n    pass\n\nLIMIT = None\n"
+    ),
+    "do not do this behind": lambda s: f"{fence(s.code)}\n\n⚠️ Avoid this:\n{_wrong(s)}",
+    "sign behind": lambda s: f"✅\n{fence(s.code)}\n\n❌\n{_wrong(s)}",
+    "question behind": lambda s: f"{fence(s.code)}\n\nWhy not this? It is wrong:\n{_wrong(s)}",
+    "old behind": lambda s: f"New:\n{fence(s.code)}\nOld:\n{_wrong(s)}",
+    "comment says that it is wrong": lambda s: (
+        f"{fence(s.code)}\n\n" + fence(f"# WRONG\n{s.signature}\n    return None")
+    ),
+    "cut off behind": lambda s: (
+        f"{fence(s.code)}\nWith a log:\n```python\n{s.signature}\n    log = []"
+    ),
+    "rest left out behind": lambda s: (
+        f"{fence(s.code)}\nWith a check:\n"
+        + fence(f"{s.signature}\n    if not True:\n        raise TypeError\n    # ... rest of it")
+    ),
+}
+"""Whole programs with something above, or another version behind."""
+
+BODIES_AND_MORE: dict[str, Style] = {
+    "prose above": lambda s: f"The body:\n\n{s.body}\n",
+    "prose behind": lambda s: f"{s.body}\n\nThis is quick, isn't it?",
+    "usage behind": lambda s: f"{s.body}\n\nprint({s.name}())",
+    "usage in its fence": lambda s: fence(f"{s.body}\n\n# Test\nprint({s.name}())"),
+    "helper in its fence": lambda s: fence(
+        f"    return helper_of_it(*locals().values())\n\n\n{s.imports}{_renamed(s)}"
+    ),
+}
+"""A function's body with something else; the prompt must have its signature."""
+
+TOKENS = (
+    "<file_sep>", "<|repo_name|>", "<repo_name>a/b", "<fim_prefix>", "<fim_pad>", "<fim_middle>",
+    "<｜fim▁begin｜>", "<PRE>", " <SUF>", "<MID>", " <EOT>", "<s>", "<bos>", "<pad>", "[PAD]", "<unk>",
+    "<|endofpiece|>", "<|END_OF_TURN_TOKEN|>", "<reponame>a", "<filename>a.py", "<gh_stars>10",
+    "<issue_start>", "<jupyter_output>", "<commit_after>", "<|/code|>", "[EOS]", "[DONE]", "[INST]",
+    "<extra_id_0>", "<eod>", "<|stop|>", "<SPECIAL_12>", "<unused99>", "<<END>>", "<END>", "</code>",
+    "</answer>", "<|reserved_special_token_1|>", "[/INST]", "</s>", "<|im_end|>", "<end_of_turn>",
+)  # fmt: skip
+"""What may stand at once behind the last sign of a body."""
+BEGINNINGS: dict[str, Style] = {
+    "fenced body": lambda s: fence(s.body),
+    "fenced program": lambda s: f"{fence(s.code)}\nDone, it's good.",
+    "prose, fenced program": lambda s: f"\nHere it is:\n\n{fence(s.code)}\nDone.",
+    "tags": lambda s: f"<code>\n{s.body}\n</code>",
+    "marks": lambda s: f"[PYTHON]\n{s.code}\n[/PYTHON]",
+    "thinking": lambda s: f"<think>ok</think>\n{s.body}",
+    "one blank lost": lambda s: s.body[1:],
+    "one blank more": lambda s: f" {s.body}",
+    "at the margin": lambda s: s.plain_body,
+    "eight blanks": lambda s: _indented_by(8)(s.plain_body),
+    "two blanks": lambda s: _indented_by(2)(s.plain_body),
+    "tabs": lambda s: s.body.replace("    ", "\t"),
+    "byte order mark": lambda s: f"\ufeff{s.body}",
+    "wide blanks": lambda s: s.body.replace("    ", "\u00a0" * 4),
+    "NUL behind": lambda s: f"{s.body}\x00",
+    "cut within a sign": lambda s: f"{s.body}\n# \udc80",
+    **{f"glued: {token}": (lambda s, token=token: s.body + token) for token in TOKENS},
+}
+"""Forms of a base model's continuation."""

@@ -56,6 +56,9 @@ TABLES = {
     "bodies": styles.BODIES,
     "thinking": styles.THINKING,
     "notations": styles.NOTATIONS,
+    "wrapped": styles.WRAPPED,
+    "wholes": styles.WHOLES,
+    "bodies and more": styles.BODIES_AND_MORE,
     "tails": {
         name: lambda s, tail=tail: styles.fence(f"{s.code}\n\n{tail.format(name=s.name)}")
         for name, tail in styles.TAILS.items()
@@ -117,10 +120,9 @@ def test_a_right_program_passes_in_every_notation(sandbox, table):  # noqa: F811
 
 def test_a_base_models_completion_passes_whatever_follows_it(sandbox):  # noqa: F811 - the fixture
     """End-of-text tokens, fences, prose, tests, other functions, a lost indent."""
-    named = [(name, s) for name in styles.ENDINGS for s in PROMPTS]
-    cases = [
-        (_program(s, styles.ENDINGS[name](s), PromptForm.CONTINUATION), s) for name, s in named
-    ]
+    every = {**styles.ENDINGS, **styles.BEGINNINGS}
+    named = [(name, s) for name in every for s in PROMPTS]
+    cases = [(_program(s, every[name](s), PromptForm.CONTINUATION), s) for name, s in named]
     outcomes = _outcomes(sandbox, cases)
     failing = [
         (name, s.name) for (name, s), right in zip(named, outcomes, strict=True) if not right
@@ -168,6 +170,56 @@ def test_a_wrong_program_stays_wrong_in_every_notation(sandbox):  # noqa: F811 -
     wrong = [_wrong(s) for s in PROMPTS]
     cases = [(_program(s, TABLES[table][name](s)), s) for table, name in every for s in wrong]
     assert not any(_outcomes(sandbox, cases))
+
+
+NEVER = {
+    "thought only": lambda s: f"<think>\n{styles.fence(s.code)}\n</think>\n\nI am not sure.",
+    "thought right, answer wrong": lambda s: (
+        f"<|thinking|>{styles.fence(s.code)}<|/thinking|>{styles.fence(_wrong(s).code)}"
+    ),
+    "wrong, then the next turn": lambda s: (
+        f"{styles.fence(_wrong(s).code)}<|endofturn|>\n<|user|>\n{styles.fence(s.code)}"
+    ),
+    "deleted": lambda s: styles.fence(f"{s.code}\n\ndel {s.name}"),
+    "rebound": lambda s: styles.fence(f"{s.code}\n\n{s.name} = None"),
+    "in a string": lambda s: styles.fence(f"code = '''\n{s.code}\n'''"),
+    "in the removed part": lambda s: styles.fence(
+        f"<<<<<<< HEAD\n{s.code}\n=======\n{_wrong(s).code}\n>>>>>>> new"
+    ),
+    "in another field": lambda s: json.dumps({"old_code": s.code, "code": _wrong(s).code}),
+    "in the tests' field": lambda s: json.dumps({"code": _wrong(s).code, "test_code": s.code}),
+    "another name": lambda s: styles.fence(s.code.replace(s.name, s.name.title())),
+    "asynchronous": lambda s: styles.fence(f"{s.imports}async {s.function}"),
+    "full-width colons": lambda s: styles.fence(s.code.replace(":\n", "：\n")),
+    "optimised and wrong": lambda s: (
+        f"{styles.fence(s.code)}\n\n### Optimised\n\n{styles.fence(_wrong(s).code)}"
+    ),
+    "old and right": lambda s: (
+        f"Old:\n{styles.fence(s.code)}\nNew:\n{styles.fence(_wrong(s).code)}"
+    ),
+}
+"""Answers that hold a right program which is not their answer."""
+NEVER_CONTINUED = {
+    "nothing": lambda s: "",
+    "another function": lambda s: f"\n\ndef other(x):\n    return x\n\n\n{s.function[:0]}",
+    "wrong, then right": lambda s: f"    return None\n<pad>{s.code}",
+    "wrong, then a fence": lambda s: f"    return None\n```\n{styles.fence(s.code)}",
+    "broken, then a fence": lambda s: f"    return (\n```\n{styles.fence(s.code)}",
+}
+
+
+@pytest.mark.parametrize(
+    ("table", "form"),
+    [(NEVER, PromptForm.ANSWER), (NEVER_CONTINUED, PromptForm.CONTINUATION)],
+    ids=["answers", "continuations"],
+)
+def test_what_is_not_the_answer_never_passes(sandbox, table, form):  # noqa: F811 - the fixture
+    """Right code in thinking, another turn, a removed part or another field; broken programs."""
+    named = [(name, s) for name in table for s in PROMPTS]
+    cases = [(_program(s, table[name](s), form), s) for name, s in named]
+    outcomes = _outcomes(sandbox, cases)
+    passing = [(name, s.name) for (name, s), right in zip(named, outcomes, strict=True) if right]
+    assert passing == []
 
 
 CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "answers" / "humaneval-0.jsonl"

@@ -5,7 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from answer_styles import fence
+from evolcoder.bench import end_of_text
 from evolcoder.bench.base import MAX_CHARS, ChosenBy, ExtractedProgram
+from evolcoder.bench.end_of_text import without_start
 from evolcoder.bench.extract import (
     cut_continuation,
     defines,
@@ -350,3 +352,14 @@ def test_a_usage_that_changes_a_table_is_cut(usage):
     code = "memo = {}\ndef f(x):\n    return memo.get(x, x + 1)"
     kept = take(fence(f"{code}\n{usage}")).code
     assert not any(line in kept for line in ("\ntest()", "\nshow()", "print(", "timeit.timeit("))
+
+
+def test_the_looks_at_repeated_tokens_are_bounded(monkeypatch):
+    """Each look at whether a token is quoted reads the text, so many would take quadratic time."""
+    looks = []
+    is_quoted = end_of_text._is_quoted
+    monkeypatch.setattr(
+        end_of_text, "_is_quoted", lambda *given: looks.append(1) or is_quoted(*given)
+    )
+    without_start("def f():\n" + "<|call_begin|>" * 1000)
+    assert len(looks) == end_of_text.MAX_OPENINGS

@@ -4,6 +4,7 @@ import ast
 
 import pytest
 
+import answer_styles as styles
 from driver import sandbox  # noqa: F401 - a fixture
 from evolcoder.bench.base import AssertChecks, ExtractedProgram, Problem, PromptForm, Sample
 from evolcoder.bench.infilling import NAMES, Gap, InfillingBench, between_repeats, fit_gap
@@ -152,6 +153,10 @@ def test_any_text_becomes_a_program_or_nothing(named, name, form):
         "It is `{line}` that is missing.",
         '{{"code": "{line}"}}',
         "The line:\n\n    {line}\n\nIt skips what is large.",
+        "```python\n{above}\n{code}```",
+        "```python\n{above}\n{code}{below}\n```",
+        "<answer>\n{code}</answer>",
+        "<MID>{code}<EOT>",
     ],
 )
 def test_of_several_blocks_the_last_that_is_the_missing_code_is_taken(answer):
@@ -168,6 +173,32 @@ def test_of_several_blocks_the_last_that_is_the_missing_code_is_taken(answer):
     )
     bench = InfillingBench("x", (problem,), {"x": Gap(head, tail)})
     code_above = head.rstrip().splitlines()[-1]
-    text = answer.format(above=code_above, code=code, line=code.strip(), name="small")
+    text = answer.format(
+        above=code_above, below=tail.rstrip(), code=code, line=code.strip(), name="small"
+    )
     found = bench.candidate(problem, Sample.of("x", 0, text, PromptForm.ANSWER))
     assert found.program == problem.reference
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(f"{{code}}{token}" for token in styles.TOKENS),
+        *(f"{token}{{code}}" for token in ("<fim_middle>", "<|fim_middle|>", "<MID>", "\ufeff")),
+        "{head}{code}<|endoftext|>",
+        "{code}{tail}",
+        "{code}{tail}\n\n\ndef other(x):\n    return x\n",
+    ],
+)
+def test_a_continuation_ends_where_the_gap_does(text):
+    """At a token of any family, and where it repeats what is around the gap."""
+    gap = Gap(
+        "def half(x):\n    if x > 0:\n",
+        "    # what is not above zero has no half here\n    return 0\n",
+    )
+    code = "        return x / 2\n"
+    whole = f"{gap.before}{code}{gap.after}"
+    problem = Problem("x", gap.before, AssertChecks("", ("half",), "check"), whole, "", ())
+    given = text.format(code=code, head=gap.before, tail=gap.after)
+    sample = Sample.of("x", 0, given, PromptForm.CONTINUATION)
+    assert InfillingBench("x", (problem,), {"x": gap}).candidate(problem, sample).program == whole

@@ -16,7 +16,7 @@ from evolcoder.bench.base import (
     Sample,
 )
 from evolcoder.bench.multipl_e import MultiplE
-from evolcoder.bench.other_languages import MENTION, STUB, WHOLE, n_open, rank
+from evolcoder.bench.other_languages import MENTION, STUB, WHOLE, n_open, rank, without_usage
 
 PROGRAMS = {
     "rust": (
@@ -176,6 +176,22 @@ NOTATIONS = {
     "another tag": lambda code, tag: fence(code, "kotlin"),
     "a string": lambda code, tag: json.dumps(fence(code, tag)),
     "next turn": lambda code, tag: f"{fence(code, tag)}</s>\n[INST] {fence('x', tag)}",
+    "lines end by CR": lambda code, tag: fence(code, tag).replace("\n", "\r"),
+    "byte order mark": lambda code, tag: f"\ufeff{fence(code, tag)}",
+    "token glued to the end": lambda code, tag: f"{code}<pad>",
+    "echo of the prompt": lambda code, tag: f"[INST] Add. [/INST] {fence(code, tag)}",
+    "head of the turn": lambda code, tag: f"<|im_start|>assistant\n{fence(code, tag)}",
+    "box": lambda code, tag: f"So: <|begin_of_box|>\n{fence(code, tag)}<|end_of_box|>",
+    "CDATA": lambda code, tag: f"<answer><![CDATA[\n{code}\n]]></answer>",
+    "parameter": lambda code, tag: f'<parameter name="code">{code}</parameter>',
+    "AsciiDoc": lambda code, tag: f"[source,{tag}]\n----\n{code}\n----\n",
+    "lines of a patch": lambda code, tag: fence(textwrap.indent(code, "+", lambda _: True), ""),
+    "language below the fence": lambda code, tag: fence(f"{tag}\n{code}", ""),
+    "file name": lambda code, tag: fence(f"src/main.x:\n{code}", tag),
+    "sentences in the fence": lambda code, tag: fence(
+        f"Here is it:\n\n{code}\n\nIt adds one.", tag
+    ),
+    "two fences": lambda code, tag: f"```\n{fence(code, tag)}\n```",
     "prose around a long import": lambda code, tag: f"Here it is.\n\n{code}\n\nIt adds one.",
 }
 
@@ -194,3 +210,39 @@ def test_a_program_is_found_in_other_notations(language):
     assert "// Ends at </s>." in wanted
     found = {name: program(language, style(code, language)) for name, style in NOTATIONS.items()}
     assert [name for name, one in found.items() if one.program.rstrip() != wanted.rstrip()] == []
+
+
+TESTED = """const limits = new Map();
+
+function add(x) {
+  return x + limits.get("one");
+}
+
+limits.set("one", 1);
+for (const one of ["two"]) {
+  limits.set(one, 2);
+}
+"""
+TESTS = """const assert = require("assert");
+assert.strictEqual(add(1), 7);
+console.log(add(1));
+for (const x of [1, 2]) {
+  console.log(
+    add(x)
+  );
+}
+describe("add", () => {
+  it("adds", () => {
+    expect(add(1)).toBe(2);
+  });
+});
+while (true) {
+}
+"""
+
+
+def test_tests_and_usages_of_a_script_are_not_run():
+    """What sets up the function stays; what tests or shows it below goes."""
+    assert without_usage(f"{TESTED}{TESTS}", "add").rstrip() == TESTED.rstrip()
+    assert without_usage(TESTED, "add") == TESTED
+    assert without_usage("const x = 1;\n", "add") == "const x = 1;\n"

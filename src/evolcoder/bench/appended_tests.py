@@ -12,7 +12,7 @@ that cannot be parsed or is longer than MAX_CHARS is passed on for the compiler 
 
 import re
 
-from evolcoder.bench.other_languages import BRACED, closing_bracket, n_open
+from evolcoder.bench.other_languages import BRACED, closing_bracket, n_open, without_usage
 
 MAX_CHARS = 32_000
 """About ten times a long answer; unbalanced brackets take quadratic time."""
@@ -49,14 +49,16 @@ GO_IMPORTS = re.compile(
 GO_PACKAGE = re.compile(r"^package\s+\w+[ \t]*\n?", re.MULTILINE)
 
 
-def fit_to_tests(code: str, *, language: str, prompt: str) -> str:
-    """Change a complete answer so that MultiPL-E's tests can be appended to it."""
+def fit_to_tests(code: str, *, language: str, prompt: str, name: str = "") -> str:
+    """Change a complete answer so that MultiPL-E's tests of `name` can be appended to it."""
     if len(code) > MAX_CHARS:
         return code
     original = code
     code = without_function(code, MAIN_FUNCTIONS.get(language))
     while (shorter := without_function(code, TEST_FUNCTIONS.get(language))) != code:
         code = shorter
+    if language in {"javascript", "typescript"} and name:
+        code = without_usage(code, name)
     if language == "php":
         code = code.strip().removesuffix("?>")
     if language in BRACED - _OPEN_END.keys():

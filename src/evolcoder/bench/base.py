@@ -10,6 +10,7 @@ versions.
         candidate = bench.candidate(problem, sample)   # graded against problem.checks
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -140,9 +141,17 @@ class Sample:
 
     @classmethod
     def of(cls, problem: str, index: int, text: str, form: PromptForm) -> "Sample":
-        """Build a sample; a text that cannot be run is replaced by its fault."""
+        """Build a sample; a text that cannot be run is replaced by its fault.
+
+        A model's text may be cut within a sign, or hold signs that no file should: those go.
+        """
+        if form in {PromptForm.ANSWER, PromptForm.CONTINUATION}:
+            text = _UNENCODED.sub("\ufffd", text.replace("\x00", ""))
         fault = _fault_of(text)
         return cls(problem, index, "" if fault else text, form, fault)
+
+
+_UNENCODED = re.compile("[\ud800-\udfff]")
 
 
 def _fault_of(text: str) -> str | None:

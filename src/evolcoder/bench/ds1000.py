@@ -15,11 +15,12 @@ These are stored results of running all references with data/ds1000-requirements
 
 import ast
 import functools
+import itertools
 import json
 import re
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from importlib.metadata import distributions
 from importlib.resources import files
@@ -36,6 +37,7 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
+from evolcoder.bench.end_of_text import glued_tokens
 from evolcoder.bench.extract import (
     Extraction,
     cut_continuation,
@@ -44,10 +46,12 @@ from evolcoder.bench.extract import (
     last_wanted,
     parses,
     plain_answer,
+    unprompted,
 )
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
+from evolcoder.code.notations import indented_as_fences
 from evolcoder.code.python_ast import tree_of
 from evolcoder.engine.hub import HUB
 from evolcoder.programming_language import code_blocks
@@ -79,6 +83,10 @@ STOPS = ("</code>", "# SOLUTION END", "\nEND SOLUTION", "### END SOLUTION")
 _RESULT = re.compile(r"^(?P<names>.+?) = \.\.\. # put solution in th(?:is|ese) variables?\n", re.M)
 _BEGIN = re.compile(r"^BEGIN SOLUTION\n<code>\s*\Z", re.MULTILINE)
 _GIVEN = re.compile(r"<code>\n(.*?)\n</code>", re.DOTALL)
+_EDGE = re.compile(r"\s*|.*[:.]\s*|\s*</?\w+>\s*")
+"""A line at which code may begin or end: blank, a sentence, a tag."""
+MAX_EDGES = 6
+"""Most edges at which code is tried."""
 _GAP_IN_FUNCTION = re.compile(r"^def (\w+)\((.*?)\):\n(?:[ \t].*\n)*\[insert\]", re.MULTILINE)
 
 
@@ -174,17 +182,22 @@ def _with_gap(prompt: str) -> str:
 
 
 def _extract(problem: Problem, sample: Sample) -> Extraction:
-    if sample.form is PromptForm.CONTINUATION:
-        return cut_continuation(problem.prompt, sample.text, (), STOPS)
-    if sample.form is not PromptForm.ANSWER:
+    is_continued = sample.form is PromptForm.CONTINUATION
+    if is_continued and not sample.text.lstrip().startswith("```"):
+        extract = cut_continuation(problem.prompt, sample.text, (), (*STOPS, "\n```"))
+        return replace(extract, code=_without_token(extract.code))
+    if not is_continued and sample.form is not PromptForm.ANSWER:
         return given_program(sample.text, (), "", completes=False)
     answer, removed = plain_answer(sample.text)
     cut = list(removed)
     answer = as_fences(answer)
     names = _result_names(problem.prompt)
     code, found, rule = last_wanted(answer, "python", lambda block: _rank(block, names))
+    code = unprompted(code)
     if found is ExtractedProgram.NOTHING:
         code, found = _tagged(answer)
+    if found is ExtractedProgram.NOTHING:
+        code, found = _amid_prose(answer)
     code, repeated = _without_given(code, problem.prompt)
     cut += ["repeated_context"] if repeated else []
     helpers = _helpers(answer, code, problem.prompt)
@@ -232,6 +245,35 @@ def _tagged(answer: str) -> tuple[str, ExtractedProgram]:
         if parses(textwrap.dedent(code))
         else ("", ExtractedProgram.NOTHING)
     )
+
+
+def _amid_prose(answer: str) -> tuple[str, ExtractedProgram]:
+    """Find code in an indented block, or code that prose or tags stand above or below."""
+    for block in reversed(code_blocks(indented_as_fences(answer))):
+        if _is_code(block.code):
+            return block.code, ExtractedProgram.AMID_PROSE
+    lines = answer.split("\n")
+    edges = [at for at, line in enumerate(lines) if _EDGE.fullmatch(line)]
+    begins = [0, *(at + 1 for at in edges[:MAX_EDGES])]
+    ends = [len(lines), *reversed(edges[-MAX_EDGES:])]
+    for begin, end in itertools.product(begins, ends):
+        if _is_code(code := "\n".join(lines[begin:end]).strip("\n")):
+            return code, ExtractedProgram.AMID_PROSE
+    return "", ExtractedProgram.NOTHING
+
+
+def _is_code(code: str) -> bool:
+    """Whether a text is Python that does something, as few words of prose do."""
+    tree = tree_of(textwrap.dedent(code))
+    nodes = tree.body if tree is not None else []
+    return any(not isinstance(node, ast.Expr | ast.AnnAssign) for node in nodes)
+
+
+def _without_token(code: str) -> str:
+    """Cut a snippet that does not parse at the first token that makes it parse."""
+    ends = glued_tokens(code) if not parses(textwrap.dedent(code)) else ()
+    tried = (code[:end] for end in ends)
+    return next((one for one in tried if one.strip() and parses(textwrap.dedent(one))), code)
 
 
 def _without_given(code: str, prompt: str) -> tuple[str, bool]:

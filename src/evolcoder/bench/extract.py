@@ -13,16 +13,19 @@ from the other blocks, and what defines nothing that the function needs is remov
 <ExtractedProgram.FENCE: 'fence'>
 """
 
+import ast
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from evolcoder.bench.base import ChosenBy, ExtractedProgram
+from evolcoder.bench.end_of_text import glued_tokens, one_turn, without_end, without_start
 from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
-from evolcoder.code.notations import as_lines, indented_as_fences, plain_code
+from evolcoder.code.notations import as_lines, indented_as_fences, plain_code, unmarked
 from evolcoder.code.python_ast import tree_of
+from evolcoder.code.top_level import SCOPES
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.reasoning import split
 from evolcoder.text import before_bare_fence, without_code
@@ -36,30 +39,12 @@ _CODE_LINE = re.compile(
     r"|(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w)",
     re.MULTILINE,
 )
-_END_OF_TEXT = re.compile(
-    r"(?:<[|｜](?:end[_▁]?of[_▁]?(?:text|sentence|turn)|endoftext|im_end|im_start|eot_id|eom_id"
-    r"|EOT|end|return|eos|user|assistant|system|file_sep|fim_\w+|begin_of_text|start_header_id|END_OF_TURN_TOKEN)[|｜]>"
-    r"|</s>|<(?:eos|EOT|end_of_turn|start_of_turn|end_of_utterance)>"
-    r"|\[(?:/INST|EOS|INST)\])",
-    re.IGNORECASE,
-)  # fmt: skip
-"""Tokens at which a model ends its turn or another begins."""
-_INDEXES = frozenset({"[INST]", "[EOS]"})
-_OPERATORS = frozenset("=+(,[{:*")
-_IS_INDEX = re.compile(r"[ \t]*[^\n]*(?:[\w\])]|\breturn |\bin )\Z")
-_COMMENTED = re.compile(r"(?:^|[\s+|])(?:#|//|--|;;|\*)(?:\s|$)")
-_LONG_TEXTS = (('"' * 3, '"' * 3), ("'" * 3, "'" * 3), ("/*", "*/"))
-"""Marks around docstrings and long comments."""
-_TURN = re.compile(
-    r"^(?:\*\*|#{1,3} )?(?:Human|User|USER|Instruction)(?:\*\*)?:.*\n(?:.*\n){0,40}?"
-    r"(?:\*\*|#{1,3} )?(?:Assistant|ASSISTANT|Response|AI)(?:\*\*)?:",
-    re.MULTILINE,
-)
-"""Another turn of a chat, which a model writes itself."""
 _LABEL_ABOVE = re.compile(
-    r"^[A-Z][\w ]{0,30}:[ \t]+(?=(?:def|class|import|from|async|@)\b)", re.MULTILINE
+    r"^[A-Z][\w ]{0,30}[:!.][ \t]+(?=(?:def|class|import|from|async|@)\b)", re.MULTILINE
 )
 """Words before code on its first line, such as "Answer:"."""
+_TABLE = re.compile(r"\A\s*\[[\w.]{1,40}\]\n")
+"""The head of a table in TOML."""
 NOTEBOOK = re.compile(r"^[ \t]*(?:![\w./]|%{1,2}\w)[^\n]*\n?", re.MULTILINE)
 """A line with a command of a notebook."""
 _FIRST_LINE = re.compile(
@@ -84,13 +69,22 @@ _LABEL = re.compile(
     r"(?:version|way|solution|approach|attempt|example|code|implementation)\b"
     r"|(?:^|[.:!]\s|\byou(?: should| must)?\s)\W*(?:do not|don['’]t|never|avoid)"
     r"\s+(?:do|use|write|try)\b"
+    r"|(?:^|[.:!]\s)\W*(?:avoid|why not|what not to do|how not to)\b[^.\n]{0,40}\W*$"
+    r"|\b(?:it|this|that) (?:is|would be) (?:wrong|incorrect|a (?:mistake|bug))\W*:\W*$"
+    r"|[❌✗✘🚫👎]"
     r"|\bcommon (?:mistake|error)|\bpitfall|anti-?pattern|counter-?example"
     r"|^\W*(?:this (?:one )?is )?(?:wrong|incorrect|buggy|broken|bad)\W*$"
-    r"|^\W*(?:before|(?:(?:the|your) )?(?:original|old|previous) (?:code|version|function))"
+    r"|^\W*(?:before|old|(?:(?:the|your) )?(?:original|old|previous) (?:code|version|function))"
     r"(?: \([^()\n]{0,40}\))?\W*:\W*$",
     re.IGNORECASE | re.MULTILINE,
 )
 """What says of the block below, rather than of the one above, that it is wrong."""
+_LABEL_WITHIN = re.compile(
+    r"\A\s*#\W*(?:wrong|incorrect|buggy|bad|broken|naive|don['’]?t|do not|never|before|old)\b"
+    r"(?![^\n]*\b(?:fixed|correct(?:ed)?|instead)\b)",
+    re.IGNORECASE,
+)
+"""A comment at the beginning of a block which says that it is wrong."""
 _OF_OTHER = re.compile(
     r"\b(?:instead of|unlike|rather than|previous|earlier|first|above|replac\w+)\b[^.\n]*$", re.I
 )
@@ -141,6 +135,32 @@ class _Part:
 def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
     """Extract the Python code that defines `names` from an answer to `prompt`."""
     answer, cut = plain_answer(text)
+    extract = _in_answer(answer, names, prompt)
+    for other in _rewritten(answer) if not _is_found(extract, names) else ():
+        again = _in_answer(other, names, prompt)
+        if _is_found(again, names):
+            extract = again
+            break
+    return _trimmed(replace(extract, cut=cut), names)
+
+
+def _is_found(extract: Extraction, names: Sequence[str]) -> bool:
+    is_body = extract.found is ExtractedProgram.BODY
+    return is_body or statements.is_whole(extract.code, names)
+
+
+def _rewritten(answer: str) -> Iterator[str]:
+    """Yield an answer in which no program was found without what damages its notation."""
+    plain = unmarked(answer)
+    if plain != answer:
+        yield plain
+    for end in glued_tokens(answer):
+        if answer[:end].strip():
+            yield answer[:end]
+
+
+def _in_answer(answer: str, names: Sequence[str], prompt: str) -> Extraction:
+    """Find the program in an answer without thinking."""
     answer = as_fences(answer)
     extract = _of_parts(_repaired_parts(answer, names), names, prompt)
     if extract is None or not parses(extract.code):
@@ -153,7 +173,7 @@ def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
         extract = _otherwise(answer, names, prompt) or extract
     if extract.found in {ExtractedProgram.NO_ENTRY, ExtractedProgram.NOTHING}:
         extract = _as_body(extract.code or answer, extract, prompt)
-    return _trimmed(replace(extract, cut=cut), names)
+    return extract
 
 
 def _repaired_parts(
@@ -173,60 +193,11 @@ def _otherwise(answer: str, names: Sequence[str], prompt: str) -> Extraction | N
 
 def plain_answer(text: str) -> tuple[str, tuple[str, ...]]:
     """Return an answer without thinking and end-of-text tokens, and what was removed."""
-    text = text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
-    reasoning, answer = split(text)
+    reasoning, answer = split(_usual_lines(text))
     cut = ["reasoning"] if reasoning else []
-    answer, is_ended = without_end(answer.replace("<|python_tag|>", "\n", 1))
-    answer, is_left = _one_turn(answer)
+    answer, is_ended = without_end(without_start(answer))
+    answer, is_left = one_turn(answer)
     return answer, (*cut, *(["end_of_text"] if is_ended or is_left else []))
-
-
-def _one_turn(text: str) -> tuple[str, bool]:
-    """Cut an answer with a closed block where the model writes the user's next turn itself."""
-    found = _TURN.search(text)
-    if found is None:
-        return text, False
-    blocks = code_blocks(text[: found.start()])
-    if not blocks or not all(block.closed for block in blocks):
-        return text, False
-    return text[: found.start()], True
-
-
-def without_end(text: str) -> tuple[str, bool]:
-    """Cut a text at the first token that ends it, except at its beginning.
-
-    A token in a string, a comment or a docstring is text, and so is a name in brackets that code
-    goes on from: `vocabulary[EOS]`.
-    """
-    if "<" not in text and "[" not in text:
-        return text, False
-    for found in _END_OF_TEXT.finditer(text):
-        if text[: found.start()].strip() and not _is_quoted(text, found):
-            return text[: found.start()], True
-    return text, False
-
-
-def _is_quoted(text: str, found: re.Match[str]) -> bool:
-    """Whether a token stands in a string, a comment or an index rather than ends the text."""
-    begin, end = text.rfind("\n", 0, found.start()) + 1, text.find("\n", found.end())
-    before, after = text[begin : found.start()], text[found.end() : end if end >= 0 else None]
-    if any(before.count(quote) % 2 and quote in after for quote in "\"'`"):
-        return True
-    if found[0] in _INDEXES and (before.strip()[-1:] in _OPERATORS or _IS_INDEX.match(before)):
-        return True
-    if not text[found.end() :].strip():
-        return False
-    is_comment = _COMMENTED.search(before) is not None and before[-1:].isspace()
-    return is_comment or any(_is_between(text, found, *marks) for marks in _LONG_TEXTS)
-
-
-def _is_between(text: str, found: re.Match[str], opening: str, closing: str) -> bool:
-    """Whether a token is between two marks of its block, such as those of a docstring."""
-    begin = text.rfind("\n```", 0, found.start()) + 1
-    before = text[begin : found.start()]
-    if opening == closing:
-        return before.count(opening) % 2 == 1 and closing in text[found.end() :]
-    return before.rfind(opening) > before.rfind(closing) and closing in text[found.end() :]
 
 
 def given_program(text: str, names: Sequence[str], prompt: str, *, completes: bool) -> Extraction:
@@ -292,15 +263,39 @@ def cut_continuation(
     If nothing of it parses, the text ends at the first stop sequence, which counts from the
     signature on if the model repeats it.
     """
-    text, is_ended = without_end(text.replace("\r\n", "\n"))
+    text, is_ended = without_end(_usual_lines(text), is_base=True)
     cut = ("end_of_text",) if is_ended else ()
-    for body in _bodies(text, names) if names else ():
+    for body in _endings(text, names) if names else ():
         found = _continued(prompt, body, names)
         if found is not None:
             is_cut = len(found.code.strip()) < len(text.strip())
             return replace(found, cut=(*cut, *(("continuation",) if is_cut else ())))
+    is_code = text.lstrip("\n")[:1].isspace()
+    if names and not is_code and (answer := _answered(text, names, prompt)):
+        return replace(answer, cut=(*cut, *answer.cut))
     extract = _cut_at_stops(prompt, text, names, stops)
     return replace(extract, cut=(*cut, *extract.cut))
+
+
+def _usual_lines(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n").removeprefix("\ufeff")
+
+
+def _endings(text: str, names: Sequence[str]) -> Iterator[str]:
+    """Yield the forms of a continuation, and those of it up to each token that may end it."""
+    yield from _bodies(text, names)
+    if (plain := plain_code(text)) != text:
+        yield from _bodies(plain, names)
+    for end in glued_tokens(text):
+        if text[:end].strip():
+            yield from _bodies(text[:end], names)
+
+
+def _answered(text: str, names: Sequence[str], prompt: str) -> Extraction | None:
+    """Find the program of a base model that answers as a chat model does: in fences, in tags."""
+    found = python_program(text, names, prompt)
+    is_body = found.found is ExtractedProgram.BODY
+    return found if is_body or statements.is_whole(found.code, names) else None
 
 
 def _bodies(text: str, names: Sequence[str]) -> Iterator[str]:
@@ -309,11 +304,14 @@ def _bodies(text: str, names: Sequence[str]) -> Iterator[str]:
     if _CODE_LINE.match(dedented) and defines(dedented, names):
         yield dedented
     yield text
-    lead = re.match(r"\s*\n", text)
-    plain = text[lead.end() :] if lead else text
-    if plain[:1].strip() and not defines(plain, names):
-        yield f"    {plain}"
-        yield textwrap.indent(plain, "    ")
+    plain = text[len(text) - len(text.lstrip()) :]
+    if not plain or defines(plain, names):
+        return
+    margin = text[: len(text) - len(plain)].rpartition("\n")[2]
+    # Where every line is at the margin, the whole body lost its indent, not only its first line.
+    is_body = broken_source.is_body(textwrap.dedent(margin + plain))
+    lost = [textwrap.indent(textwrap.dedent(margin + plain), "    "), f"    {plain}"]
+    yield from lost if is_body else reversed(lost)
 
 
 def _continued(prompt: str, text: str, names: Sequence[str]) -> Extraction | None:
@@ -403,18 +401,34 @@ def _last_paragraph(text: str) -> str:
 def _repaired(part: _Part, names: Sequence[str]) -> _Part:
     """Remove from a block what is no Python: a file name, commands of a notebook, a broken end."""
     code, rest = part.code, ""
-    if len(_PROMPTED.findall(code)) > 1 and code.lstrip().startswith(">>>"):
-        code = "\n".join(line[4:] for line in code.split("\n") if _PROMPTED.match(line))
+    code = unprompted(code)
     named = _FIRST_LINE.match(code)
     if named:
         code = code[named.end() :]
     if not parses(code):
         code = NOTEBOOK.sub("", code)
     code = _dedented(code)
+    if not parses(code) and parses(again := _from_margin(code)):
+        code = again
     if not parses(code) and defines(code, names):
         repaired, after = broken_source.parsing_part(code, names)
         code, rest = (repaired, after) if repaired else (code, "")
     return replace(part, code=code, rest=rest, is_whole=statements.is_whole(code, names))
+
+
+def unprompted(code: str) -> str:
+    """Return what was typed of a block that shows an interpreter; any other one is unchanged."""
+    n_prompts = len(_PROMPTED.findall(code))
+    is_shown = code.lstrip().startswith(">>>") or (n_prompts > 1 and not parses(code))
+    if not n_prompts or not is_shown or code.lstrip().startswith("..."):
+        return code
+    return "\n".join(line[4:] for line in code.split("\n") if _PROMPTED.match(line))
+
+
+def _from_margin(code: str) -> str:
+    """Return a block whose first line alone is at the margin with all of it there."""
+    first, newline, rest = code.partition("\n")
+    return f"{first}{newline}{textwrap.dedent(rest)}"
 
 
 def _of_parts(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extraction | None:
@@ -445,11 +459,22 @@ def _last(parts: Sequence[_Part], n_all: int) -> tuple[_Part, ChosenBy]:
     rejects the last one, and only if another block is not called wrong.
     """
     right = [part for part in parts[:-1] if not _is_rejected(part)]
+    if right and _is_cut_off(parts[-1]) and not _is_cut_off(right[-1]):
+        return right[-1], ChosenBy.NOT_STUB
     if right and _is_labelled(parts[-1]):
         return right[-1], ChosenBy.NOT_REJECTED
     if len(parts) > 1:
         return parts[-1], ChosenBy.LAST
     return parts[-1], ChosenBy.NOT_STUB if n_all > 1 else ChosenBy.ONLY
+
+
+def _is_cut_off(part: _Part) -> bool:
+    """Whether a block has no end, and its last function neither returns nor raises at its end."""
+    tree = tree_of(part.code) if not part.closed else None
+    last = tree.body[-1] if tree is not None and tree.body else None
+    if not isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef):
+        return False
+    return not isinstance(last.body[-1], ast.Return | ast.Raise)
 
 
 def _is_rejected(part: _Part) -> bool:
@@ -463,6 +488,8 @@ def _is_labelled(part: _Part) -> bool:
     label = _LABEL.search(part.before)
     # "Instead of the naive approach:" names another block.
     is_of_other = label is not None and _OF_OTHER.search(part.before[: label.start()]) is not None
+    if _LABEL_WITHIN.match(part.code):
+        return True
     is_good = _GOOD.search(_LABEL.sub("", part.before)) is not None
     return (label is not None and not is_of_other and not is_good) or _is_bad_after(part)
 
@@ -482,6 +509,7 @@ def _completed(
     others = [part for part in parts if part is not chosen]
     helpers = {name for part in others for name in statements.bound_names(part.code)}
     code = statements.without_stubs(code, (given | helpers) - set(names))
+    code = statements.without_imports(code, {name for part in others for name in _defined(part)})
     lacking = statements.unbound(code) - given
     if chosen.rest and lacking and (more := broken_source.defining_parts(chosen.rest, lacking)):
         code = f"{code.rstrip()}\n\n{more}\n"
@@ -497,6 +525,15 @@ def _completed(
             bound = statements.bound_names(more)
             lacking = (lacking - bound) | (statements.unbound(more) - given - bound)
     return "\n\n".join([*added, code]), bool(added)
+
+
+def _defined(part: _Part) -> set[str]:
+    """Return the functions and classes of another file of the answer."""
+    tree = tree_of(part.code)
+    nodes = tree.body if tree is not None else []
+    return {
+        node.name for node in nodes if isinstance(node, SCOPES) and not statements.is_stub(node)
+    }
 
 
 def _joined(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extraction | None:
@@ -555,8 +592,9 @@ def _location(part: _Part) -> ExtractedProgram:
 def _unfenced(answer: str, names: Sequence[str], prompt: str) -> Extraction:
     """Find code without a fence: the whole answer, or lines within its prose."""
     answer = plain_code(answer)
-    if defines(answer, names) and parses(answer):
-        return Extraction(answer, ExtractedProgram.NO_FENCE, ())
+    for whole in (answer, _dedented(answer.strip("\n")), answer.lstrip(), *_quoted(answer)):
+        if defines(whole, names) and parses(whole) and not any(_quoted(whole)):
+            return Extraction(whole, ExtractedProgram.NO_FENCE, ())
     answer = _LABEL_ABOVE.sub("", answer, count=1)
     if len(_PROMPTED.findall(answer)) > 1:
         answer = re.sub(r"^(?:>>>|\.\.\.)(?: |$)", "", answer, flags=re.MULTILINE)
@@ -570,6 +608,16 @@ def _unfenced(answer: str, names: Sequence[str], prompt: str) -> Extraction:
         return Extraction(_longest_code(lines[starts[0] :]), ExtractedProgram.NO_ENTRY, ())
     code, _ = _completed(part, [part], names, prompt) if part.is_whole else (part.code, False)
     return Extraction(code, ExtractedProgram.AMID_PROSE, ())
+
+
+def _quoted(answer: str) -> Iterator[str]:
+    """Yield the text of an answer that is a string, or a field with one, as TOML has."""
+    source = _TABLE.sub("", answer, count=1).strip()
+    tree = tree_of(source)
+    node = tree.body[0] if tree is not None and len(tree.body) == 1 else None
+    value = node.value if isinstance(node, ast.Assign | ast.Expr) else None
+    if isinstance(value, ast.Constant) and isinstance(value.value, str):
+        yield value.value.strip("\n")
 
 
 def _before_fence(answer: str, names: Sequence[str], prompt: str) -> Extraction | None:
@@ -596,13 +644,47 @@ def _longest_code(lines: list[str]) -> str:
 def _as_body(text: str, extract: Extraction, prompt: str) -> Extraction:
     """Interpret an answer without signature as the body of the prompt's function, if possible."""
     names = [_last_function(prompt)] if _last_function(prompt) else []
-    for body in _margins(text) if names else ():
-        whole = f"{prompt.rstrip()}\n{body}\n"
-        is_body = broken_source.is_body(textwrap.dedent(body)) and broken_source.is_program(whole)
-        if is_body and statements.is_whole(whole, names):
-            return replace(extract, code=f"{body.rstrip()}\n", found=ExtractedProgram.BODY)
+    if not names:
+        return extract
+    body = _with_helpers(text, prompt, names, is_first=True) or next(
+        (
+            f"{body.rstrip()}\n"
+            for body in _margins(text)
+            if broken_source.is_body(textwrap.dedent(body))
+            and broken_source.is_program(whole := f"{prompt.rstrip()}\n{body}\n")
+            and statements.is_whole(whole, names)
+        ),
+        "",
+    )
+    body = body or _with_helpers(text, prompt, names, is_first=False)
+    if body:
+        return replace(extract, code=body, found=ExtractedProgram.BODY)
     is_known = extract.found is ExtractedProgram.NO_ENTRY
     return extract if is_known else replace(extract, code="")
+
+
+def _with_helpers(text: str, prompt: str, names: Sequence[str], *, is_first: bool) -> str:
+    """Return an indented body with what it needs of the lines at the margin; empty if it is none.
+
+    `is_first`: whether the body begins the text, rather than stands below prose.
+    """
+    lines = text.strip("\n").split("\n")
+    begin = next((at for at, line in enumerate(lines) if line[:1].isspace() and line.strip()), -1)
+    if begin < 0 or (begin == 0) != is_first or any(map(_CODE_LINE.match, lines[:begin])):
+        return ""
+    below = "\n".join(lines[begin:])
+    head = _indented_head(below)
+    for body in (below, textwrap.indent(textwrap.dedent(head), "    ")):
+        found = _continued(prompt, body, names)
+        if found is not None and broken_source.is_body(textwrap.dedent(_indented_head(found.code))):
+            return found.code
+    return ""
+
+
+def _indented_head(text: str) -> str:
+    """Return the lines of a text up to the first one at the margin."""
+    found = re.search(r"^\S", text, re.MULTILINE)
+    return text[: found.start()] if found else text
 
 
 def _margins(text: str) -> Iterator[str]:

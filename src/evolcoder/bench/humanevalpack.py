@@ -42,11 +42,11 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction
+from evolcoder.bench.extract import Extraction, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.humaneval import STOPS
-from evolcoder.bench.other_languages import foreign_program
+from evolcoder.bench.other_languages import foreign_program, without_usage
 from evolcoder.engine.hub import HUB
 from evolcoder.reasoning import split
 
@@ -357,8 +357,7 @@ def _extract(problem: Problem, checks: ProgramChecks, sample: Sample) -> Extract
         whole = _first_block(problem.prompt, text, checks.language)
         is_cut = len(whole) < len(problem.prompt) + len(text.rstrip())
         return Extraction(whole, ExtractedProgram.WHOLE, ("continuation",) if is_cut else ())
-    reasoning, answer = split(text)
-    cut = ("reasoning",) if reasoning else ()
+    answer, cut = plain_answer(text)
     extract = foreign_program(answer, problem.prompt, checks.language, checks.entry_point)
     return replace(extract, cut=cut)
 
@@ -489,10 +488,11 @@ def _holder(code: str, method: str) -> str | None:
     return None
 
 
-def _complete_javascript(code: str, _: ProgramChecks, __: str) -> str:
-    return re.sub(
+def _complete_javascript(code: str, checks: ProgramChecks, _: str) -> str:
+    code = re.sub(
         r"^export\s+(?:default\s+)?(?=const|let|function|async|class)", "", code, flags=re.M
     )
+    return without_usage(code, checks.entry_point)
 
 
 def _complete_rust(code: str, checks: ProgramChecks, _: str) -> str:

@@ -33,6 +33,7 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
+from evolcoder.bench.end_of_text import glued_tokens, without_end
 from evolcoder.bench.extract import MAX_BLOCKS, NOTEBOOK, Extraction, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.code.blocks import as_fences
@@ -80,6 +81,13 @@ END_TOKENS = tuple(
 _DOCSTRING = re.compile(r"(\"{3}|'{3})[\s\S]*?\1")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 """Code within a sentence."""
+_MOST_REPEATED = 40
+"""Most lines next to the gap that an answer repeats."""
+_START = re.compile(r"\A(?:<[|｜]?fim[_▁](?:middle|end)[|｜]?>|<MID>)")
+"""The token after which a model writes what is missing."""
+_SPACED = re.compile(" (<(?:SUF|MID|EOT)>)")
+"""Tokens of Code Llama have a blank before them, which is part of the token."""
+_ONLY_TAG = re.compile(r"^[ \t]*</?\w+>[ \t]*$", re.MULTILINE)
 _MOST_CUTS = 6
 """Ends of prose at which code is tried."""
 _DEEPEST = 24
@@ -227,26 +235,69 @@ def _as_missing(
     whole = _rewritten(code, problem, gap)
     if whole is not None:
         return Extraction(whole, ExtractedProgram.REPEATED_SIGNATURE, cut)
+    shorter = _without_neighbours(code, gap)
+    if shorter != code and _fits(fitted := fit_gap(shorter, gap), gap):
+        return Extraction(fitted, found, (*cut, "repeated_context"))
     return Extraction(fit_gap(code, gap), found, cut)
+
+
+def _without_neighbours(code: str, gap: Gap) -> str:
+    """Remove lines next to the gap that an answer repeats at its beginning and its end.
+
+    Two lines in sequence, or one that opens a block, do not occur twice in a row in a solution;
+    one other line may.
+    """
+    lines = code.strip("\n").split("\n")
+    bare = [line.strip() for line in lines]
+    above = [line.strip() for line in gap.before.split("\n") if line.strip()]
+    below = [line.strip() for line in gap.after.split("\n") if line.strip()]
+    n_first = _overlap(above, bare)
+    n_last = _overlap(bare[n_first:], below)
+    kept = lines[n_first : len(lines) - n_last]
+    return "\n".join(kept) if any(map(str.strip, kept)) else code
+
+
+def _overlap(first: Sequence[str], second: Sequence[str]) -> int:
+    """Return how many of the last lines of `first` are the first ones of `second`."""
+    for n in range(min(len(first), len(second), _MOST_REPEATED), 0, -1):
+        if first[-n:] == second[:n] and (n > 1 or first[-1].endswith(":")):
+            return n
+    return 0
 
 
 def _continued(text: str, gap: Gap) -> Extraction:
     """Cut a continuation at an end token, and where it continues with what is after the gap."""
-    ends = [at for token in END_TOKENS if (at := text.find(token)) >= 0]
-    kept = text[: min(ends, default=None)]
+    start = _START.sub("", text.removeprefix("\ufeff"))
+    start = start.removeprefix(gap.before) if gap.before.strip() else start
+    start = _SPACED.sub(r"\1", start)
+    ends = [at for token in END_TOKENS if (at := start.find(token)) >= 0]
+    kept = without_end(start[: min(ends, default=None)], is_base=True)[0]
     after = gap.after.strip()
     at = kept.find(after) if len(after) > len(MARK) * 8 else -1
     kept = kept if at < 0 else kept[: at - (len(gap.after) - len(gap.after.lstrip()))]
+    if not _fits(kept, gap):
+        kept = next((one for one in _shortened(kept, gap) if _fits(one, gap)), kept)
     return Extraction(
         kept, ExtractedProgram.WHOLE, ("continuation",) if len(kept) < len(text) else ()
     )
+
+
+def _fits(code: str, gap: Gap) -> bool:
+    return parses(f"{gap.before}{code}{gap.after}")
+
+
+def _shortened(text: str, gap: Gap) -> Iterator[str]:
+    """Yield a continuation up to what may be a token, and up to what is after the gap."""
+    yield from (text[:end] for end in glued_tokens(text))
+    if gap.after.strip() and text.rstrip().endswith(gap.after.rstrip()):
+        yield text.rstrip().removesuffix(gap.after.rstrip())
 
 
 def _unfenced(answer: str, problem: Problem, gap: Gap) -> tuple[str, ExtractedProgram]:
     """Take of an answer without a fence the most lines that Python accepts in the gap."""
     bare = without_code(answer).strip("\n")
     if not _is_accepted(bare, problem, gap):
-        bare = NOTEBOOK.sub("", plain_code(bare)).strip("\n")
+        bare = NOTEBOOK.sub("", plain_code(_ONLY_TAG.sub("", bare))).strip("\n")
     lines = bare.split("\n")
     for begin, end in _shorter(lines):
         code = "\n".join(lines[begin:end]).strip("\n")

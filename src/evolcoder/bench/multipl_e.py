@@ -27,7 +27,8 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, without_end
+from evolcoder.bench.end_of_text import without_end
+from evolcoder.bench.extract import Extraction, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.other_languages import foreign_program
 from evolcoder.engine.hub import HUB
@@ -191,9 +192,9 @@ class MultiplE:
         if sample.form is not PromptForm.ANSWER and not (is_split and "```" in answer):
             text = answer if is_split else sample.text
             return Extraction(text, ExtractedProgram.WHOLE, ("reasoning",) if reasoning else ())
-        cut = ("reasoning",) if reasoning else ()
+        answer, removed = plain_answer(sample.text)
         extract = foreign_program(answer, problem.prompt, _language(problem), _entry_point(problem))
-        return replace(extract, cut=cut)
+        return replace(extract, cut=removed)
 
 
 def multipl_e(name: str) -> Callable[[DataFolder], MultiplE]:
@@ -230,7 +231,9 @@ def _controls() -> dict[str, str]:
 
 def _program(problem: Problem, form: PromptForm, code: str) -> str:
     if form in {PromptForm.PROGRAM, PromptForm.ANSWER}:
-        fitted = fit_to_tests(code, language=_language(problem), prompt=problem.prompt)
+        fitted = fit_to_tests(
+            code, language=_language(problem), prompt=problem.prompt, name=_entry_point(problem)
+        )
         return code if fitted.rstrip() == code.rstrip() else fitted
     return problem.prompt + code
 

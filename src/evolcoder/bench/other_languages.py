@@ -10,12 +10,13 @@ looks like a bracket of the language may be counted.
 
 import re
 import textwrap
+from itertools import pairwise
 
 from evolcoder.bench.base import ExtractedProgram
-from evolcoder.bench.extract import Extraction, last_wanted, without_end
+from evolcoder.bench.extract import Extraction, last_wanted
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.notations import indented_as_fences, plain_code
-from evolcoder.programming_language import code_blocks
+from evolcoder.programming_language import code_blocks, language_of
 from evolcoder.text import before_bare_fence, without_code
 
 _C_LIKE = (
@@ -85,6 +86,18 @@ _HEAD = re.compile(
     r"^(?:#include|#lang|\(define|<\?php|package\s|import\s|using\s|use\s|(?:public\s+)?class\s|object\s)",
     re.MULTILINE,
 )
+_FENCE_LINE = re.compile(r"[`~]{3,}[\w+#.-]*\s*|[\w./-]+\.\w{1,5}:?\s*|\s*")
+"""A fence within a block, a file name, or nothing."""
+_SENTENCE = re.compile(r"[A-Z][\w'’,]*(?: [\w'’`,()-]+)+ ?[.:!]?\s*")
+_GLUED_END = re.compile(r"(?<=[};])[ \t]*<[^\s<>]{1,40}>\s*\Z")
+"""A token of a model that ends a program."""
+_SCRIPT_USAGE = re.compile(
+    r"(?:console|assert|process|expect|chai)\b|(?:test|it|describe|main|run\w*|demo)\s*\("
+    r"|(?:const|let|var)\s+(?:\{[^}\n]*\}|\w+)\s*=\s*require\([\"'](?:node:)?(?:assert|test|fs|readline)"
+    r"|while \(true\)"
+)
+"""What begins a statement of a script that is a usage or a test, at its margin."""
+_SCRIPT_BLOCK = re.compile(r"(?:for|while|if|try)\b")
 _LINE_OF_BODY = re.compile(r"^[ \t]+\S|[;{})\],]\s*$|^//")
 _CODE_END = re.compile(r"^(?:[ \t]+\S|[})\]]|end\b|\)\)|done\b|fi\b)")
 
@@ -161,6 +174,49 @@ def n_open(code: str) -> int:
     return max(depth, 0)
 
 
+def _without_notes(code: str, language: str) -> str:
+    """Remove what models write around the code of a block: its file, its language, sentences."""
+    lines = code.split("\n")
+    while lines and _is_note(lines[0], language):
+        del lines[0]
+    while lines and _is_note(lines[-1], language):
+        del lines[-1]
+    return "\n".join(lines) or code
+
+
+def _is_note(line: str, language: str) -> bool:
+    if _FENCE_LINE.fullmatch(line) or language_of(line.strip()) == language:
+        return True
+    return _SENTENCE.fullmatch(line) is not None and not _CODE_START.match(line)
+
+
+def without_usage(code: str, name: str) -> str:
+    """Remove tests and usages at a script's margin below its function; they would run with it."""
+    found = definition(code, "javascript", name)
+    start = -1 if found is None else code.find("{", found.end())
+    end = None if start < 0 else closing_bracket(code, start)
+    if end is None:
+        return code
+    below = code.find("\n", end)
+    if below < 0:
+        return code
+    lines = code[below + 1 :].split("\n")
+    tops = [at for at, line in enumerate(lines) if line[:1].strip() and line[0] not in "})]"]
+    kept = lines[: tops[0]] if tops else lines
+    for begin, end_line in pairwise([*tops, len(lines)]):
+        statement = "\n".join(lines[begin:end_line])
+        if not _is_script_usage(statement, name):
+            kept.append(statement)
+    return code[: below + 1] + "\n".join(kept)
+
+
+def _is_script_usage(statement: str, name: str) -> bool:
+    if _SCRIPT_USAGE.match(statement):
+        return True
+    shows = re.search(rf"\bconsole\.|\bassert\b|\b{re.escape(name)}\(", statement)
+    return _SCRIPT_BLOCK.match(statement) is not None and shows is not None
+
+
 def without_prose(text: str, language: str, name: str) -> str:
     """Cut prose before and after an unfenced program; unchanged if it does not define `name`."""
     found = definition(text, language, name)
@@ -194,16 +250,18 @@ def _is_bare_body(answer: str, language: str) -> bool:
 
 
 def foreign_program(answer: str, prompt: str, language: str, name: str) -> Extraction:
-    """Extract the program that defines `name` from an answer without thinking to `prompt`.
+    """Extract the program that defines `name` from a plain answer to `prompt`.
 
     A body without its signature continues the prompt, which then is part of the result.
     """
-    answer = as_fences(without_end(answer)[0])
+    answer = as_fences(answer)
     if "```" not in answer and "~~~" not in answer:
         answer = _indented(answer, language, name)
+    answer = _GLUED_END.sub("\n", answer)
     code, found, rule = last_wanted(
         answer, language, lambda block: rank(block, language, name), WHOLE
     )
+    code = _without_notes(code, language)
     is_defined = definition(code, language, name) is not None
     head, signature = before_bare_fence(answer), prompt.rstrip().rpartition("\n")[2]
     if signature in head and signature not in answer[len(head) :]:

@@ -106,6 +106,7 @@ class FoundProgram:
 
 
 _GLUED_END = re.compile(r"^(?P<code>[^\n]*[^`\s][ \t]*)(?P<fence>`{3,})[ \t]*$")
+_COMMENTED_FENCE = re.compile(r"[ \t]*(?:#|//|\*)[ \t]*`{3,}")
 _TICKS = re.compile(r"(?<![\"'`])`{3,}|(?<=[\"'])`{3,}(?![\"'])")
 """Ticks that are no string of their own."""
 _GLUED_BEGIN = re.compile(r"^(?P<before>[^`\n]*\S)[ \t]*(?P<fence>`{3,})(?P<tag>[\w+#.-]*)[ \t]*$")
@@ -140,6 +141,13 @@ _TAGS = (
     (re.compile(r"^\{code(?::[^}\n]{0,100})?\}\n(.*?)^\{code\}", re.DOTALL | re.MULTILINE),
      re.compile(r"^\{code\}", re.MULTILINE)),
     (re.compile(r"\A\s*\"{3}(?:python|py)\n(.*)^\"{3}\s*\Z", re.DOTALL | re.MULTILINE), None),
+    (re.compile(r"<(?P<t>parameter|arg_value|file_text)(?:[= ][^<>\n]{0,200})?>"
+                r"(?=[^\n]{0,2000}\n)(.*?\n.*?)(?:</(?P=t)>|\Z)", re.DOTALL), None),
+    (re.compile(r"^\[source[^\]\n]{0,100}\]\n(?P<t>-{4,})\n(.*?)^(?P=t)$",
+                re.DOTALL | re.MULTILINE), re.compile(r"^-{4,}$", re.MULTILINE)),
+    (re.compile(r"<(?P<t>(?!script\b|style\b)[A-Za-z][\w:.-]{0,40})(?:[= ][^<>\n]{0,200})?>"
+                r"(?=\s{0,20}(?:(?:async )?def \w|from [\w.]+ import |import \w|class \w|@\w))"
+                r"(.*?\n.*?)(?:</(?P=t)>|\Z)", re.DOTALL), None),
 )  # fmt: skip
 """Other marks around code, which are read as fences where there is no fence, and their ends.
 
@@ -202,7 +210,7 @@ def _apart(line: str, opened: str) -> tuple[list[str], str]:
 def _closed(line: str, opened: str) -> tuple[list[str], str]:
     """Split a line of an open block at the fence that closes it, if it does."""
     found = _GLUED_END.match(line)
-    if found and len(_TICKS.findall(line)) % 2:
+    if found and not _COMMENTED_FENCE.match(line) and len(_TICKS.findall(line)) % 2:
         return [found["code"].rstrip(), opened], ""
     found = _ENDED.match(line)
     if found and not language_of(found["after"].split()[0]):

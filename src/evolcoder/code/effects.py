@@ -19,8 +19,11 @@ EFFECTS = frozenset(
     " setlocale getcontext setcontext".split()
 )
 """Calls that change how a function runs, such as `sys.setrecursionlimit`."""
-ENDS = frozenset({"input", "exit", "quit", "breakpoint", "_exit", "main", "testmod", "help"})
-"""Calls that wait, end the program or run tests."""
+ENDS = frozenset(
+    "input exit quit breakpoint _exit abort kill main testmod help open parse_args"
+    " parse_known_args".split()
+)
+"""Calls that wait, end the program, run tests or need files or arguments that are not there."""
 
 
 def with_changes(pieces: Sequence[Piece], names: Sequence[str]) -> list[Piece]:
@@ -145,11 +148,13 @@ def _effects_of_functions(
 
 
 def _changed(node: ast.AST) -> Iterator[str]:
-    """Yield names whose value a node changes: `x[0] = 1`, `x.a = 1`, `x.append(1)`."""
+    """Yield names whose value a node changes: `x[0] = 1`, `x.append(1)`, `del x`."""
     if isinstance(node, ast.Attribute | ast.Subscript) and isinstance(
         node.ctx, ast.Store | ast.Del
     ):
         yield from _root(node)
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Del):
+        yield node.id
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
         if node.func.attr in EFFECTS:
             yield node.func.attr

@@ -13,6 +13,7 @@ code is right, or is code at all, is for the caller to judge.
 '\n```\ndef f():\n    return 1\n```\n'
 """
 
+import ast
 import html
 import json
 import re
@@ -33,7 +34,18 @@ _FIELDS = frozenset(
     result text body new_code""".split()
 )
 """Names of JSON fields that hold code."""
-_OBJECT = re.compile(r"[{\[]\s*(?:\{\s*)?\"\w+\"\s*:")
+_FIELD_WORDS = frozenset(
+    "code solution program source implementation completion script function python answer".split()
+)
+_OTHER_WORDS = frozenset(
+    """test tests original old buggy wrong bad draft example examples usage before input incorrect
+    naive stub comment description name language type explanation""".split()
+)
+"""Words in the name of a field that hold code, and of one that holds other code or none."""
+_WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z]+")
+_QUOTED_VALUE = re.compile(r"[\"'](\w{1,40})[\"']\s{0,20}:\s{0,20}(?=[\"'])")
+_OBJECT = re.compile(r"[{\[]\s*(?:\{\s*)?\"[\w./-]+\"\s*:")
+_STRING = re.compile(r"\"(?:[^\"\\\n]++|\\.)*+\"|'(?:[^'\\\n]++|\\.)*+'")
 _LONG_VALUE = re.compile(r"\"(\w{1,40})\"\s{0,20}:\s{0,20}(\"{3}|'{3}|`)")
 _YAML_BLOCK = re.compile(
     r"^(?P<indent>[ \t]*)(?:- )?[\"']?(?P<name>\w{1,40})[\"']?:[ \t]*"
@@ -56,7 +68,7 @@ _IS_CODE = re.compile(
     re.MULTILINE,
 )
 _DOCUMENT = re.compile(
-    r"^[ \t]*(?:\$ )?(?P<command>(?:cat|tee|python3?|node|ruby)\b[^\n<]*)<<-?[ \t]*"
+    r"^[ \t]*(?:\$ )?(?P<command>(?:cat|tee|python3?|node|ruby|apply_patch)\b[^\n<]*)<<-?[ \t]*"
     r"(?P<quote>['\"]?)(?P<end>\w+)(?P=quote)(?P<file>[^\n]*)\n",
     re.MULTILINE,
 )
@@ -74,52 +86,69 @@ _MARKED = re.compile(
 )
 """A fence that such a sign sets apart from its code, or from what stands before it."""
 _ENDED_BY_BREAK = re.compile(r"(?i)[:;{})][ \t]*<br ?/?>")
+_ESCAPED_FENCE = re.compile(r"[ \t]*```\w*\\n.*\\n```[^`]*")
 _QUOTE = re.compile(r"^[ \t]{0,3}>[ \t]?")
 _QUOTED_FENCE = re.compile(r"^[ \t]{0,3}>[ \t>]*(?:`{3}|~{3})")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3}|~{3})")
-_NUMBER = re.compile(r"[ \t]*(\d+)(?:[:.)][ \t]?|[ \t]*[|│][ \t]?|[ \t]|$)")
+_NUMBER = re.compile(r"[ \t]*L?(\d+)(?:[:.)][ \t]?|[ \t]*[|│→][ \t]?|[ \t]|$)")
 _CELL = re.compile(r"^(?:In \[\d*\]: ?|[ \t]*\.{3}:(?: |$)|[ \t]*\.{3,5}(?: |$))")
+_BAR = re.compile(r"[|│┃║] ?")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#39|#x27|nbsp);")
-_BLANK = re.compile(r"\"[^\"\n]*\"|'[^'\n]*'|(?P<wide>[\u00a0\u202f\u3000])|[\u200b\u2060\ufeff]")
+_BLANK = re.compile(
+    r"\"[^\"\n]*\"|'[^'\n]*'|(?P<wide>[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000])"
+    r"|[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]"
+)
 """A string, which keeps such signs, a blank that no compiler accepts, or an invisible sign."""
 _PATCH_HEAD = re.compile(
     r"^(?:@@.*|diff --git .*|index .*|--- .*|\+\+\+ .*|\\ No newline.*"
     r"|\*\*\* (?:Begin Patch|(?:Add|Update) File: .*|End Patch))$"
 )
-_SEARCH = re.compile(r"<{5,9} ?SEARCH\b.*")
+_SEARCH = re.compile(r"<{5,9}[ \t]*\w.*")
 _DIVIDED = re.compile(r"={5,9}\s*")
-_REPLACED = re.compile(r">{5,9} ?REPLACE\b.*")
+_REPLACED = re.compile(r">{5,9}[ \t]*\w.*")
 """The lines of an edit: the text to search for, which may be empty, and the text in its place."""
 _CONTINUES = re.compile(
     r"(?:[{;,(\[\\]|^[ \t]*@[\w.]+|^(?:async )?(?:def|class|for|while|if|with|try)\b.*:)\s*$"
 )
 
 
+_MAY_BE_OBJECT = re.compile(r"[\"'] ?:")
+
+
 def as_written(text: str) -> str:
     """Rewrite JSON, YAML, escaped lines, quotations and here-documents of an answer as fences."""
     text = _with_line_feeds(_unescaped(text))
+    if "<![CDATA[" in text:
+        text = text.replace("<![CDATA[", "\n").replace("]]>", "\n")
     if ">" in text:
         text = unquoted(text)
     if "<<" in text:
         text = _of_documents(text)
     if ".. " in text:
         text = _DIRECTIVE.sub(_as_fence, text)
-    text = _of_json(text) if '":' in text or '" :' in text else text
+    text = _of_json(text) if _MAY_BE_OBJECT.search(text) else text
     return _of_yaml(text) if "|" in text or '"' in text else text
 
 
 def _unescaped(text: str) -> str:
-    """Return a text of one line whose line feeds are escaped with its lines."""
+    """Return a text, or a fence on one line of it, with its lines if their ends are escaped."""
     bare = text.strip()
+    if "\n" in bare and "\\n" in bare and "```" in bare:
+        return "\n".join(map(_unescaped_fence, text.split("\n")))
     if "\n" in bare or bare.count("\\n") < 2 or _OBJECT.match(bare) or _YAML_STRING.match(bare):
         return text
     is_string = len(bare) > 1 and bare[0] == bare[-1] and bare[0] in "\"'"
-    if not is_string and not _ESCAPED_LINES.search(bare):
+    if not is_string and (not _ESCAPED_LINES.search(bare) or _codes_of(bare)):
         return text
-    signs = {"n": "\n", "t": "\t"}
-    return _ESCAPE.sub(
-        lambda found: signs.get(found[1], found[1]), bare[1:-1] if is_string else bare
-    )
+    return _ESCAPE.sub(_signs, bare[1:-1] if is_string else bare)
+
+
+def _signs(escape: re.Match[str]) -> str:
+    return {"n": "\n", "t": "\t"}.get(escape[1], escape[1])
+
+
+def _unescaped_fence(line: str) -> str:
+    return _ESCAPE.sub(_signs, line) if _ESCAPED_FENCE.fullmatch(line) else line
 
 
 def as_lines(text: str) -> str:
@@ -273,7 +302,21 @@ def _codes_of(source: str) -> list[str]:
             at = found.end()
             continue
         codes += _codes_in(value)
-    return codes or [*_long_values(source)]
+    return codes or [*_long_values(source)] or [*_quoted_values(source)]
+
+
+def _quoted_values(source: str) -> Iterator[str]:
+    """Yield the code in fields of an object that is no JSON: cut off, or in single quotes."""
+    for found in islice(_QUOTED_VALUE.finditer(source), MAX_OBJECTS):
+        value = _STRING.match(source, found.end())
+        if value is None:
+            continue
+        try:
+            code = ast.literal_eval(value[0])
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            continue
+        if isinstance(code, str) and "\n" in code and _is_code_field(found[1], code):
+            yield code.strip("\n")
 
 
 def _long_values(source: str) -> Iterator[str]:
@@ -309,7 +352,11 @@ def _text_of(value: object) -> str:
 
 
 def _is_code_field(name: str, value: str) -> bool:
-    return name.lower() in _FIELDS and _IS_CODE.search(value) is not None
+    words = {word.lower() for word in _WORD.findall(name)}
+    is_named = name.lower() in _FIELDS or (
+        bool(words & _FIELD_WORDS) and words.isdisjoint(_OTHER_WORDS)
+    )
+    return (is_named or name.endswith(".py")) and _IS_CODE.search(value) is not None
 
 
 def indented_as_fences(text: str) -> str:
@@ -349,17 +396,34 @@ def plain_code(code: str, tag: str = "") -> str:
     lines = code.split("\n")
     if ">>>>>" in code:
         lines = _edited(lines)
-    if tag in {"diff", "patch"} or lines[0].startswith("*** Begin Patch"):
+    if tag in {"diff", "patch"} or _is_patch(lines):
         lines = _patched(lines)
     lines = _without_numbers(lines)
-    if all(line.startswith("|") for line in lines if line.strip()) and len(lines) > 1:
-        lines = [line.removeprefix("|").removeprefix(" ") for line in lines]
+    if all(_BAR.match(line) for line in lines if line.strip()) and len(lines) > 1:
+        lines = [_BAR.sub("", line) for line in lines]
     if lines[0].startswith("In ["):
         lines = [_CELL.sub("", line) for line in lines]
     code = "\n".join(lines)
     if _ENTITY.search(code) and "<" not in code and ">" not in code:
         code = _BLANK.sub(_usual_blank, html.unescape(code))
     return code
+
+
+_COLOUR = re.compile(r"\x1b\[[\d;]{0,20}m")
+_LINE_BREAK = re.compile(r"<br ?/?>\n?|[\u0085\u2028\u2029]", re.IGNORECASE)
+_PARAGRAPH = re.compile(r"</?(?:p|div|span|html|body)\b[^<>\n]{0,200}>", re.IGNORECASE)
+
+
+def unmarked(text: str) -> str:
+    """Return a text without colours, entities, tags of paragraphs and Markdown's escapes.
+
+    For a text in which no program was found: a program may hold them in strings.
+    """
+    text = _COLOUR.sub("", text)
+    if _LINE_BREAK.search(text):
+        text = _PARAGRAPH.sub("", _LINE_BREAK.sub("\n", text))
+    text = html.unescape(text).replace("\u00a0", " ") if _ENTITY.search(text) else text
+    return re.sub(r"\\([_*\[\]<>#`])", r"\1", text)
 
 
 def _usual_blank(found: re.Match[str]) -> str:
@@ -381,6 +445,18 @@ def _edited(lines: Sequence[str]) -> list[str]:
     return kept
 
 
+def _is_patch(lines: Sequence[str]) -> bool:
+    """Whether lines begin as a patch does; a single rule or decorator does not."""
+    heads = [line for line in lines[:5] if _PATCH_HEAD.match(line)]
+    is_marked = all(
+        not line or line[0] in "+- @\\" for line in lines if not _PATCH_HEAD.match(line)
+    )
+    is_all_new = sum(line.startswith("+") for line in lines if line.strip()) == sum(
+        bool(line.strip()) for line in lines
+    )
+    return (bool(heads) and heads[0] == lines[0] and is_marked) or (is_all_new and len(lines) > 1)
+
+
 def _patched(lines: Sequence[str]) -> list[str]:
     """Return what a patch shows of the new file."""
     kept = [line for line in lines if not _PATCH_HEAD.match(line) and not line.startswith("-")]
@@ -388,11 +464,11 @@ def _patched(lines: Sequence[str]) -> list[str]:
 
 
 def _without_numbers(lines: Sequence[str]) -> list[str]:
-    """Remove numbers before all lines, if they count from 0 or 1."""
+    """Remove numbers before all lines, if they count; two lines must count from 0 or 1."""
     filled = [line for line in lines if line.strip()]
     found = [_NUMBER.match(line) for line in filled]
     numbers = [int(one[1]) for one in found if one is not None and len(one[1]) < 6]
     is_counted = [*range(numbers[0], numbers[0] + len(filled))] == numbers if numbers else False
-    if len(filled) < 2 or not is_counted or numbers[0] > 1:
+    if len(filled) < 2 or not is_counted or (numbers[0] > 1 and len(filled) < 4):
         return [*lines]
     return [_NUMBER.sub("", line, count=1) for line in lines]

@@ -23,6 +23,8 @@ from evolcoder.code.top_level import SCOPES, Piece, Replacement, bound, is_guard
 MAX_STATEMENTS = 4000
 """Most top-level statements of a source that is pruned."""
 _BRANCHES = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Try, ast.With, ast.Match)
+_ACTS = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
+"""Without these an expression changes nothing."""
 _LOOK_UPS = frozenset({"globals", "locals", "vars", "eval", "exec", "getattr", "__import__"})
 _TODO = re.compile(
     r"#[^\n]*(?:\.\.\.|…|\btodo\b|\b(?:your|the) (?:code|implementation|solution|logic)\b[^\n]*"
@@ -30,6 +32,16 @@ _TODO = re.compile(
     re.IGNORECASE,
 )
 """Comments that stand for code which is not there."""
+
+
+_ELIDED = re.compile(
+    r"#[^\n]*(?:\.\.\.|…)[^\n]*\b(?:rest|existing|same|remaining|previous|unchanged|original)\b"
+    r"|#[^\n]*\b(?:rest|existing|same|remaining|previous|unchanged|original)\b[^\n]*(?:\.\.\.|…)"
+    r"|#[ \t]*(?:the )?(?:rest|remainder) of (?:the |your )?"
+    r"(?:function|code|implementation|body|logic)",
+    re.IGNORECASE,
+)
+"""Comments that stand for code shown elsewhere, whatever the function has besides."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +68,7 @@ def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
     last = _definition(pieces, names)
     if last is None:
         return Pruned(source, ())
+    every = pieces
     pieces, superseded = _without_redefinitions(pieces, names, last)
     pieces = with_changes(pieces, names)
     wanted = _wanted(pieces, names)
@@ -71,7 +84,7 @@ def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
             cut.append("main_guard" if is_guard(piece) else "usage")
     if not cut and all(isinstance(piece, Piece) for piece in kept):
         return Pruned(source, ())
-    return Pruned(joined(pieces, kept, lines), tuple(dict.fromkeys(cut)))
+    return Pruned(joined(every, kept, lines), tuple(dict.fromkeys(cut)))
 
 
 def without_last_comments(source: str) -> str:
@@ -89,9 +102,7 @@ def unbound(source: str) -> set[str]:
     tree = tree_of(source)
     if tree is None:
         return set()
-    pieces = pieces_of(tree, source.split("\n"))
-    used = {name for piece in pieces for name in piece.uses}
-    return used - {name for piece in pieces for name in piece.binds} - set(dir(builtins))
+    return _lacking(pieces_of(tree, source.split("\n")))
 
 
 def binding(source: str, names: set[str]) -> str:
@@ -150,10 +161,14 @@ def _is_short(node: ast.stmt, source: str) -> bool:
 
     A function with a loop or branch may have such words in a comment on what it does.
     """
-    text = "\n".join(source.split("\n")[node.lineno - 1 : node.end_lineno])
+    lines = source.split("\n")
+    end = node.end_lineno or node.lineno
+    while end < len(lines) and lines[end][:1].isspace():
+        end += 1  # comments below the last statement
+    text = "\n".join(lines[node.lineno - 1 : end])
     if _TODO.search(text) is None:
         return False
-    return not any(
+    return _ELIDED.search(text) is not None or not any(
         isinstance(one, _BRANCHES)
         or (
             isinstance(one, ast.Return | ast.Yield)
@@ -194,6 +209,25 @@ def _is_ellipsis(node: ast.AST) -> bool:
     return isinstance(value, ast.Constant) and value.value is ...
 
 
+def without_imports(source: str, names: set[str]) -> str:
+    """Remove imports from modules that are not there of nothing but `names`."""
+    tree = tree_of(source)
+    if tree is None:
+        return source
+    lines = source.split("\n")
+    pieces = pieces_of(tree, lines)
+    kept = [
+        piece
+        for piece in pieces
+        if not (
+            _imports(piece)
+            and piece.binds <= names
+            and all(isinstance(node, ast.ImportFrom) and _is_foreign(node) for node in piece.nodes)
+        )
+    ]
+    return source if len(kept) == len(pieces) else joined(pieces, kept, lines)
+
+
 def without_stubs(source: str, names: set[str]) -> str:
     """Remove the stubs of functions that are defined elsewhere."""
     tree = tree_of(source)
@@ -218,11 +252,18 @@ def _definition(pieces: Sequence[Piece], names: Sequence[str]) -> int | None:
 def _without_redefinitions(
     pieces: Sequence[Piece], names: Sequence[str], last: int
 ) -> tuple[list[Piece], bool]:
-    """Remove stubs of `names` below a complete definition."""
+    """Remove stubs of `names` below a complete definition, and imports of what the source defines.
+
+    Such imports are from modules that are not there, such as the file of the program itself.
+    """
+    own = {name for piece in pieces if not _imports(piece) for name in piece.binds}
+    is_lacking = bool(_lacking(pieces))
     seen, kept = set[str](), []
     for piece in pieces:
-        if any(map(_is_foreign, piece.nodes)) and not piece.binds.isdisjoint(seen):
-            continue
+        if _imports(piece) and any(map(_is_foreign, piece.nodes)):
+            is_again = piece.binds <= own or not piece.binds.isdisjoint(seen)
+            if is_again or ("*" in piece.binds and not is_lacking):
+                continue
         names_here = piece.binds.intersection(names)
         is_again = len(piece.nodes) == 1 and is_stub(piece.nodes[0]) and names_here <= seen
         if names_here and is_again:
@@ -231,6 +272,15 @@ def _without_redefinitions(
             seen |= names_here
         kept.append(piece)
     return kept, len(kept) < len(pieces) and last >= 0
+
+
+def _imports(piece: Piece) -> bool:
+    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in piece.nodes)
+
+
+def _lacking(pieces: Sequence[Piece]) -> set[str]:
+    used = {name for piece in pieces for name in piece.uses}
+    return used - {name for piece in pieces for name in piece.binds} - set(dir(builtins))
 
 
 def first_definitions(source: str, names: Sequence[str], begin: int) -> str:
@@ -291,8 +341,11 @@ def _is_demonstration(node: ast.stmt, names: Sequence[str]) -> bool:
     """Whether a statement above the function only waits, ends, tests, prints or is a lone word."""
     if isinstance(node, ast.Assert) or (isinstance(node, ast.AnnAssign) and node.value is None):
         return True
+    if isinstance(node, ast.ImportFrom) and node.level:
+        return True  # a file of its own has no package
     if isinstance(node, ast.Expr):
-        if isinstance(node.value, ast.Name | ast.Attribute):
+        is_constant = isinstance(node.value, ast.Constant)
+        if not is_constant and not any(isinstance(one, _ACTS) for one in ast.walk(node)):
             return True
         called = node.value.func if isinstance(node.value, ast.Call) else None
         if isinstance(called, ast.Name) and called.id == "print":

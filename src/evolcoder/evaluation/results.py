@@ -17,7 +17,7 @@ from typing import Any
 
 from evolcoder import reasoning
 from evolcoder.bench.base import Bench, ExtractedProgram, PromptForm, Sample
-from evolcoder.bench.extract import without_end
+from evolcoder.bench.end_of_text import without_end
 from evolcoder.bench.scores import (
     BASE,
     Outcomes,

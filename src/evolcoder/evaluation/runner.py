@@ -142,6 +142,9 @@ class Evaluation:
         progress.done = progress.passed = progress.failures = progress.unjudged = 0
         progress.stored = 0
         progress.total = self._n * len(self._problems)
+        if not self._generator:  # a file may have any number of samples of a problem
+            counts = (self._store.n_samples(self._bench.name, one.id) for one in self._problems)
+            progress.total = sum(counts)
         graders = (_ProblemGrader(problem, sandbox, controls) for problem in self._problems)
         jobs = (job for grader in graders for job in self._jobs(grader))
         await _run_bounded(jobs, self._in_flight)

@@ -222,6 +222,11 @@ class EvalStore(Workdir):
         query = "SELECT COUNT(*) FROM samples WHERE bench=? AND number<?"
         return self.db.number(query, (bench, n))
 
+    def n_samples(self, bench: str, problem: str) -> int:
+        """Count the samples of one problem."""
+        query = "SELECT COUNT(*) FROM samples WHERE bench=? AND problem=?"
+        return self.db.number(query, (bench, problem))
+
     def finishes(self, bench: str) -> dict[str, int]:
         """Count a benchmark's samples by finish reason; those from a file have an empty one."""
         query = "SELECT finish, COUNT(*) FROM samples WHERE bench=? GROUP BY finish ORDER BY finish"
