@@ -386,3 +386,5 @@ class Row:
     lineage: Mapping[str, JSON] = field(default_factory=dict)
     """Lineage columns that the row of a verified data set came with; they are exported as they
     were."""
+    further: str = ""
+    """Thoughts, rejected and further answers of a data set's row; leaks are looked for in them."""

@@ -112,3 +112,69 @@ def test_hostile_text_is_normalized_in_linear_time(name):
         statements(BOMBS[name], language)
     read(BOMBS[name])
     assert time.process_time() - start < 20
+
+
+SENTENCE = "Count the harbour pilots whose ledger begins with an even tide."
+WORDS = tuple(SENTENCE.lower().rstrip(".").split())
+SHAPES = {
+    "Cyrillic letters": SENTENCE.translate(str.maketrans("aeopcC", "\u0430\u0435\u043e\u0440\u0441\u0421")),
+    "Greek letters": SENTENCE.translate(str.maketrans("oivaT", "\u03bf\u03b9\u03bd\u03b1\u03a4")),
+    "small capitals": SENTENCE.translate(str.maketrans("adehnr", "\u1d00\u1d05\u1d07\u029c\u0274\u0280")),
+    "accents": SENTENCE.replace("e", "e\u0301").replace("o", "\u00f6"),
+    "full width": "".join(chr(ord(c) + 0xFEE0) if c != " " else c for c in SENTENCE),
+    "joiners": "\u2060".join(SENTENCE),
+    "variation selectors": "\ufe0f".join(SENTENCE),
+    "signs of direction": "\u202e" + "\u061c".join(SENTENCE) + "\u202c",
+    "tags of Unicode": "\U000e0020".join(SENTENCE),
+    "entities of invisible signs": SENTENCE.replace("t", "t&#8203;&shy;"),
+    "escaped twice for HTML": SENTENCE.replace("h", "&amp;#104;"),
+    "other tags": "".join(f"<font color=red>{word}</font> " for word in SENTENCE.split()),
+    "code points": SENTENCE.replace("e", "\\u0065").replace(" ", "\\u0020"),
+    "an address": SENTENCE.replace(" ", "%20").replace(".", "%2E"),
+}  # fmt: skip
+"""Forms of a sentence in which each word is the same."""
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_form_that_leaves_the_words_gives_the_same_words(shape):
+    """Look-alikes, invisible characters, escapes and tags do not make other words."""
+    assert read(SHAPES[shape]).words == WORDS
+
+
+LAYOUTS = {
+    "numbers": "1. Count the harbour pilots\n2. whose ledger begins\n3. with an even tide.",
+    "numbers and bars": "  8 | Count the harbour pilots\n  9 | whose ledger\n 10 | begins with an even tide.",
+    "a word before comments": "REM Count the harbour pilots whose\nREM ledger begins with an even tide.",
+    "divided words": "Count the har-\nbour pilots whose led-\n   ger begins with an even tide.",
+    "divided words of a comment": "# Count the har-\n# bour pilots whose ledger begins\n# with an even tide.",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_what_lines_add_can_be_left_out(layout):
+    """Numbers, a word before each line and divided words are left out of the second reading."""
+    assert read(LAYOUTS[layout]).relaid == WORDS
+
+
+def test_plain_text_has_no_second_reading():
+    assert read("Count the pilots\nand sort them.\n\n- 3 tides\n- 7 tides").relaid == ()
+
+
+@pytest.mark.parametrize("text", ["vector<int> or List<String>", "a < b and c > d", "Map<K, V>"])
+def test_types_and_comparisons_are_no_tags(text):
+    """Only the usual tags count without their ends."""
+    assert read(text).prose == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "> ```python\n> def f(a):\n>     return a * 7 + 1\n> ```",
+        '{"code": "def f(a):\\n    return a * 7 + 1"}',
+        "```\n>>> def f(a):\n...     return a * 7 + 1\n...\n>>> f(1)\n8\n```",
+        "```\n1 def f(a):\n2     return a * 7 + 1\n```",
+    ],
+)
+def test_code_in_other_notations_has_its_statements(text):
+    """Quotations, JSON, sessions and numbered lines hold the code that they show."""
+    assert statements("def f(a):\n    return a * 7 + 1", "python") <= read(text).statements

@@ -235,3 +235,31 @@ def test_a_leak_is_no_leak_of_the_rows_that_share_its_id(tmp_path):
     summary = asyncio.run(clean_file(str(path), CleanConfig(), seed=0, out=target, leaked=leaked))
     assert summary.dropped == {"leak": 1}
     assert [json.loads(line) for line in target.read_text().splitlines()] == rows[:1]
+
+
+CODE = f"```python\n{SOLUTION}```"
+BESIDE = {
+    "a system turn": {"messages": [{"role": "system", "content": PROMPT}, {"role": "user", "content": "Go."},
+                                   {"role": "assistant", "content": "ok"}]},
+    "a system column": {"system": PROMPT, "instruction": "Go.", "output": "ok"},
+    "the description of a tool": {
+        "tools": [{"type": "function", "function": {"name": "f", "description": PROMPT}}],
+        "messages": [{"role": "user", "content": "Go."}, {"role": "assistant", "content": "ok"}],
+    },
+    "a rejected answer": {"prompt": "Go.", "chosen": "ok", "rejected": CODE},
+    "a rejected turn": {"prompt": "Go.", "chosen": [{"role": "assistant", "content": "ok"}],
+                        "rejected": [{"role": "assistant", "content": CODE}]},
+    "a further answer": {"question": "Go.", "answers": ["ok", CODE]},
+    "thoughts": {"instruction": "Go.", "output": f"<think>\n{PROMPT}\n</think>\nok"},
+    "a column of thoughts": {"messages": [{"role": "user", "content": "Go."},
+                             {"role": "assistant", "content": "ok", "reasoning_content": PROMPT}]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", BESIDE)
+def test_a_leak_is_found_wherever_a_row_has_it(tmp_path, place):
+    """What is written with a row is searched: not only its task and its answer."""
+    clean = [{"instruction": f"Name {n} tides.", "output": "ok"} for n in range(3)]
+    found = found_in(written(tmp_path / "rows.jsonl", [*clean, BESIDE[place]]))
+    assert {hit.item for hit in found.hits} == {"Toy/1"}
+    assert len({hit.row for hit in found.hits}) == 1

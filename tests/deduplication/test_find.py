@@ -184,3 +184,34 @@ def test_bands_find_pairs_at_the_threshold(threshold):
     n_bands, width = choose_bands(threshold, 128)
     assert n_bands * width <= 128
     assert 1 - (1 - threshold**width) ** n_bands >= 0.99
+
+
+QUESTION = (
+    "What does {} return for two integers where one is negative and the other is odd, and why?"
+)
+BLOCK = "Say which branch of this code runs and what it prints in the end:\n```python\nx = a {} b\nprint(x)\n```"
+
+
+@pytest.mark.parametrize("template", [QUESTION, BLOCK])
+@pytest.mark.parametrize(("one", "other"), [("+", "-"), ("<<", ">>"), ("//", "/"), ("==", "!=")])
+def test_code_with_other_operators_is_another_task(template, one, other):
+    """Word n-grams do not see operators, which may be all in which two tasks differ."""
+    inner = "`a {} b`" if template is QUESTION else "{}"
+    texts = [template.format(inner.format(sign)) for sign in (one, other)]
+    assert not drops([Document(str(n), text) for n, text in enumerate(texts)])
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        QUESTION.format("`a+b`"),
+        QUESTION.format("**a + b**"),
+        f"- {QUESTION.format('`a + b`')}",
+        f"{QUESTION.format('`a + b`')} >>> Thanks!",
+        f"{QUESTION.format('`a - b`')} Explain it in one short sentence.",
+    ],
+)
+def test_other_marks_make_no_other_task(other):
+    """Layout, marks around code and edits that change words leave a near duplicate one."""
+    entries = [Document("0", QUESTION.format("`a + b`")), Document("1", other)]
+    assert len(list(drops(entries, Similarity(near=0.7)))) == 1

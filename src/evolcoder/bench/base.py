@@ -113,6 +113,8 @@ class Problem:
     """Groups that are also scored separately, such as ("library", "Pandas")."""
     left_out: str = field(default="", repr=False)
     """Why no machine can judge it, such as a reference that fails; empty for nearly all."""
+    wording: str = field(default="", repr=False)
+    """What it asks for in words, for a search of leaks; empty if the prompt says it."""
 
 
 class PromptForm(StrEnum):

@@ -13,6 +13,7 @@ has the fields of the official file.
 """
 
 import ast
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -54,6 +55,10 @@ FIELDS = (
     "entry_point", "libs",
 )  # fmt: skip
 """Fields of a row that are used."""
+_START = "You should write self-contained code starting with:"
+"""The words between an instruction and the code that it starts with."""
+_EXAMPLE = re.compile(r">>>[^\n]*")
+"""Examples, which are written on one line with the text before them."""
 
 
 def bigcodebench(name: str) -> Callable[[DataFolder], FunctionBench]:
@@ -95,7 +100,13 @@ def _problem(row: Row, *, shows_code: bool) -> Problem:
         reference=row["code_prompt"] + row["canonical_solution"],
         stub=f"{row['code_prompt'].rstrip()}\n    raise NotImplementedError\n",
         groups=tuple(("library", name) for name in libraries),
+        wording="" if shows_code else _wording(row["instruct_prompt"]),
     )
+
+
+def _wording(instruction: str) -> str:
+    """Return an instruction without the code that it starts with and without examples."""
+    return _EXAMPLE.sub("", instruction.partition(_START)[0]).strip()
 
 
 def _libraries(text: str) -> tuple[str, ...]:

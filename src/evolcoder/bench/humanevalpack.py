@@ -194,12 +194,18 @@ def _problem(row: Row, language: str, task: str) -> Problem:
         stub=solutions[1],
         groups=(("bug", row["bug_type"]),) if is_repair else (),
         left_out=_left_out(row, language),
+        wording="" if _is_described(task) else row["docstring"],
     )
+
+
+def _is_described(task: str) -> bool:
+    """Whether the code that a task shows describes the function."""
+    return task in {"humanevalfixdocs", "humanevalsynthesize"}
 
 
 def _start(row: Row, language: str, task: str) -> str:
     """Return the code that a program starts with; only two tasks describe the function in it."""
-    described = task in {"humanevalfixdocs", "humanevalsynthesize"}
+    described = _is_described(task)
     text: str = row["prompt"] if described else row["declaration"]
     if language == "rust":
         return _CRATES.sub("", text).replace("fn main(){}", "").lstrip("\n")

@@ -322,14 +322,31 @@ def is_data(source: str) -> bool:
     if _MARKED.search(source) or _is_json(source):
         return True
     lines = [line for line in source.splitlines() if line.strip()]
+    if lines and all(map(_REQUIREMENT.fullmatch, lines)) and tree_of(source) is None:
+        return True
     if len(lines) < 2:
         return False
-    if all(map(_is_json, lines)) or _is_yaml(lines):
+    if all(map(_is_json, lines)) or _is_yaml(lines) or _is_settings(lines):
         return True
     if any(map(_CODE_LIKE.search, lines)):
         return False
     counts = ([line.count(sign) for line in lines] for sign in ",\t;|")
     return any(min(found) > 0 and len(set(found)) == 1 for found in counts)
+
+
+_REQUIREMENT = re.compile(
+    r"\s*(?:[A-Za-z][\w.-]*(?:\[[\w,-]+\])?\s*(?:[=<>!~]=|[<>])\s*[\d.*]+(?:\w+)?(?:,.*)?|#.*)"
+)
+"""A line of `requirements.txt` with a version, which is no comparison of two names."""
+_SECTION = re.compile(r"\s*\[[A-Za-z][\w. :\"'-]*\]\s*")
+_SETTING = re.compile(r"\s*(?:[\w.-]+\s*[=:]\s*.*|[#;].*)")
+
+
+def _is_settings(lines: Sequence[str]) -> bool:
+    """Whether lines are settings under headings, as in INI and TOML."""
+    if not _SECTION.fullmatch(lines[0]):
+        return False
+    return all(_SECTION.fullmatch(line) or _SETTING.fullmatch(line) for line in lines)
 
 
 _COMMAND = re.compile(
@@ -408,6 +425,40 @@ def is_python2(source: str) -> bool:
     return not any(
         isinstance(node, _PYTHON3_NODES) or _is_annotated(node) for node in ast.walk(tree)
     )
+
+
+_NESTED_STRING = re.compile(
+    r"(?<![\w\"'])(?P<prefix>[rR]?[fFtT][rR]?)(?P<quote>[\"'])"
+    r"(?P<text>(?:[^{}\"'\\\n]|\\.|\{\{|\}\}|\{[^{}\n]{1,500}\}|(?!(?P=quote))[\"'])*)(?P=quote)"
+)
+_FIELD = re.compile(r"\{\{|\}\}|\{([^{}\n]+)\}")
+
+
+def is_newer_python(source: str) -> bool:
+    """Return whether a text is Python but for strings that only Python 3.12 or later reads.
+
+    Those are f-strings with their own quotes or a backslash in a field, and t-strings. Each field
+    must be an expression.
+
+    >>> is_newer_python('x = f"{a["b"]}"'), is_newer_python('x = f"{a["b"}"')
+    (True, False)
+    """
+    if len(source) > _MAX_GUESSED_CHARS or tree_of(source) is not None:
+        return False
+    return tree_of(_NESTED_STRING.sub(_plain_string, source)) is not None
+
+
+def _plain_string(found: re.Match[str]) -> str:
+    """Return a string without fields for an f-string whose fields are expressions."""
+    fields = [one[1].strip().rstrip("=") for one in _FIELD.finditer(found["text"]) if one[1]]
+    parts = [field if tree_of(f"({field})") else _FORMAT.sub("", field) for field in fields]
+    if not parts or any(tree_of(f"({part})") is None for part in parts):
+        return found[0]
+    return "''"
+
+
+_FORMAT = re.compile(r"(?:![rsa])?(?::[^:\"']*)?$")
+"""A field's conversion and format."""
 
 
 def _is_annotated(node: ast.AST) -> bool:

@@ -16,24 +16,53 @@ import html
 import keyword
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
+from evolcoder.code.notations import as_written, plain_code
 from evolcoder.code.python_ast import tree_of
 from evolcoder.programming_language import CodeBlock, code_blocks
 
 MAX_PARSED = 100_000
 """Longest code in characters that is parsed; longer code is only tokenized."""
 _WORD = re.compile(r"[^\W_]+")
-_INVISIBLE = re.compile(r"[\u00ad\u200b-\u200f\u2060\ufeff]")
-_TAG = re.compile(
-    r"</?(?:p|br|b|i|em|strong|code|pre|tt|span|div|li|ul|ol|h[1-6]|sub|sup)\b[^<>\n]{0,200}>",
-    re.IGNORECASE,
+_INVISIBLE = re.compile(
+    r"[\u00ad\u0300-\u036f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b-\u200f\u202a-\u202e"
+    r"\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff9-\ufffb\U000e0000-\U000e0fff]"
 )
+"""Marks above letters, and characters that are not shown (Unicode's Default_Ignorable)."""
+_PAIRS = (
+    "\u0430a\u0435e\u043eo\u0440p\u0441c\u0443y\u0445x\u0456i\u0458j\u0455s\u04bbh\u0501d\u051bq"
+    "\u051dw\u04cfl\u043ak\u0410A\u0412B\u0415E\u041aK\u041cM\u041dH\u041eO\u0420P\u0421C\u0422T"
+    "\u0423Y\u0425X\u0406I\u0408J\u0405S\u04c0I\u03b1a\u03bfo\u03bdv\u03b9i\u03c1p\u03bak\u03c5u"
+    "\u03c7x\u03c4t\u03f3j\u0391A\u0392B\u0395E\u0396Z\u0397H\u0399I\u039aK\u039cM\u039dN\u039fO"
+    "\u03a1P\u03a4T\u03a5Y\u03a7X\u0131i\u0251a\u0261g\u0585o\u057du\u0570h\u1d00a\u0299b\u1d04c"
+    "\u1d05d\u1d07e\ua730f\u0262g\u029ch\u026ai\u1d0aj\u1d0bk\u029fl\u1d0dm\u0274n\u1d0fo\u1d18p"
+    "\u0280r\ua731s\u1d1bt\u1d1cu\u1d20v\u1d21w\u028fy\u1d22z"
+)
+_LOOK_ALIKES = str.maketrans(dict(zip(_PAIRS[::2], _PAIRS[1::2], strict=True)))
+"""Letters of other scripts that look like Latin ones; in all words, so that equal texts stay so."""
+_TAG = re.compile(r"</?([a-z][a-z\d-]{0,30})(?:[\s/][^<>\n]{0,200})?>", re.IGNORECASE)
+_CLOSING_TAG = re.compile(r"</([a-z][a-z\d-]{0,30})\s*>", re.IGNORECASE)
+_KNOWN_TAGS = frozenset(
+    "p br b i em strong code pre tt span div li ul ol h1 h2 h3 h4 h5 h6 sub sup hr img wbr".split()
+)
+"""Tags also without their end; others count only if the text closes them, unlike `List<int>`."""
+_MAX_UNESCAPED = 3
+"""How many times a text may be escaped for HTML."""
 _ESCAPED = re.compile(r"\\[nrt]")
+_CODE_POINT = re.compile(r"\\u(0[\da-f]{3}|[1-9a-cef][\da-f]{3}|d[0-7][\da-f]{2})", re.IGNORECASE)
+_IN_URL = re.compile(r"%(?:20|0a|2c|27|22)", re.IGNORECASE)
+_BROKEN_WORD = re.compile(r"(?<=[^\W\d_])[-\u2010][ \t]*\n[ \t>#*/;%|]*(?=[^\W\d_])")
+"""A word that is divided at the end of a line."""
+_LEADING = re.compile(r"[ \t>#*/;%|]*([^\W_]+)(?:[.:)\]|]+|(?=\s)|$)[ \t|]*")
+"""The first word of a line, which may be a number or the mark of a comment, such as `REM`."""
 _PHRASE_END = re.compile(r"[.!?:;](?=\s|$)|\n[ \t]*\n|[\"'`]{3}")
 PHRASE_WORDS = 16
 """Sentences and lines of fewer words are phrases."""
+_MAX_DIGITS = 6
+"""Numbers of lines have fewer digits."""
 MAX_WORD_CHARS = 20
 """Average length of a phrase's words, at most, in characters."""
 _LATE_FENCE = re.compile(r"(?<=[^\s`])[ \t]*(?=```[\w+#.-]*[ \t\r]*$)", re.MULTILINE)
@@ -96,6 +125,9 @@ class NormalizedText:
     """Statements of all code."""
     prose: str = ""
     """The text without entities, tags and invisible characters."""
+    relaid: tuple[str, ...] = ()
+    """The words without what lines add: their numbers, a word before each of them, and hyphens at
+    their ends; empty if that changes nothing."""
 
     def phrases(self) -> frozenset[tuple[str, ...]]:
         """Return the words of each short sentence, which may be wrapped, and of each short line."""
@@ -110,18 +142,54 @@ def read(text: str) -> NormalizedText:
     found = frozenset[str]().union(*(statements(code, language) for language, code in parts))
     tokens = tuple(code_tokens(code, language) for language, code in parts)
     prose = prose_of(text)
-    return NormalizedText(_words(prose), tokens, found, prose)
+    return NormalizedText(_words(prose), tokens, found, prose, _words(_relaid(prose)))
 
 
 def prose_of(text: str) -> str:
-    """Undo what changes a text's form and not its words: entities, tags, invisible characters."""
-    if not text.isascii():
-        text = _INVISIBLE.sub("", unicodedata.normalize("NFKC", text))
-    if "&" in text:
+    """Undo what changes a text's form and not its words: entities, escapes, tags, look-alikes."""
+    for _ in range(_MAX_UNESCAPED if "&" in text else 0):
         text = html.unescape(text)
+    if "\\u" in text:
+        text = _CODE_POINT.sub(lambda found: chr(int(found[1], 16)), text)
+    if "%" in text and _IN_URL.search(text):
+        text = unquote(text)
+    if not text.isascii():
+        text = _INVISIBLE.sub("", unicodedata.normalize("NFKD", text))
+        text = unicodedata.normalize("NFKC", text).translate(_LOOK_ALIKES)
     if "<" in text:
-        text = _TAG.sub(" ", text)
+        known = _KNOWN_TAGS | {name.lower() for name in _CLOSING_TAG.findall(text)}
+        text = _TAG.sub(lambda tag: " " if tag[1].lower() in known else tag[0], text)
     return _ESCAPED.sub(" ", text) if "\\" in text else text
+
+
+def _relaid(prose: str) -> str:
+    """Return a text without what its lines add; empty if they add nothing."""
+    if "\n" not in prose:
+        return ""
+    text = _BROKEN_WORD.sub("", prose)
+    lines = text.split("\n")
+    first = [_LEADING.match(line) for line in lines]
+    words = [found[1].lower() if found else "" for found in first]
+    kept = [
+        line[found.end() :] if found and _is_added(words, at) else line
+        for at, (line, found) in enumerate(zip(lines, first, strict=True))
+    ]
+    relaid = "\n".join(kept)
+    return "" if relaid == prose else relaid
+
+
+def _is_added(words: Sequence[str], at: int) -> bool:
+    """Whether the first word of a line is that of a neighbour too, or the number before or after.
+
+    `words` are the first words of all lines.
+    """
+    word, near = words[at], (*words[max(0, at - 1) : at], *words[at + 1 : at + 2])
+    if word.isdecimal() and len(word) < _MAX_DIGITS:
+        return any(
+            one.isdecimal() and len(one) < _MAX_DIGITS and abs(int(one) - int(word)) == 1
+            for one in near
+        )
+    return word != "" and word in near
 
 
 def words_of(text: str) -> tuple[str, ...]:
@@ -134,9 +202,35 @@ def _words(prose: str) -> tuple[str, ...]:
 
 
 def code_parts(text: str) -> list[tuple[str, str]]:
-    """Return the code blocks of a text as (language, code); without a fence, the whole text."""
+    """Return the code blocks of a text as (language, code); without a fence, the whole text.
+
+    Code in quotations, JSON or YAML counts as well, and prompts and numbers of lines do not.
+    """
+    parts = _parts(text)
+    rewritten = as_written(text)
+    if rewritten != text:
+        parts += [part for part in _parts(rewritten) if part not in parts]
+    plain = ((language, without_prompts(plain_code(code))) for language, code in parts)
+    return [*dict.fromkeys(plain)]
+
+
+def _parts(text: str) -> list[tuple[str, str]]:
     blocks = [(block.language or "python", block.code) for block in blocks_of(text)]
     return blocks or [("python", text)]
+
+
+_PROMPT = re.compile(r"^[ \t]*(?:>>>|\.\.\.)(?: |$)")
+
+
+def without_prompts(code: str) -> str:
+    """Return what is typed in a session of Python's interpreter; other code is unchanged."""
+    if ">>>" not in code:
+        return code
+    lines = code.split("\n")
+    first = next((line for line in lines if line.strip()), "")
+    if not first.lstrip().startswith(">>>"):
+        return code
+    return "\n".join(_PROMPT.sub("", line) for line in lines if _PROMPT.match(line))
 
 
 def blocks_of(text: str) -> list[CodeBlock]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from itertools import islice
 
 from evolcoder import sample_errors
-from evolcoder.code.normalize import read
+from evolcoder.code.normalize import NormalizedText, read
 from evolcoder.decontamination import llm_judge, nearest
 from evolcoder.decontamination.hits import BenchmarkText, Detector, DropRule, Hit, confirmed
 from evolcoder.decontamination.llm_judge import JudgedPair
@@ -142,6 +142,7 @@ def _searched(settings: DetectorSettings) -> Iterator[SearchedBenchmark]:
         digest = hashlib.sha256()
         for item in items:
             parts = [item.id, item.language, item.prompt, item.solution, item.tests]
+            parts += [item.request] if item.request else []
             digest.update(json.dumps(parts).encode())
         yield SearchedBenchmark(name, len(items), digest.hexdigest(), name in settings.run)
 
@@ -157,13 +158,20 @@ def _by_text(
     for row in rows:
         try:
             with sample_errors.judging():
-                task, answer = read(row.task.instruction), read(row.response.text)
-                if ngrams is not None:
-                    ngrams.add_row(row.task.id, task, answer)
-                if substrings is not None:
-                    found.hits += substrings.find(row.task.id, task, answer)
+                for task, answer in _texts_of(row):
+                    if ngrams is not None:
+                        ngrams.add_row(row.task.id, task, answer)
+                    if substrings is not None:
+                        found.hits += substrings.find(row.task.id, task, answer)
         except UnjudgedError as error:
             found.unjudged.append((row.task.id, str(error)))
+
+
+def _texts_of(row: Row) -> Iterator[tuple[NormalizedText, NormalizedText]]:
+    """Yield task and answer of a row, then what its file has besides them."""
+    yield read(row.task.instruction), read(row.response.text)
+    if row.context or row.further:
+        yield read(row.context), read(row.further)
 
 
 async def _by_embedding(rows: Sequence[Row], near: nearest.NearestRows) -> None:

@@ -45,6 +45,9 @@ _COMMENT = re.compile(
 )
 
 
+_BLOCK_COMMENT = re.compile(r"/\*+(?!/)(.*?)(?:\*/|\Z)", re.DOTALL)
+
+
 @dataclass(frozen=True, slots=True)
 class BenchmarkText:
     """One problem of a benchmark as plain text."""
@@ -63,17 +66,37 @@ class BenchmarkText:
     """The canonical solution; empty if there is none."""
     tests: str
     """Source of the tests."""
+    request: str = ""
+    """What the problem asks for in words, if the prompt does not say it."""
 
     @property
     def wording(self) -> str:
-        """The prompt's prose: its docstring or comment, if any, up to the first example call."""
+        """The prose of the request, or else of the prompt, up to the first example call."""
+        return _before_calls(self.request) if self.request else self._prompted()
+
+    @property
+    def wordings(self) -> tuple[str, ...]:
+        """The prose of the request, if there is one, and of the prompt."""
+        return tuple(dict.fromkeys((self.wording, self._prompted())))
+
+    def _prompted(self) -> str:
+        """Return the prose of the prompt: its docstring or comment, if there is any."""
         found = _DOCSTRING.findall(self.prompt)
         text = found[-1] if found else self.prompt
         if not found and self.language != "python":
-            comment = "\n".join(_COMMENT.findall(self.prompt))
-            text = comment if len(comment.split()) >= MIN_WORDS else text
-        prose = _CALL.split(text, maxsplit=1)[0].strip()
-        return prose if len(prose.split()) >= MIN_WORDS else text.strip()
+            text = self._comment() or text
+        return _before_calls(text)
+
+    def _comment(self) -> str:
+        """Return the comments of lines or of blocks, the longer; empty if both are short."""
+        texts = ("\n".join(kind.findall(self.prompt)) for kind in (_COMMENT, _BLOCK_COMMENT))
+        found = max(texts, key=lambda text: len(text.split()))
+        return found if len(found.split()) >= MIN_WORDS else ""
+
+
+def _before_calls(text: str) -> str:
+    prose = _CALL.split(text, maxsplit=1)[0].strip()
+    return prose if len(prose.split()) >= MIN_WORDS else text.strip()
 
 
 def benchmark_texts(benchmark: str, problems: Iterable[Problem]) -> tuple[BenchmarkText, ...]:
@@ -84,7 +107,8 @@ def benchmark_texts(benchmark: str, problems: Iterable[Problem]) -> tuple[Benchm
 def _item(benchmark: str, problem: Problem) -> BenchmarkText:
     language, names, tests = _test_facts(problem.checks)
     solution = problem.reference or ""
-    return BenchmarkText(benchmark, problem.id, language, names, problem.prompt, solution, tests)
+    texts = (problem.prompt, solution, tests, problem.wording)
+    return BenchmarkText(benchmark, problem.id, language, names, *texts)
 
 
 def _test_facts(checks: Checks) -> tuple[str, tuple[str, ...], str]:

@@ -50,7 +50,8 @@ PRIOR_ROWS = 1000
 
 Gram = str | tuple[str, ...]
 Slot = tuple[int, TextSpan, int]
-"""Index of an item, its side, and the form: 0 for statements, 1 for unmodified lines."""
+"""Index of an item, its side, and the form: the number of its wording; of code, 0 for statements
+and 1 for unmodified lines."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,8 @@ class NgramDetector:
     def _covers_words(self, slot: Slot, text: NormalizedText) -> bool:
         if slot[1] is not TextSpan.PROMPT:
             return True
-        return self._vocabulary.coverage(slot[0], text.words) >= MIN_WORDS
+        words = (*text.words, *text.relaid)
+        return self._vocabulary.coverage(slot[0], words, form=slot[2]) >= MIN_WORDS
 
     def _total_bits(self, grams: Iterable[Gram]) -> float:
         return sum(self._bits[gram] for gram in grams)
@@ -144,23 +146,26 @@ class Vocabulary:
     """Weights of the words in the problems' prose."""
 
     def __init__(self, items: Sequence[BenchmarkText]) -> None:
-        self._words = [frozenset(words_of(item.wording)) for item in items]
+        self._words = [[frozenset(words_of(one)) for one in item.wordings] for item in items]
         postings: defaultdict[Gram, list[Slot]] = defaultdict(list)
-        for at, words in enumerate(self._words):
-            for word in words:
+        for at, wordings in enumerate(self._words):
+            for word in frozenset[str]().union(*wordings):
                 postings[(word,)].append((at, TextSpan.PROMPT, 0))
         self._bits = rarity(items, postings)
 
-    def coverage(self, at: int, words: Iterable[str]) -> float:
-        """Return the share of a problem's words, weighted by information, in `words`."""
-        missing = self._words[at].difference(words)
-        whole = sum(self._bits[(word,)] for word in self._words[at])
+    def coverage(self, at: int, words: Iterable[str], *, form: int = 0) -> float:
+        """Return the share of a problem's words, weighted by information, in `words`.
+
+        `form` is the number of its wording.
+        """
+        missing = self._words[at][form].difference(words)
+        whole = sum(self._bits[(word,)] for word in self._words[at][form])
         return 1 - sum(self._bits[(word,)] for word in missing) / whole if whole else 1.0
 
 
 def grams_of(text: NormalizedText) -> frozenset[Gram]:
     """Return the grams of a text: of its words and its code's statements."""
-    return frozenset[Gram](word_grams(text.words)) | text.statements
+    return frozenset[Gram](word_grams(text.words) | word_grams(text.relaid)) | text.statements
 
 
 def word_grams(words: Sequence[str]) -> set[tuple[str, ...]]:
@@ -209,7 +214,8 @@ def _is_single(slots: Sequence[Slot]) -> bool:
 
 def _sides(items: Sequence[BenchmarkText]) -> Iterable[tuple[Slot, frozenset[Gram]]]:
     for at, item in enumerate(items):
-        yield (at, TextSpan.PROMPT, 0), frozenset(word_grams(words_of(item.wording)))
+        for form, wording in enumerate(item.wordings):
+            yield (at, TextSpan.PROMPT, form), frozenset(word_grams(words_of(wording)))
         for side, code in ((TextSpan.SOLUTION, item.solution), (TextSpan.TESTS, item.tests)):
             yield (at, side, 0), statements(code, item.language)
             yield (at, side, 1), lines(code, item.language)

@@ -118,7 +118,7 @@ class SubstringDetector:
 
     def __init__(self, items: Sequence[BenchmarkText]) -> None:
         self._items = items
-        self._prose = _Prose(item.wording for item in items)
+        self._prose = _Prose([item.wordings for item in items])
         self._code = {
             TextSpan.SOLUTION: _Code(code_tokens(i.solution, i.language) for i in items),
             TextSpan.TESTS: _Code(code_tokens(i.tests, i.language) for i in items),
@@ -166,9 +166,11 @@ def _rank(run: _Match) -> tuple[float, Tokens]:
 class _Prose:
     """The tasks of all problems, with the places of every n-gram that is no boilerplate."""
 
-    def __init__(self, wordings: Iterable[str]) -> None:
-        words = (words_of(_IMPORT.sub("", wording)) for wording in wordings)
-        self._texts, self.items = _distinct(words)
+    def __init__(self, wordings: Sequence[tuple[str, ...]]) -> None:
+        words = [words_of(_IMPORT.sub("", one)) for several in wordings for one in several]
+        owners = [item for item, several in enumerate(wordings) for _ in several]
+        self._texts, found = _distinct(words)
+        self.items = [sorted({owners[at] for at in some}) for some in found]
         self._cores = list(map(task_words, self._texts))
         self._short: defaultdict[Tokens, list[int]] = defaultdict(list)
         self._anchored: defaultdict[Tokens, list[Tokens]] = defaultdict(list)
@@ -195,12 +197,17 @@ class _Prose:
         Comments of code often are a short task, such as `swap two numbers`.
         """
         if short and self._short:
-            for core in {*map(task_words, row.phrases()), *self._short_runs(row.words)}:
+            for core in {
+                *map(task_words, row.phrases()),
+                *self._short_runs(row.words),
+                *self._short_runs(row.relaid),
+            }:
                 for text in self._short.get(core, ()):
                     yield _Match(text, len(core), core)
-        for text, place, run in _runs(row.words, ANCHOR_WORDS, self._places, self._texts):
-            if self._is_hit(text, place, run):
-                yield _Match(text, len(run), run)
+        for words in filter(None, (row.words, row.relaid)):
+            for text, place, run in _runs(words, ANCHOR_WORDS, self._places, self._texts):
+                if self._is_hit(text, place, run):
+                    yield _Match(text, len(run), run)
 
     def _short_runs(self, words: Tokens) -> Iterator[Tokens]:
         """Yield the short tasks that are somewhere among words."""

@@ -10,7 +10,8 @@ Documents are processed in order of precedence (`Corpus.precedence`); each is dr
 similar to a kept one, and kept otherwise, so duplicates never form chains. LSH only proposes
 candidates: similarity is computed on the texts themselves, and the most similar match is reported.
 Near and semantic duplicates must be alike also without the text that many documents share, such as
-a header (`shared_text`). Texts that mention different languages are duplicates only if identical.
+a header (`shared_text`). Texts that mention different languages, or that differ in the operators
+of their code alone, are duplicates only if identical.
 Chats are duplicates only if each of their turns is, and rows only with equal system turns, tools,
 images and labels. A task and its own parent are never compared.
 
@@ -27,6 +28,7 @@ grows with the logarithm of the number of vectors, which keeps buckets small.
 
 import hashlib
 import math
+import re
 import tempfile
 from array import array
 from collections import OrderedDict
@@ -40,13 +42,21 @@ from typing import TYPE_CHECKING, Literal, Protocol, Self
 import numpy as np
 
 from evolcoder.deduplication.embedders import BATCH, Embedder
-from evolcoder.deduplication.minhash import MIN_RECALL, LshIndex, MinHasher, fold, jaccard, shingles
+from evolcoder.deduplication.minhash import (
+    MIN_RECALL,
+    LshIndex,
+    MinHasher,
+    fold,
+    jaccard,
+    shingles,
+    word_spans,
+)
 from evolcoder.deduplication.shared_text import SAMPLE, SharedText, find_shared
 from evolcoder.ids import rng_for
-from evolcoder.programming_language import named_languages
+from evolcoder.programming_language import code_blocks, named_languages
 from evolcoder.records import Check, Row
 from evolcoder.storage.atomic import temporary_file_errors
-from evolcoder.text import clean, one_line
+from evolcoder.text import clean, one_line, without_code
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -222,9 +232,35 @@ class Corpus:
         mine, theirs = (set(named_languages(self.read(number).text)) for number in (one, other))
         return bool(mine - theirs) and bool(theirs - mine)
 
+    def differ_in_operators(self, one: int, other: int) -> bool:
+        """Whether two texts have the same words and other operators in their code."""
+        mine, theirs = (self.read(number).text for number in (one, other))
+        signs = operators_in_code(mine), operators_in_code(theirs)
+        return all(signs) and signs[0] != signs[1] and _words_in(mine) == _words_in(theirs)
+
     def texts(self, numbers: Sequence[int]) -> Iterator[str]:
         """Yield what some documents are compared by."""
         return map(self.compared, numbers)
+
+
+_INLINE_CODE = re.compile(r"`([^`\n]+)`")
+_OPERATOR = re.compile(r"[-+*/%<>=!&|^~@]+")
+
+
+def operators_in_code(text: str) -> tuple[str, ...]:
+    """Return the operators in fences and between ticks.
+
+    >>> operators_in_code("- What is `a << b`?")
+    ('<<',)
+    """
+    if "`" not in text:
+        return ()
+    codes = [block.code for block in code_blocks(text)] + _INLINE_CODE.findall(without_code(text))
+    return tuple(found for code in codes for found in _OPERATOR.findall(code))
+
+
+def _words_in(text: str) -> list[str]:
+    return [word for word, *_ in word_spans(fold(text))]
 
 
 def _folded(text: str) -> str:
@@ -499,6 +535,7 @@ def _match(
                 or not (
                     corpus.mention_different_languages(number, other)
                     or corpus.differ_in_a_turn(number, other, TURN_SIMILARITY)
+                    or corpus.differ_in_operators(number, other)
                 )
             )
         ]

@@ -31,7 +31,7 @@ named in `left_out`. A response's thinking is kept apart, whether it stands in t
 
 import functools
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from evolcoder.code.python_ast import tree_of
@@ -121,6 +121,8 @@ class SeedPair:
     """All turns of a chat that is more than the instruction and its response."""
     context: str = ""
     """What else makes the row another one than its turns: system turns, tools, images, a label."""
+    further: str = ""
+    """Its rejected and further answers."""
 
 
 _BESIDE = frozenset(
@@ -339,8 +341,26 @@ def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
         pair = replace(pair, answer="", thoughts="")
     known = dict.fromkeys(left)
     return replace(
-        pair, left_out=tuple(known), needs=needs, context="\n".join(filter(None, context))
+        pair,
+        left_out=tuple(known),
+        needs=needs,
+        context="\n".join(filter(None, context)),
+        further="\n\n".join(_further_answers(row)) if {REJECTED, FURTHER} & {*known} else "",
     )
+
+
+def _further_answers(row: Fields) -> Iterator[str]:
+    """Yield the texts of a row's rejected and further answers."""
+    for name in ("rejected", *ANSWERS, *PLURALS, "instances"):
+        value = parsed_list(row.get(name))
+        if turns := turns_of(value):
+            yield from (f"{turn.text}{turn.extra}" for turn in turns if turn.speaker != "user")
+        elif isinstance(value, list):
+            for one in value:
+                found = _answer(one) if isinstance(one, Mapping) else plain_text(one)
+                yield from filter(None, [found])
+        elif name == "rejected":
+            yield plain_text(value)
 
 
 def _declared_tools(row: Fields) -> str:

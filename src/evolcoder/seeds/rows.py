@@ -318,7 +318,10 @@ def _row(value: object, pair: SeedPair) -> Row:
         )
     response = Response.to(task, pair.answer, reasoning=pair.thoughts, made=None)
     came = lineage_of(value)
-    return Row(task, response, None, turns=pair.turns, context=pair.context, lineage=came)
+    return Row(
+        task, response, None, turns=pair.turns, context=pair.context, lineage=came,
+        further="\n\n".join(filter(None, (pair.thoughts, pair.further))),
+    )  # fmt: skip
 
 
 def _text(value: object) -> str | None:

@@ -33,10 +33,12 @@ from evolcoder.code.blocks import (
     FoundProgram,
     find_program,
     is_data,
+    is_newer_python,
     is_python2,
     is_shell,
     looks_like,
 )
+from evolcoder.code.notations import plain_code
 from evolcoder.programming_language import named_languages
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Status
@@ -134,6 +136,7 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
         r"^[ \t]*c(?:def|pdef|import)\b",
         # a template with places to fill in
         r"[=(,:\[][ \t]*<[A-Za-z][\w -]*>",
+        r"^[ \t]*(?:import|from)[ \t]+<[A-Za-z][\w -]*>",
     ),
     "rust": _any(r"^\s*(?:async|let .* else)\b"),
     "php": _any(r"^\s*@(?:if|foreach|section)\b"),
@@ -168,14 +171,17 @@ _RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     (
         "display",
-        _any(r"TclError|[Nn]o display|cannot open display|HeadlessException|XDG_RUNTIME_DIR|xcb"),
+        _any(
+            r"TclError|[Nn]o display|cannot open display|HeadlessException|XDG_RUNTIME_DIR|xcb"
+            r"|could not find terminal"
+        ),
     ),
     (
         "file",
         _any(
             r"FileNotFound|No such file|ENOENT|no such file|NoSuchFile|cannot open file"
             r"|[Cc]ould not open|[Uu]nable to open"
-            r"|Failed to open stream|DirectoryNotFound|does not exist"
+            r"|Failed to open stream|DirectoryNotFound|does not exist|no such table"
         ),
     ),
     ("environment", _any(r"<frozen os>\", line \d+, in __getitem__")),
@@ -191,16 +197,22 @@ _READS_INPUT = re.compile(
     r"\binput\s*\(|\bscanf\s*\(|\bcin\s*>>|\bgetline\s*\(|\bScanner\s*\(|System\.in"
     r"|\bsys\.stdin|\bSTDIN\b"
     r"|\bReadLine\s*\(|\breadline\b|\bread\s+-?\w|\bgets\b|\bstdin\b|\bfgets\s*\(|readLine"
-    r"|\bprompt\s*\("
+    r"|\bprompt\s*\(|\bopen\(0[,)]"
     r"|Console\.Read|\bselect \w+ in\b"
 )
 _READS_ARGUMENTS = re.compile(
     r"\bargv\b|\bARGV\b|\bargs\s*[\[(]|\$[1-9@#]|\bos\.Args\b|\bargparse\b|\bargs\.length\b"
     r"|std::env::args"
 )
+_REFUSES_ENVIRONMENT = re.compile(
+    r"\b(\w+)\s*=\s*os\.(?:getenv|environ\.get)\(\s*(['\"])\w+\2\s*\)"
+    r"(?=[\s\S]{0,2000}\bif (?:not \1\b|\1 is None\b)[^\n]*:\s*(?:raise\b|(?:sys\.)?exit\b))"
+)
+"""An environment variable without which a program refuses to run."""
 _RUNS_FOREVER = re.compile(
     r"\blisten\s*\(|serve_forever|\bmainloop\s*\(|\bapp\.run\b|setInterval|\baccept\s*\("
     r"|ListenAndServe|ServerSocket|\brun_forever|start_polling|\bsleep\b|inotifywait|\btail -f\b"
+    r"|\.wait\s*\(\s*\)|\bsignal\.pause\b|\.get\s*\(\s*\)|\.acquire\s*\(\s*\)"
 )
 
 
@@ -240,7 +252,9 @@ def requested_input(source: str) -> str:
     """Return what a program that ended with an error reads from its user, or ''."""
     if _READS_INPUT.search(source):
         return "input"
-    return "arguments" if _READS_ARGUMENTS.search(source) else ""
+    if _READS_ARGUMENTS.search(source):
+        return "arguments"
+    return "environment" if _REFUSES_ENVIRONMENT.search(source) else ""
 
 
 WANTS = "wants"
@@ -363,7 +377,14 @@ def _may_be(language: str, program: FoundProgram) -> bool:
 
 def _variants(program: FoundProgram, language: str) -> Iterator[WrappedForm]:
     every = (form for source in program.sources for form in wrap_variants(language, source))
-    return islice(every, MAX_VARIANTS)
+    plain = (
+        form
+        for source in program.sources
+        if (code := plain_code(source)) != source
+        for form in wrap_variants(language, code)
+    )
+    yield from islice(every, MAX_VARIANTS)
+    yield from islice(plain, MAX_VARIANTS)
 
 
 def _classify(
@@ -395,7 +416,8 @@ def _classify_uncompiled(language: str, form: WrappedForm, output: str) -> tuple
     }
     if is_fragment and is_undefined_name(language, output):
         return NOT_RUN, "fragment"
-    if may_be_unsupported_dialect(language, form.readable):
+    is_newer = language == "python" and is_newer_python(form.readable)
+    if is_newer or may_be_unsupported_dialect(language, form.readable):
         return NOT_RUN, "dialect"
     return kind, ""
 
