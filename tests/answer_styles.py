@@ -648,8 +648,6 @@ BEGINNINGS: dict[str, Style] = {
     "tabs": lambda s: s.body.replace("    ", "\t"),
     "byte order mark": lambda s: f"\ufeff{s.body}",
     "wide blanks": lambda s: s.body.replace("    ", "\u00a0" * 4),
-    "NUL behind": lambda s: f"{s.body}\x00",
-    "cut within a sign": lambda s: f"{s.body}\n# \udc80",
     **{f"glued: {token}": (lambda s, token=token: s.body + token) for token in TOKENS},
 }
 """Forms of a base model's continuation."""

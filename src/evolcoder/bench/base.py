@@ -145,9 +145,9 @@ class Sample:
     def of(cls, problem: str, index: int, text: str, form: PromptForm) -> "Sample":
         """Build a sample; a text that cannot be run is replaced by its fault.
 
-        A model's text may be cut within a sign, or hold signs that no file should: those go.
+        An answer with a fence may be cut within a sign behind it, or hold a NUL byte: those go.
         """
-        if form in {PromptForm.ANSWER, PromptForm.CONTINUATION}:
+        if form is PromptForm.ANSWER and "```" in text:
             text = _UNENCODED.sub("\ufffd", text.replace("\x00", ""))
         fault = _fault_of(text)
         return cls(problem, index, "" if fault else text, form, fault)
