@@ -74,6 +74,11 @@ class DetectorOptions:
     judge: str | None = None
     """Model spec of the LLM judge of nearest neighbours; None: no judge."""
 
+    @property
+    def embeds(self) -> bool:
+        """Whether a detector compares texts by their vectors."""
+        return bool(self.against) and bool(self.detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
+
 
 def options_from_config(config: Config) -> DetectorOptions:
     """Return the options that the config's `clean` section sets for a run."""
@@ -131,7 +136,6 @@ async def open_detectors(
     judge = await open_judge(options.judge, config, stack) if options.judge else None
     benches, detectors = read_benches(options.against, options.data_dir), options.detectors
     items = [item for bench in benches for item in benchmark_texts(bench.name, bench.problems())]
-    embeds = bool(detectors & {Detector.NEIGHBOURS, Detector.JUDGE})
     runs = Detector.EXECUTION in detectors
     execution, layers = (
         await _execution(benches, options, config.cluster, stack) if runs else (None, ())
@@ -139,7 +143,7 @@ async def open_detectors(
     return DetectorSettings(
         items,
         detectors & {Detector.NGRAMS, Detector.SUBSTRING},
-        open_cached_embedder(config.clean.embedder) if embeds else None,
+        open_cached_embedder(config.clean.embedder) if options.embeds else None,
         judge,
         execution,
         layers,

@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="minimum cosine similarity of semantic duplicates (default: off)")  # fmt: skip
     add("--compare", choices=("task", "row"), help="compare tasks only, or rows with answers")
     add("--embedder", metavar="SPEC",
-        help="embedding model for --meaning: a known name, a folder or a Hub id")  # fmt: skip
+        help="embedding model of both searches: a known name, a folder or a Hub id")  # fmt: skip
     add("--seed", type=int, metavar="N", help="random seed")
     _add_leak_arguments(parser)
     add("--set", action="append", default=[], metavar="KEY=VALUE",
@@ -288,8 +288,11 @@ def _check_report(args: argparse.Namespace, options: DetectorOptions) -> None:
 
 def _check_flags(args: argparse.Namespace, config: Config, options: DetectorOptions) -> None:
     """Raise ConfigError for a flag of a search that is not asked for."""
-    if args.embedder is not None and config.clean.meaning is None:
-        raise ConfigError(f"--embedder {args.embedder}: needs --meaning C")
+    if args.embedder is not None and config.clean.meaning is None and not options.embeds:
+        raise ConfigError(
+            f"--embedder {args.embedder}: needs --meaning C, or --against with the detector "
+            f"{Detector.NEIGHBOURS} or {Detector.JUDGE}"
+        )
     for flag in ("detectors", "judge", "drop", "data_dir"):
         if getattr(args, flag) is not None and not options.against:
             name = f"--{flag.replace('_', '-')}"

@@ -380,7 +380,7 @@ def _variants(program: FoundProgram, language: str) -> Iterator[WrappedForm]:
     plain = (
         form
         for source in program.sources
-        if (code := plain_code(source)) != source
+        if not is_data(source) and (code := plain_code(source)) != source
         for form in wrap_variants(language, code)
     )
     yield from islice(every, MAX_VARIANTS)
