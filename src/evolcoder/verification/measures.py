@@ -12,7 +12,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Self
 
+from evolcoder.code.blocks import find_program, looks_like
+from evolcoder.code.python_ast import tree_of
 from evolcoder.records import Check, Row
+from evolcoder.text import clean
 from evolcoder.verification.metrics import cyclomatic_complexity, n_tokens, python_program
 
 MEASURED = 4_000
@@ -44,7 +47,7 @@ class RowMeasures:
     def of(cls, row: Row) -> Self:
         """Measure a row."""
         text, parent = row.response.text, row.parent_instruction
-        program = python_program(text) if len(text) <= PARSED_CHARS else None
+        program = _python_of(row) if len(text) <= PARSED_CHARS else None
         rates = [one.score for one in row.verdicts if one.check is Check.DIFFICULTY]
         return cls(
             row.task.round,
@@ -55,6 +58,18 @@ class RowMeasures:
             cyclomatic_complexity(program) if program else None,
             next((rate for rate in rates if rate is not None), None),
         )
+
+
+def _python_of(row: Row) -> str | None:
+    """Return the Python program of an answer, in a fence or, as in most seeds, without one."""
+    text, language = row.response.text, row.task.language
+    if (fenced := python_program(text)) is not None:
+        return fenced
+    found = find_program(clean(text), [language] if language else [])
+    if "python" not in {found.language, *found.alternatives}:
+        return None
+    sources = (one for one in found.sources if tree_of(one) and looks_like("python", one))
+    return next(sources, None)
 
 
 def measured(rows: Iterable[Row], n_rows: int) -> list[RowMeasures]:
