@@ -360,7 +360,7 @@ def settings_of(
     for item in items:
         texts.setdefault(item.benchmark, []).append((item.id, item.wording))
     return {
-        "version": 1,
+        "version": 2,  # 1: no complexity of answers without a fence
         "rows": rows,
         "n_rows": n_rows,
         "benchmarks": {
