@@ -108,7 +108,7 @@ def test_training_counts_no_loading_into_the_time_left():
 
 
 def test_the_cursor_stays_visible(monkeypatch):
-    """Ctrl-Z and SIGKILL leave a terminal as it is then; nobody would show the cursor again."""
+    """Ctrl-Z and SIGKILL leave a terminal as it is then, so a hidden cursor would stay hidden."""
 
     class Terminal(io.StringIO):
         def isatty(self):

@@ -238,7 +238,7 @@ def test_a_leak_is_no_leak_of_the_rows_that_share_its_id(tmp_path):
 
 
 CODE = f"```python\n{SOLUTION}```"
-BESIDE = {
+OTHER_PLACES = {
     "a system turn": {"messages": [{"role": "system", "content": PROMPT}, {"role": "user", "content": "Go."},
                                    {"role": "assistant", "content": "ok"}]},
     "a system column": {"system": PROMPT, "instruction": "Go.", "output": "ok"},
@@ -256,10 +256,10 @@ BESIDE = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("place", BESIDE)
+@pytest.mark.parametrize("place", OTHER_PLACES)
 def test_a_leak_is_found_wherever_a_row_has_it(tmp_path, place):
     """What is written with a row is searched: not only its task and its answer."""
     clean = [{"instruction": f"Name {n} tides.", "output": "ok"} for n in range(3)]
-    found = found_in(written(tmp_path / "rows.jsonl", [*clean, BESIDE[place]]))
+    found = found_in(written(tmp_path / "rows.jsonl", [*clean, OTHER_PLACES[place]]))
     assert {hit.item for hit in found.hits} == {"Toy/1"}
     assert len({hit.row for hit in found.hits}) == 1
