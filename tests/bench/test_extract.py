@@ -6,15 +6,10 @@ from hypothesis import strategies as st
 
 from answer_styles import fence
 from evolcoder.bench import end_of_text
+from evolcoder.bench.answer_blocks import defines
 from evolcoder.bench.base import MAX_CHARS, ChosenBy, ExtractedProgram
 from evolcoder.bench.end_of_text import without_start
-from evolcoder.bench.extract import (
-    cut_continuation,
-    defines,
-    given_program,
-    parses,
-    python_program,
-)
+from evolcoder.bench.extract import cut_continuation, given_program, parses, python_program
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
 CODE = "def f(x):\n    return x + 1"

@@ -132,7 +132,7 @@ def bench_names(args: EvaluationOptions) -> list[str]:
 def check_model(args: EvaluationOptions) -> None:
     """Raise ModelError for a model that cannot be opened, before benchmarks are downloaded.
 
-    An unknown benchmark is told first, when it is read.
+    An unknown benchmark is reported first, when it is read.
     """
     if args.model and not args.no_ask and all(map(is_known, bench_names(args))):
         models.check_spec(args.model)

@@ -207,6 +207,20 @@ class ChosenBy(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Extraction:
+    """The code extracted from an answer."""
+
+    code: str
+    """The program, or the function's body if `found` is BODY; empty if nothing was found."""
+    found: ExtractedProgram
+    """Where the code was found."""
+    cut: tuple[str, ...]
+    """Parts that were removed, in order."""
+    chosen: ChosenBy = ChosenBy.ONLY
+    """The rule by which the code was chosen among the answer's blocks."""
+
+
+@dataclass(frozen=True, slots=True)
 class CandidateProgram:
     """A program extracted from a sample, ready to be graded."""
 

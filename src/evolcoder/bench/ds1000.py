@@ -27,10 +27,12 @@ from importlib.resources import files
 from pathlib import Path
 from types import MappingProxyType
 
+from evolcoder.bench.answer_blocks import defines, last_wanted
 from evolcoder.bench.base import (
     CandidateProgram,
     ChosenBy,
     ExtractedProgram,
+    Extraction,
     HarnessChecks,
     Problem,
     PromptForm,
@@ -39,11 +41,8 @@ from evolcoder.bench.base import (
 )
 from evolcoder.bench.end_of_text import glued_tokens
 from evolcoder.bench.extract import (
-    Extraction,
     cut_continuation,
-    defines,
     given_program,
-    last_wanted,
     parses,
     plain_answer,
     unprompted,

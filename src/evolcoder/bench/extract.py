@@ -16,24 +16,27 @@ from the other blocks, and what defines nothing that the function needs is remov
 import ast
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
-from evolcoder.bench.base import ChosenBy, ExtractedProgram
+from evolcoder.bench.answer_blocks import (
+    AnswerBlock,
+    blocks_of,
+    chosen_program,
+    completed,
+    defines,
+    end_of_signatures,
+    without_margin,
+)
+from evolcoder.bench.base import ExtractedProgram, Extraction
 from evolcoder.bench.end_of_text import glued_tokens, one_turn, without_end, without_start
 from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.notations import as_lines, indented_as_fences, plain_code, unmarked
 from evolcoder.code.python_ast import tree_of
-from evolcoder.code.top_level import SCOPES
-from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.reasoning import split
 from evolcoder.text import before_bare_fence, without_code
 
-MAX_BLOCKS = 40
-"""Most blocks of an answer that are compared: the last ones."""
-
-_HEAD = r"^(?:(?:(?:async\s+)?def|class)\s+{name}\b|{name}\s*(?::[^\n=]*)?=(?!=)).*$"
 _CODE_LINE = re.compile(
     r"^(?:from\s+[\w.]+\s+import\b|import\s+[\w.]+[ \t]*(?:$|,|as\b|;|#)"
     r"|(?:async\s+)?def\s+\w+\s*\(|class\s+\w+\s*[:(]|@\w)",
@@ -53,83 +56,6 @@ _FIRST_LINE = re.compile(
 )
 """A file name or the language above the code."""
 _PROMPTED = re.compile(r"^(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
-_GOOD = re.compile(
-    r"\b(?:correct(?:ed|ion)?|fix(?:ed|es)?|final|optimi[sz]ed|improved|better|updated|revised|right"
-    r"|faster|efficient|solution|complete)\b",
-    re.IGNORECASE,
-)
-_BAD = re.compile(
-    r"\b(?:(?:do|does|did|is|are|would|will|should|must|can)(?: not|n[o'’]t)|don['’]?t"
-    r"|never|avoid|wrong(?:ly)?|incorrect(?:ly)?|bad(?:ly)?|buggy|bug|broken|mistakes?|mistaken|fails?|naive|inefficient|anti-?pattern|counter-?example"
-    r"|common error|instead of|pitfall)\b",
-    re.IGNORECASE,
-)
-_LABEL = re.compile(
-    r"\b(?:wrong|incorrect|buggy|broken|bad|naive|inefficient)\s+(?:\w+\s+)?"
-    r"(?:version|way|solution|approach|attempt|example|code|implementation)\b"
-    r"|(?:^|[.:!]\s|\byou(?: should| must)?\s)\W*(?:do not|don['’]t|never|avoid)"
-    r"\s+(?:do|use|write|try)\b"
-    r"|(?:^|[.:!]\s)\W*(?:avoid|why not|what not to do|how not to)\b[^.\n]{0,40}\W*$"
-    r"|\b(?:it|this|that) (?:is|would be) (?:wrong|incorrect|a (?:mistake|bug))\W*:\W*$"
-    r"|[❌✗✘🚫👎]"
-    r"|\bcommon (?:mistake|error)|\bpitfall|anti-?pattern|counter-?example"
-    r"|^\W*(?:this (?:one )?is )?(?:wrong|incorrect|buggy|broken|bad)\W*$"
-    r"|^\W*(?:before|old|(?:(?:the|your) )?(?:original|old|previous) (?:code|version|function))"
-    r"(?: \([^()\n]{0,40}\))?\W*:\W*$",
-    re.IGNORECASE | re.MULTILINE,
-)
-"""What says of the block below, rather than of the one above, that it is wrong."""
-_LABEL_WITHIN = re.compile(
-    r"\A\s*#\W*(?:wrong|incorrect|buggy|bad|broken|naive|don['’]?t|do not|never|before|old)\b"
-    r"(?![^\n]*\b(?:fixed|correct(?:ed)?|instead)\b)",
-    re.IGNORECASE,
-)
-"""A comment at the beginning of a block which says that it is wrong."""
-_OF_OTHER = re.compile(
-    r"\b(?:instead of|unlike|rather than|previous|earlier|first|above|replac\w+)\b[^.\n]*$", re.I
-)
-_BAD_AFTER = re.compile(
-    r"\s*(?:\W*\b(?:wait|no|hmm|oops|actually|but|however)\b[^\n]{0,80}"
-    r"|\W*(?:this|that|the above|it)\b[^.\n]{0,60})"
-    r"\b(?:wrong|incorrect|buggy|broken|fails?"
-    r"|(?:does|is|do)(?: not|n['’]t) (?:work|correct|right|handle)"
-    r"|mistake|bug)\b",
-    re.IGNORECASE,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Extraction:
-    """The code extracted from an answer."""
-
-    code: str
-    """The program, or the function's body if `found` is BODY; empty if nothing was found."""
-    found: ExtractedProgram
-    """Where the code was found."""
-    cut: tuple[str, ...]
-    """Parts that were removed, in order."""
-    chosen: ChosenBy = ChosenBy.ONLY
-    """The rule by which the code was chosen among the answer's blocks."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A block of an answer."""
-
-    code: str
-    """Its code, or what parses of it."""
-    place: int
-    """Its number among the answer's blocks."""
-    closed: bool
-    """Whether its closing fence is present."""
-    before: str
-    """The paragraph before it."""
-    after: str
-    """The text behind it, up to the next block."""
-    rest: str = ""
-    """Text of the block that was removed since it does not parse."""
-    is_whole: bool = False
-    """Whether it defines the function with a body."""
 
 
 def python_program(text: str, names: Sequence[str], prompt: str) -> Extraction:
@@ -162,7 +88,7 @@ def _rewritten(answer: str) -> Iterator[str]:
 def _in_answer(answer: str, names: Sequence[str], prompt: str) -> Extraction:
     """Find the program in an answer without thinking."""
     answer = as_fences(answer)
-    extract = _of_parts(_repaired_parts(answer, names), names, prompt)
+    extract = chosen_program(_repaired_parts(answer, names), names, prompt)
     if extract is None or not parses(extract.code):
         extract = _before_fence(answer, names, prompt) or extract
     if extract is None or extract.found is ExtractedProgram.NO_ENTRY:
@@ -178,8 +104,8 @@ def _in_answer(answer: str, names: Sequence[str], prompt: str) -> Extraction:
 
 def _repaired_parts(
     answer: str, names: Sequence[str], language: str | None = "python"
-) -> list[_Part]:
-    return [_repaired(part, names) for part in _parts(answer, language)]
+) -> list[AnswerBlock]:
+    return [_repaired(part, names) for part in blocks_of(answer, language)]
 
 
 def _otherwise(answer: str, names: Sequence[str], prompt: str) -> Extraction | None:
@@ -187,7 +113,7 @@ def _otherwise(answer: str, names: Sequence[str], prompt: str) -> Extraction | N
     for text, language in ((answer, None), (indented_as_fences(answer), "python")):
         parts = _repaired_parts(text, names, language)
         if any(part.is_whole for part in parts):
-            return _of_parts(parts, names, prompt)
+            return chosen_program(parts, names, prompt)
     return None
 
 
@@ -221,37 +147,9 @@ def given_program(text: str, names: Sequence[str], prompt: str, *, completes: bo
     return Extraction(answer, ExtractedProgram.WHOLE, tuple(cut))
 
 
-def defines(code: str, names: Sequence[str]) -> bool:
-    """Whether code defines every name at top level; it need not parse."""
-    return not names or _end_of_signatures(code, names) > 0
-
-
 def parses(code: str) -> bool:
     """Whether code is valid Python."""
     return tree_of(code) is not None
-
-
-def last_wanted(
-    answer: str, language: str, ranks: Callable[[str], int], whole: int = 0
-) -> tuple[str, ExtractedProgram, ChosenBy]:
-    """Return the last of the fenced blocks with the highest rank that the text does not call wrong.
-
-    A rank of 0 is a block without the program. If no block has the rank `whole`, the last block
-    with it that has the tag of another language is taken.
-    """
-    parts = [part for part in _parts(answer, language) if part.code.strip()]
-    ranked = [(ranks(part.code), part) for part in parts]
-    best = max((rank for rank, _ in ranked), default=0)
-    if best < whole:
-        others = [part for part in _parts(answer, None) if ranks(part.code) >= whole]
-        if others:
-            return others[-1].code, _location(others[-1]), ChosenBy.LAST
-    if best <= 0:
-        if not parts:
-            return "", ExtractedProgram.NOTHING, ChosenBy.ONLY
-        return parts[0].code, ExtractedProgram.NO_ENTRY, ChosenBy.FIRST
-    chosen, rule = _last([part for rank, part in ranked if rank == best], len(parts))
-    return chosen.code, _location(chosen), rule
 
 
 def cut_continuation(
@@ -300,7 +198,7 @@ def _answered(text: str, names: Sequence[str], prompt: str) -> Extraction | None
 
 def _bodies(text: str, names: Sequence[str]) -> Iterator[str]:
     """Yield a continuation as it is, and with the indent that it may have lost."""
-    dedented = _dedented(text.strip("\n"))
+    dedented = without_margin(text.strip("\n"))
     if _CODE_LINE.match(dedented) and defines(dedented, names):
         yield dedented
     yield text
@@ -344,9 +242,9 @@ def _continued(prompt: str, text: str, names: Sequence[str]) -> Extraction | Non
 
 
 def _cut_at_stops(prompt: str, text: str, names: Sequence[str], stops: Sequence[str]) -> Extraction:
-    dedented = _dedented(text.strip("\n"))
+    dedented = without_margin(text.strip("\n"))
     found, start = ExtractedProgram.WHOLE, 0
-    if _CODE_LINE.match(dedented) and (start := _end_of_signatures(dedented, names)):
+    if _CODE_LINE.match(dedented) and (start := end_of_signatures(dedented, names)):
         text = dedented
         found = (
             ExtractedProgram.REPEATED_SIGNATURE
@@ -358,47 +256,7 @@ def _cut_at_stops(prompt: str, text: str, names: Sequence[str], stops: Sequence[
     return Extraction(text[:end], found, ("continuation",) if end < len(text) else ())
 
 
-def _parts(answer: str, language: str | None = "python") -> list[_Part]:
-    """Return an answer's blocks in a language or without a known one, with the text around them.
-
-    Without a language these are all blocks.
-    """
-    blocks = code_blocks(answer)
-    texts, at = [], 0
-    for block in blocks:
-        # The text between blocks is only read for words, so a code that occurs twice is no harm.
-        begin = answer.find(block.code, at) if block.code else at
-        texts.append(answer[at : max(begin, at)])
-        at = max(begin, at) + len(block.code)
-    texts.append(answer[at:])
-    parts = [
-        _Part(
-            _dedented(plain_code(block.code, block.tag)),
-            0,
-            block.closed,
-            _last_paragraph(texts[n]),
-            texts[n + 1].lstrip("`~ \n")[:200],
-        )
-        for n, block in enumerate(blocks)
-        if _is_readable(block, language) and block.code.strip()
-    ]
-    return [replace(part, place=place) for place, part in enumerate(parts)][-MAX_BLOCKS:]
-
-
-def _is_readable(block: CodeBlock, language: str | None) -> bool:
-    if language is None:
-        return True
-    return block.language in {None, language} and block.tag not in {"diff", "json", "output"}
-
-
-def _last_paragraph(text: str) -> str:
-    """Return the last paragraph before a fence, with the heading above it."""
-    lines = [line for line in text.rstrip().removesuffix("```").split("\n") if line.strip("`~ ")]
-    lines = [line for line in lines if not line.lstrip().startswith(("```", "~~~"))]
-    return "\n".join(lines[-2:])[-300:]
-
-
-def _repaired(part: _Part, names: Sequence[str]) -> _Part:
+def _repaired(part: AnswerBlock, names: Sequence[str]) -> AnswerBlock:
     """Remove from a block what is no Python: a file name, commands of a notebook, a broken end."""
     code, rest = part.code, ""
     code = unprompted(code)
@@ -407,7 +265,7 @@ def _repaired(part: _Part, names: Sequence[str]) -> _Part:
         code = code[named.end() :]
     if not parses(code):
         code = NOTEBOOK.sub("", code)
-    code = _dedented(code)
+    code = without_margin(code)
     if not parses(code) and parses(again := _from_margin(code)):
         code = again
     if not parses(code) and defines(code, names):
@@ -431,168 +289,10 @@ def _from_margin(code: str) -> str:
     return f"{first}{newline}{textwrap.dedent(rest)}"
 
 
-def _of_parts(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extraction | None:
-    """Choose among the blocks of an answer; None if there are none."""
-    if not parts:
-        return None
-    whole = [part for part in parts if part.is_whole]
-    if whole:
-        chosen, rule = _last(whole, len(_with_entry(parts, names)))
-        code, is_joined = _completed(chosen, parts, names, prompt)
-        return Extraction(code, _location(chosen), (), ChosenBy.JOINED if is_joined else rule)
-    if joined := _joined(parts, names, prompt):
-        return joined
-    for part in parts:
-        if defines(part.code, names):
-            return Extraction(part.code, _location(part), (), ChosenBy.FIRST)
-    return Extraction(parts[0].code, ExtractedProgram.NO_ENTRY, (), ChosenBy.FIRST)
-
-
-def _with_entry(parts: Sequence[_Part], names: Sequence[str]) -> list[_Part]:
-    return [part for part in parts if defines(part.code, names)]
-
-
-def _last(parts: Sequence[_Part], n_all: int) -> tuple[_Part, ChosenBy]:
-    """Return the last block that the text around it does not call wrong, and the rule for it.
-
-    "This fails, so:" above the last block is about the draft before it, so only an explicit label
-    rejects the last one, and only if another block is not called wrong.
-    """
-    right = [part for part in parts[:-1] if not _is_rejected(part)]
-    if right and _is_cut_off(parts[-1]) and not _is_cut_off(right[-1]):
-        return right[-1], ChosenBy.NOT_STUB
-    if right and _is_labelled(parts[-1]):
-        return right[-1], ChosenBy.NOT_REJECTED
-    if len(parts) > 1:
-        return parts[-1], ChosenBy.LAST
-    return parts[-1], ChosenBy.NOT_STUB if n_all > 1 else ChosenBy.ONLY
-
-
-def _is_cut_off(part: _Part) -> bool:
-    """Whether a block has no end, and its last function neither returns nor raises at its end."""
-    tree = tree_of(part.code) if not part.closed else None
-    last = tree.body[-1] if tree is not None and tree.body else None
-    if not isinstance(last, ast.FunctionDef | ast.AsyncFunctionDef):
-        return False
-    return not isinstance(last.body[-1], ast.Return | ast.Raise)
-
-
-def _is_rejected(part: _Part) -> bool:
-    """Whether the text around a block that others follow says that it is wrong."""
-    is_bad = _BAD.search(part.before) is not None and _GOOD.search(part.before) is None
-    return is_bad or _is_bad_after(part)
-
-
-def _is_labelled(part: _Part) -> bool:
-    """Whether the text around the last block names it as a wrong one."""
-    label = _LABEL.search(part.before)
-    # "Instead of the naive approach:" names another block.
-    is_of_other = label is not None and _OF_OTHER.search(part.before[: label.start()]) is not None
-    if _LABEL_WITHIN.match(part.code):
-        return True
-    is_good = _GOOD.search(_LABEL.sub("", part.before)) is not None
-    return (label is not None and not is_of_other and not is_good) or _is_bad_after(part)
-
-
-def _is_bad_after(part: _Part) -> bool:
-    # A line that ends with a colon is about the next block.
-    is_of_next = part.after.partition("\n")[0].rstrip("* ").endswith(":")
-    return _BAD_AFTER.match(part.after) is not None and not is_of_next
-
-
-def _completed(
-    chosen: _Part, parts: Sequence[_Part], names: Sequence[str], prompt: str
-) -> tuple[str, bool]:
-    """Prepend what a block needs of the other ones: imports and helpers."""
-    code = chosen.code
-    given = statements.bound_names(prompt)
-    others = [part for part in parts if part is not chosen]
-    helpers = {name for part in others for name in statements.bound_names(part.code)}
-    code = statements.without_stubs(code, (given | helpers) - set(names))
-    code = statements.without_imports(code, {name for part in others for name in _defined(part)})
-    lacking = statements.unbound(code) - given
-    if chosen.rest and lacking and (more := broken_source.defining_parts(chosen.rest, lacking)):
-        code = f"{code.rstrip()}\n\n{more}\n"
-        lacking = statements.unbound(code) - given
-    earlier = [part for part in others if part.place < chosen.place]
-    later = [part for part in others if part.place > chosen.place]
-    added: list[str] = []
-    for part in [*reversed(earlier), *later]:
-        if not lacking:
-            break
-        if more := statements.binding(part.code, lacking):
-            added.insert(0, more)
-            bound = statements.bound_names(more)
-            lacking = (lacking - bound) | (statements.unbound(more) - given - bound)
-    return "\n\n".join([*added, code]), bool(added)
-
-
-def _defined(part: _Part) -> set[str]:
-    """Return the functions and classes of another file of the answer."""
-    tree = tree_of(part.code)
-    nodes = tree.body if tree is not None else []
-    return {
-        node.name for node in nodes if isinstance(node, SCOPES) and not statements.is_stub(node)
-    }
-
-
-def _joined(parts: Sequence[_Part], names: Sequence[str], prompt: str) -> Extraction | None:
-    """Join a signature with the body that other blocks show, if that gives the function."""
-    heads = [part for part in parts if defines(part.code, names)]
-    if not heads:
-        return None
-    head = heads[0]
-    later = [part for part in parts if part.place > head.place]
-    bodies = [part for part in later if _is_of_body(part, names)]
-    text = "\n".join(_indented(part) for part in bodies)
-    if not text.strip():
-        return None
-    is_given = defines(prompt, names)
-    before = prompt if is_given else f"{_stub_of(head.code)}\n"
-    for body in (text, *(_indented(part) for part in reversed(bodies))):
-        code = f"{before.rstrip()}\n{body}\n"
-        is_own = broken_source.is_body(textwrap.dedent(body))
-        if is_own and broken_source.is_program(code) and statements.is_whole(code, names):
-            if is_given:
-                return Extraction(f"{body}\n", ExtractedProgram.BODY, (), ChosenBy.JOINED)
-            return Extraction(code, _location(head), (), ChosenBy.JOINED)
-    return None
-
-
-def _stub_of(code: str) -> str:
-    """Return a signature without the lines that stand for its body."""
-    lines = code.rstrip().split("\n")
-    while len(lines) > 1 and re.fullmatch(
-        r"\s*(?:\.\.\.|pass|#.*|raise NotImplementedError\b.*)?", lines[-1]
-    ):
-        lines.pop()
-    return "\n".join(lines)
-
-
-def _is_of_body(part: _Part, names: Sequence[str]) -> bool:
-    """Whether a block may be a part of a function's body; a call of the function is its usage."""
-    code = _dedented(part.code)
-    if broken_source.is_body(code):
-        return True
-    calls = "|".join(map(re.escape, names))
-    is_other = re.search(rf"^(?:(?:async\s+)?def|class)\s|\b(?:{calls})\s*\(", code, re.MULTILINE)
-    return is_other is None
-
-
-def _indented(part: _Part) -> str:
-    return textwrap.indent(_dedented(part.code.strip("\n")), "    ")
-
-
-def _location(part: _Part) -> ExtractedProgram:
-    if not part.closed:
-        return ExtractedProgram.OPEN_FENCE
-    return ExtractedProgram.LATER_FENCE if part.place else ExtractedProgram.FENCE
-
-
 def _unfenced(answer: str, names: Sequence[str], prompt: str) -> Extraction:
     """Find code without a fence: the whole answer, or lines within its prose."""
     answer = plain_code(answer)
-    for whole in (answer, _dedented(answer.strip("\n")), answer.lstrip(), *_quoted(answer)):
+    for whole in (answer, without_margin(answer.strip("\n")), answer.lstrip(), *_quoted(answer)):
         if defines(whole, names) and parses(whole) and not any(_quoted(whole)):
             return Extraction(whole, ExtractedProgram.NO_FENCE, ())
     answer = _LABEL_ABOVE.sub("", answer, count=1)
@@ -603,10 +303,10 @@ def _unfenced(answer: str, names: Sequence[str], prompt: str) -> Extraction:
     if not starts:
         return Extraction("", ExtractedProgram.NOTHING, ())
     code = "\n".join(lines[starts[0] :])
-    part = _repaired(_Part(code, 0, closed=True, before="", after=""), names)
+    part = _repaired(AnswerBlock(code, 0, closed=True, before="", after=""), names)
     if not defines(code, names):
         return Extraction(_longest_code(lines[starts[0] :]), ExtractedProgram.NO_ENTRY, ())
-    code, _ = _completed(part, [part], names, prompt) if part.is_whole else (part.code, False)
+    code, _ = completed(part, [part], names, prompt) if part.is_whole else (part.code, False)
     return Extraction(code, ExtractedProgram.AMID_PROSE, ())
 
 
@@ -690,7 +390,7 @@ def _indented_head(text: str) -> str:
 def _margins(text: str) -> Iterator[str]:
     """Yield a body at the indent of a function, however it was indented."""
     text = text.strip("\n")
-    yield textwrap.indent(_dedented(text), "    ")
+    yield textwrap.indent(without_margin(text), "    ")
     first, newline, rest = text.partition("\n")
     yield f"    {first.lstrip()}{newline}{rest}"
     yield f"    {first.lstrip()}{newline}{textwrap.indent(textwrap.dedent(rest), '    ')}"
@@ -705,20 +405,9 @@ def _last_function(prompt: str) -> str:
     return name if isinstance(name, str) else ""
 
 
-def _dedented(code: str) -> str:
-    """Remove a common indent; code without one is returned unchanged, including blank lines."""
-    return textwrap.dedent(code) if code[:1].isspace() else code
-
-
 def _trimmed(extract: Extraction, names: Sequence[str]) -> Extraction:
     """Remove what the function does not need: a main guard, example usage, tests."""
     if extract.found is ExtractedProgram.BODY:
         return extract
     pruned = statements.needed(extract.code, names)
     return replace(extract, code=pruned.source, cut=(*extract.cut, *pruned.cut))
-
-
-def _end_of_signatures(code: str, names: Sequence[str]) -> int:
-    """Return the largest end of a first line that defines one of `names`; 0 if one is missing."""
-    heads = [re.search(_HEAD.format(name=re.escape(name)), code, re.MULTILINE) for name in names]
-    return max((head.end() for head in heads if head), default=0) if all(heads) else 0

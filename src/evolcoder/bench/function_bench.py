@@ -16,19 +16,14 @@ from evolcoder.bench.base import (
     CallChecks,
     CandidateProgram,
     ExtractedProgram,
+    Extraction,
     Problem,
     PromptForm,
     PromptSettings,
     Sample,
     UnittestChecks,
 )
-from evolcoder.bench.extract import (
-    Extraction,
-    cut_continuation,
-    given_program,
-    parses,
-    python_program,
-)
+from evolcoder.bench.extract import cut_continuation, given_program, parses, python_program
 
 _FUTURE = re.compile(
     r"^from[ \t]+__future__[ \t]+import[ \t]+(?:\([^()]*\)|\w[\w, \t]*)(?:#.*)?$", re.MULTILINE

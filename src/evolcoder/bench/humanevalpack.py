@@ -36,13 +36,14 @@ from evolcoder.bench.base import (
     Bench,
     CandidateProgram,
     ExtractedProgram,
+    Extraction,
     Problem,
     ProgramChecks,
     PromptForm,
     PromptSettings,
     Sample,
 )
-from evolcoder.bench.extract import Extraction, plain_answer
+from evolcoder.bench.extract import plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.humaneval import STOPS

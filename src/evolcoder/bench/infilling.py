@@ -24,17 +24,19 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from evolcoder.bench.answer_blocks import MAX_BLOCKS
 from evolcoder.bench.base import (
     AssertChecks,
     CandidateProgram,
     ExtractedProgram,
+    Extraction,
     Problem,
     PromptForm,
     PromptSettings,
     Sample,
 )
 from evolcoder.bench.end_of_text import glued_tokens, without_end
-from evolcoder.bench.extract import MAX_BLOCKS, NOTEBOOK, Extraction, parses, plain_answer
+from evolcoder.bench.extract import NOTEBOOK, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.notations import indented_as_fences, plain_code

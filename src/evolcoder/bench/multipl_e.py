@@ -21,6 +21,7 @@ from evolcoder.bench.appended_tests import fit_to_tests
 from evolcoder.bench.base import (
     CandidateProgram,
     ExtractedProgram,
+    Extraction,
     Problem,
     ProgramChecks,
     PromptForm,
@@ -28,7 +29,7 @@ from evolcoder.bench.base import (
     Sample,
 )
 from evolcoder.bench.end_of_text import without_end
-from evolcoder.bench.extract import Extraction, plain_answer
+from evolcoder.bench.extract import plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.bench.other_languages import foreign_program
 from evolcoder.engine.hub import HUB

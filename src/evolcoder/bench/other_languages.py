@@ -12,8 +12,8 @@ import re
 import textwrap
 from itertools import pairwise
 
-from evolcoder.bench.base import ExtractedProgram
-from evolcoder.bench.extract import Extraction, last_wanted
+from evolcoder.bench.answer_blocks import last_wanted
+from evolcoder.bench.base import ExtractedProgram, Extraction
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.notations import indented_as_fences, plain_code
 from evolcoder.programming_language import code_blocks, language_of

@@ -13,7 +13,7 @@ import builtins
 import re
 import sys
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from evolcoder.code.effects import EFFECTS, ENDS, with_changes
@@ -211,35 +211,31 @@ def _is_ellipsis(node: ast.AST) -> bool:
 
 def without_imports(source: str, names: set[str]) -> str:
     """Remove imports from modules that are not there of nothing but `names`."""
-    tree = tree_of(source)
-    if tree is None:
-        return source
-    lines = source.split("\n")
-    pieces = pieces_of(tree, lines)
-    kept = [
-        piece
-        for piece in pieces
-        if not (
-            _imports(piece)
-            and piece.binds <= names
-            and all(isinstance(node, ast.ImportFrom) and _is_foreign(node) for node in piece.nodes)
-        )
-    ]
-    return source if len(kept) == len(pieces) else joined(pieces, kept, lines)
+
+    def is_left_out(piece: Piece) -> bool:
+        is_own = all(isinstance(one, ast.ImportFrom) and _is_foreign(one) for one in piece.nodes)
+        return is_own and piece.binds <= names
+
+    return _without(source, is_left_out)
 
 
 def without_stubs(source: str, names: set[str]) -> str:
     """Remove the stubs of functions that are defined elsewhere."""
+
+    def is_left_out(piece: Piece) -> bool:
+        return len(piece.nodes) == 1 and is_stub(piece.nodes[0]) and piece.binds <= names
+
+    return _without(source, is_left_out)
+
+
+def _without(source: str, is_left_out: Callable[[Piece], bool]) -> str:
+    """Remove top-level pieces of a source that parses."""
     tree = tree_of(source)
     if tree is None:
         return source
     lines = source.split("\n")
     pieces = pieces_of(tree, lines)
-    kept = [
-        piece
-        for piece in pieces
-        if not (len(piece.nodes) == 1 and is_stub(piece.nodes[0]) and piece.binds <= names)
-    ]
+    kept = [piece for piece in pieces if not is_left_out(piece)]
     return source if len(kept) == len(pieces) else joined(pieces, kept, lines)
 
 

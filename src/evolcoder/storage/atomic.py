@@ -188,7 +188,7 @@ def open_lock(path: Path, *, inside: Path, error: type[UserError] = UserError) -
 def take_lock(path: Path, *, inside: Path, error: type[UserError] = UserError) -> int | None:
     """Lock a file, creating it if missing; return its descriptor, or None if another has it.
 
-    A file that its holder has removed meanwhile locks nobody out, so it counts as held.
+    A file that its holder has removed meanwhile excludes no other process, so it counts as held.
     """
     lock = open_lock(path, inside=inside, error=error)
     try:
