@@ -410,7 +410,6 @@ def plain_code(code: str, tag: str = "") -> str:
 
 
 _COLOUR = re.compile(r"\x1b\[[\d;]{0,20}m")
-_LINE_BREAK = re.compile(r"<br ?/?>\n?|[\u0085\u2028\u2029]", re.IGNORECASE)
 _PARAGRAPH = re.compile(r"</?(?:p|div|span|html|body)\b[^<>\n]{0,200}>", re.IGNORECASE)
 
 
@@ -420,8 +419,8 @@ def unmarked(text: str) -> str:
     For a text in which no program was found: a program may hold them in strings.
     """
     text = _COLOUR.sub("", text)
-    if _LINE_BREAK.search(text):
-        text = _PARAGRAPH.sub("", _LINE_BREAK.sub("\n", text))
+    if (lined := as_lines(text)) != text:
+        text = _PARAGRAPH.sub("", lined)
     text = html.unescape(text).replace("\u00a0", " ") if _ENTITY.search(text) else text
     return re.sub(r"\\([_*\[\]<>#`])", r"\1", text)
 
