@@ -348,6 +348,15 @@ LYING = {
 
 
 @pytest.mark.parametrize(
+    "sign", ["\u200b", "\ufeff", "\u2060", "\u200e", "\u00a0"], ids=lambda sign: f"{ord(sign):x}"
+)
+def test_an_invisible_sign_hides_no_program_without_a_fence(sandbox, sign):
+    """It stands before the program, or between its words."""
+    for code in (f"{sign}def f():\n    return 1", f"def{sign} f():\n    return 1\n{sign}"):
+        assert told(look(sandbox, code, "Write it in Python.", languages=[])) == ("passed", "")
+
+
+@pytest.mark.parametrize(
     ("why", "code"), [(why, code) for why, codes in LYING.items() for code in codes]
 )
 def test_a_fence_of_python_that_holds_none_is_not_run(sandbox, why, code):

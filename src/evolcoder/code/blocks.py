@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from evolcoder.code.notations import as_written, indented_as_fences
+from evolcoder.code.notations import as_written, indented_as_fences, usual_blanks
 from evolcoder.code.python_ast import tree_of
 from evolcoder.programming_language import AUXILIARY, CodeBlock, code_blocks, language_of
 from evolcoder.text import code_lines, has_code
@@ -243,7 +243,7 @@ def find_program(text: str, named: Sequence[str]) -> FoundProgram:
     blocks = [block for block in code_blocks(text) if block.code.strip()]
     if len(blocks) == 1 and _is_output(text, blocks[0]):
         return _none(language, "shows_output")
-    return _fenced(blocks, named) if blocks else _unfenced(text, named)
+    return _fenced(blocks, named) if blocks else _unfenced(usual_blanks(text), named)
 
 
 def _is_output(text: str, block: CodeBlock) -> bool:

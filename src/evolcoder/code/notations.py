@@ -392,7 +392,7 @@ def _begins_block(lines: Sequence[str], at: int, above: str) -> bool:
 
 def plain_code(code: str, tag: str = "") -> str:
     """Return a block's code without numbers of lines, prompts, marks of a patch and entities."""
-    code = _BLANK.sub(_usual_blank, code)
+    code = usual_blanks(code)
     lines = code.split("\n")
     if ">>>>>" in code:
         lines = _edited(lines)
@@ -405,7 +405,7 @@ def plain_code(code: str, tag: str = "") -> str:
         lines = [_CELL.sub("", line) for line in lines]
     code = "\n".join(lines)
     if _ENTITY.search(code) and "<" not in code and ">" not in code:
-        code = _BLANK.sub(_usual_blank, html.unescape(code))
+        code = usual_blanks(html.unescape(code))
     return code
 
 
@@ -423,6 +423,11 @@ def unmarked(text: str) -> str:
         text = _PARAGRAPH.sub("", lined)
     text = html.unescape(text).replace("\u00a0", " ") if _ENTITY.search(text) else text
     return re.sub(r"\\([_*\[\]<>#`])", r"\1", text)
+
+
+def usual_blanks(code: str) -> str:
+    """Return code without invisible signs and with usual blanks; strings keep theirs."""
+    return _BLANK.sub(_usual_blank, code)
 
 
 def _usual_blank(found: re.Match[str]) -> str:
