@@ -106,21 +106,22 @@ def export(
     Each format gets its own folder under `out`, with a data set card and configuration files for
     LLaMA-Factory, axolotl and TRL, in which the data set is called `name`. `validation` is the
     share of lineages that get a file of their own. Rows with the verdict that their program ended
-    in an error are left out, unless `failing`. Raises ConfigError for an unknown format.
+    in an error, or printed something else than the response says, are left out, unless `failing`.
+    Raises ConfigError for an unknown format.
 
     >>> ec.export(rows, "out", format="trl")   # doctest: +SKIP
     [PosixPath('out/trl/data.jsonl')]
     """
     from evolcoder.app import provenance
     from evolcoder.exports import write
-    from evolcoder.exports.formats import FORMATS, ended_in_error
+    from evolcoder.exports.formats import FORMATS, shown_wrong
     from evolcoder.exports.write import CardFacts
 
     formats = [format] if isinstance(format, str) else list(format)
     for one in formats:
         if one not in FORMATS:
             raise ConfigError(f"format {one!r}: known formats: {', '.join(FORMATS)}")
-    kept = [row for row in read(rows) if failing or not ended_in_error(row)]
+    kept = [row for row in read(rows) if failing or not shown_wrong(row)]
     facts = CardFacts(title, license, "", "", (), (), tuple(sorted(provenance.versions().items())))
     values = {"name": name, "validation": validation}
     options = configs.load_values({f"export.{key}": value for key, value in values.items()}).export

@@ -114,6 +114,8 @@ class Reason(StrEnum):
     """The compiler refuses the program."""
     DOES_NOT_RUN = "does_not_run"
     """The program ends in an error on its own example."""
+    OUTPUT_MISSTATED = "output_misstated"
+    """The program prints something else than the response says."""
     TESTS_FAILED = "tests_failed"
     """The program fails a sound test."""
     NO_SOUND_TESTS = "no_sound_tests"

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 
 from evolcoder.config.load import ExportFormat
-from evolcoder.exports.formats import BODY, FORMATS, LINEAGE, ended_in_error
+from evolcoder.exports.formats import BODY, FORMATS, LINEAGE, shown_wrong
 from evolcoder.records import Check, CheckResult
 
 ALL = list(FORMATS)
@@ -98,14 +98,15 @@ def test_what_checks_found_stands_on_a_row(child):
         ("error", {"said": "AssertionError"}, "failed: ended in an error"),
         ("error", {"why": "unjudged"}, "not run: the check failed"),
         ("timeout", {}, "failed: did not end in time"),
+        ("misstated", {}, "failed: printed something else than the response says"),
     ],
 )
 def test_the_level_says_what_was_shown(child, kind, detail, level):
-    """Of the response, in words; only a program that failed by itself is left out of exports."""
+    """Of the response, in words; only rows that were shown to be wrong are left out of exports."""
     found = (CheckResult.of(child.response, Check.RUNS, kind, detail=detail),)
     row = replace(child, verdicts=found)
     assert FORMATS["trl"].columns(row)["verified"] == level
-    assert ended_in_error(row) == (level == "failed: ended in an error")
+    assert shown_wrong(row) == (level.startswith(("failed: ended in an error", "failed: printed")))
 
 
 def test_lineage_that_came_with_a_row_stays(child):

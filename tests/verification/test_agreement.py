@@ -466,3 +466,17 @@ def test_functions_of_other_languages_are_called_with_typed_inputs(every_languag
     assert [one.cluster for one in choice.answers][:3] == [0, 1, 1]
     assert choice.detail["inputs"] > 3
     assert choice.detail["tests"] == 1
+
+
+USED = "def best(nums):\n    return {}\n\nprint(best([3, 5]))  # Output: {}"
+
+
+@pytest.mark.parametrize(
+    ("stated", "chosen"), [((5, 5), 0), ((8, 5), 1), ((8, 9, 5), 2), ((8, 9), 0)]
+)
+def test_of_equal_answers_one_that_states_its_output_rightly_is_chosen(sandbox, stated, chosen):
+    """The earliest one; if all misstate it, the earliest of all."""
+    codes = [USED.format("max(nums)", value) for value in stated]
+    choice = choose_among(sandbox, "Write a Python function best.", codes)
+    assert (choice.kind, choice.chosen.number) == ("agreed", chosen)
+    assert [one.is_chosen for one in choice.answers].index(True) == chosen

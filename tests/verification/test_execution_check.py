@@ -403,3 +403,17 @@ def test_of_two_fences_the_one_that_we_run_counts(sandbox):
     for first, second in (("yaml", "toml"), ("yaml", "")):
         both = f"{fence(first, 'a: [')}\n\n{fence(second, 'a = ' + chr(34))}"
         assert look(sandbox, both, "Write it.", languages=[]).kind == "not_run"
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        ("print(sum([1, 2]))  # Output: 3", "passed"),
+        ("print(sum([1, 2]))  # Output: 4", "misstated"),
+        ("print(sum([1, 2]), end='')  # Output: 4\nraise SystemExit(3)", "error"),
+        ("name = input() or 'x'\nprint(1)  # Output: 2", "wants"),
+    ],
+)
+def test_a_program_that_ran_is_compared_with_what_its_answer_says(sandbox, code, kind):
+    """Only if it ended well, without input."""
+    assert look(sandbox, fence("python", code)).kind == kind

@@ -14,7 +14,7 @@ from evolcoder.app import provenance
 from evolcoder.config.load import Config, ExportFormat
 from evolcoder.engine.hub import upload_dataset
 from evolcoder.errors import UserError
-from evolcoder.exports.formats import DERIVED, ended_in_error
+from evolcoder.exports.formats import DERIVED, is_misstated, shown_wrong
 from evolcoder.exports.write import CardFacts, Exported, ModelUsed, export
 from evolcoder.records import Row
 from evolcoder.storage.annotations import read_annotations
@@ -31,7 +31,8 @@ NEEDS: Mapping[ExportFormat, tuple[str, str]] = {
 """Check that a derived format needs, and why it may have no rows with it."""
 
 
-_ANY_ERROR = "SELECT EXISTS (SELECT 1 FROM verdicts WHERE check_name = 'runs' AND kind = 'error')"
+_ANY_WRONG = """SELECT EXISTS (SELECT 1 FROM verdicts
+    WHERE check_name = 'runs' AND kind IN ('error', 'misstated'))"""
 
 
 def write(store: RunStore, config: Config) -> list[Exported]:
@@ -125,7 +126,7 @@ def _exportable(store: RunStore, config: Config) -> Iterator[Row]:
     """Yield the rows that are exported."""
     first = 0 if config.export.include_seeds else 1
     for row in store.rows(min_round=first, limit=config.budget.target):
-        if config.export.failing or not ended_in_error(row):
+        if config.export.failing or not shown_wrong(row):
             yield row
 
 
@@ -138,15 +139,19 @@ def _by_flags(store: RunStore, *, flagged: bool | None) -> str:
 
 
 def _left_out(store: RunStore, config: Config, *, flagged: bool | None) -> str:
-    if config.export.failing or not store.db.number(_ANY_ERROR):
+    if config.export.failing or not store.db.number(_ANY_WRONG):
         return ""
     first = 0 if config.export.include_seeds else 1
     rows = store.rows(min_round=first, limit=config.budget.target)
-    n_failing = sum(map(ended_in_error, filter(_choice(store, flagged=flagged), rows)))
-    if not n_failing:
-        return ""
-    are = "row whose program ends" if n_failing == 1 else "rows whose programs end"
-    return f"not exported: {n_failing} {are} in an error; export.failing=true exports them too"
+    wrong = [row for row in filter(_choice(store, flagged=flagged), rows) if shown_wrong(row)]
+    n_misstated = sum(is_misstated(row) for row in wrong)
+    counts = (
+        (len(wrong) - n_misstated, ("program ends in an error", "programs end in an error")),
+        (n_misstated, ("response misstates its output", "responses misstate their output")),
+    )
+    parts = [f"{n} row{'s' * (n > 1)} whose {which[n > 1]}" for n, which in counts if n]
+    joined = " and ".join(parts)
+    return f"not exported: {joined}; export.failing=true exports them too" if parts else ""
 
 
 def _facts(store: RunStore, config: Config, *, flagged: bool | None) -> CardFacts:

@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--out", type=Path, metavar="PATH", help="target folder (default: RUN/export)")
     add("--no-seeds", action="store_true", help="export evolved rows only")
     add("--keep-failing", action="store_true",
-        help="export rows whose program ended in an error too")  # fmt: skip
+        help="also export rows that end in an error or misstate their output")  # fmt: skip
     flags = parser.add_mutually_exclusive_group()
     flags.add_argument("--flagged", action="store_true", default=None,
         help="export only the rows that were flagged in evolcoder view")  # fmt: skip

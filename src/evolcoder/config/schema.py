@@ -44,6 +44,7 @@ VerifyReason = Literal[
     "does_not_parse",
     "does_not_compile",
     "does_not_run",
+    "output_misstated",
     "tests_failed",
     "no_sound_tests",
     "bait_works",
@@ -628,6 +629,7 @@ class ExportConfig(Section):
     validation: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of the lineages whose rows are written to a validation file."""
     failing: bool = False
-    """Also export rows whose program ended in an error."""
+    """Also export rows whose program ended in an error, or printed something else than the response
+    says."""
     fim: Literal["qwen", "starcoder", "deepseek", "codellama"] = "qwen"
     """Model family whose fill-in-the-middle tokens the format `infill` uses."""

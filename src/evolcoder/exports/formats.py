@@ -169,6 +169,7 @@ _FAILED = {
     "memory": "took too much memory",
     "output": "wrote too much",
     "error": "ended in an error",
+    "misstated": "printed something else than the response says",
 }
 _LACKS_NAME = ("NameError", "ReferenceError")
 
@@ -208,17 +209,22 @@ def _level_of_run(row: Row, runs: CheckResult) -> str:
     why = str(runs.detail.get("why", ""))
     if runs.kind in {"not_run", "wants"}:
         return f"not run: {_WHY_NOT_RUN.get(why) or f'needs {why}'.replace('_', ' ')}"
-    if runs.kind == "error" and (why or not ended_in_error(row)):
+    if runs.kind == "error" and (why or not shown_wrong(row)):
         return "not run: the check failed" if why else "not run: needs names from its context"
     return f"failed: {_FAILED.get(runs.kind, runs.kind)}"
 
 
-def ended_in_error(row: Row) -> bool:
-    """Whether a row's program was run and ended in an error of its own."""
+def shown_wrong(row: Row) -> bool:
+    """Whether a row's program ended in an error of its own, or `is_misstated`."""
     runs = next((verdict for verdict in row.verdicts if verdict.check is Check.RUNS), None)
     if runs is None or runs.kind != "error" or runs.detail.get("why"):
-        return False
+        return is_misstated(row)
     return not str(runs.detail.get("said", "")).startswith(_LACKS_NAME)
+
+
+def is_misstated(row: Row) -> bool:
+    """Whether a row's program printed something else than its response says."""
+    return any(one.check is Check.RUNS and one.kind == "misstated" for one in row.verdicts)
 
 
 def _verdicts(row: Row) -> Columns:

@@ -57,6 +57,7 @@ DROP_REASONS: Mapping[tuple[Check, str], Reason] = {
     (Check.RUNS, "timeout"): Reason.DOES_NOT_RUN,
     (Check.RUNS, "memory"): Reason.DOES_NOT_RUN,
     (Check.RUNS, "output"): Reason.DOES_NOT_RUN,
+    (Check.RUNS, "misstated"): Reason.OUTPUT_MISSTATED,
     (Check.TESTS, "failed"): Reason.TESTS_FAILED,
     (Check.TESTS, "no_tests"): Reason.NO_SOUND_TESTS,
     (Check.TESTS, "unsound"): Reason.NO_SOUND_TESTS,

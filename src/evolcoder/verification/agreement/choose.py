@@ -8,8 +8,9 @@ An answer that behaves differently from run to run belongs to no cluster.
 A cluster's score is the number of its answers times the number of sound tests that they pass, as in
 CodeT (arXiv 2207.10397); without tests it is the number of its answers, as in execution-based
 minimum Bayes risk decoding (MBR-EXEC, arXiv 2204.11454). A test is sound if at least two answers
-pass it. Ties go to the larger cluster, then to that of the earliest answer, and the earliest answer
-of a cluster is chosen; so the choice does not depend on the order of completion.
+pass it. Ties go to the larger cluster, then to that of the earliest answer. Of a cluster the
+earliest answer is chosen that does not misstate its own output (`stated_output`), or the earliest
+of all; so the choice does not depend on the order of completion.
 
 An input counts if at least half of the answers accept it, or refuse it with a `raise` of their own,
 since nothing else tells which inputs are valid. Two answers that agree on no input with a result
@@ -49,20 +50,23 @@ from evolcoder.grading.answers import decode_answer
 from evolcoder.grading.calls import run_calls
 from evolcoder.ids import seed_for
 from evolcoder.programming_language import named_languages
-from evolcoder.records import ResponseCandidate, Task
+from evolcoder.records import Response, ResponseCandidate, Task
 from evolcoder.sample_errors import judging
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script, Status
 from evolcoder.text import clean, one_line
 from evolcoder.verification.agreement import typed_calls
 from evolcoder.verification.agreement.clusters import (
+    AGREED,
     Choice,
     Comparison,
     Observation,
     ObservedAnswer,
     choose,
     unverified,
+    with_chosen,
 )
 from evolcoder.verification.agreement.inputs import Origin, Probe, probes
+from evolcoder.verification.execution.check import MISSTATED, ExecutionCheck
 from evolcoder.verification.execution.wrapping import wrap_variants
 from evolcoder.verification.generated_tests.check import (
     messages_for_tests,
@@ -75,6 +79,8 @@ CALL_S = 1.0
 """CPU seconds of one input, both runs together."""
 MAX_STUCK = 2
 """Inputs that may end a candidate's process before it counts as stuck on all further ones."""
+MAX_STATED = 4
+"""Answers of a cluster whose stated output is compared, before the earliest one is taken."""
 MAX_INTERFACES = 3
 """Most interfaces that the answers are tried with."""
 MAX_LINE = 1 << 15
@@ -93,6 +99,7 @@ class AnswerChooser:
         self._config = config
         self._languages = frozenset(languages)
         self._writer = writer
+        self._runs = ExecutionCheck(sandbox, languages=languages, limits=self._limits)
         self._consecutive_failures = 0
 
     async def __call__(self, task: Task, answers: Sequence[ResponseCandidate]) -> Choice:
@@ -106,6 +113,7 @@ class AnswerChooser:
             with judging():
                 found: Comparison | str = await self._compare(task, usable)
                 choice = choose(answers, found, self._config.respond.agreeing)
+                choice = await self._well_stated(task, choice)
             self._consecutive_failures = 0
             return choice
         except SandboxError as error:
@@ -115,6 +123,17 @@ class AnswerChooser:
             return unverified(answers, "sandbox", {"said": one_line(str(error), 200)})
         except UnjudgedError as error:
             return unverified(answers, "unjudged", {"said": str(error)})
+
+    async def _well_stated(self, task: Task, choice: Choice) -> Choice:
+        """Choose the earliest answer of the same cluster that does not misstate its output."""
+        if choice.kind != AGREED:
+            return choice
+        alike = [one for one in choice.answers if one.cluster == choice.chosen.cluster]
+        for answer in alike[:MAX_STATED]:
+            ran = await self._runs(task, Response.to(task, answer.text, made=None), {})
+            if ran.kind != MISSTATED:
+                return with_chosen(choice, answer.number)
+        return choice
 
     async def _compare(self, task: Task, usable: Sequence[ResponseCandidate]) -> Comparison | str:
         """Run the answers on shared inputs; a text is the reason why they cannot be compared."""

@@ -322,6 +322,14 @@ def _agreed(
     return Choice(AGREED, chosen, marked, round(len(best) / len(answers), 4), facts)
 
 
+def with_chosen(choice: Choice, number: int) -> Choice:
+    """Return a choice with another of its answers."""
+    if number == choice.chosen.number:
+        return choice
+    marked = _marked(choice.answers, number)
+    return replace(choice, chosen=next(one for one in marked if one.is_chosen), answers=marked)
+
+
 def unverified(
     answers: Sequence[ResponseCandidate], why: str, facts: Mapping[str, JSON] | None = None
 ) -> Choice:

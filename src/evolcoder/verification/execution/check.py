@@ -10,6 +10,7 @@ Responses are only run inside the sandbox, and only parsed there in depth. Kinds
 - `wants`: it needs input, arguments, files, network, display, browser, an environment variable or a
   permission, or runs until it is stopped. `why` has the resource.
 - `error`, `timeout`, `memory`, `output`: it fails by itself.
+- `misstated`: it ran, and printed something else than the response says (`stated_output`).
 - `passed`: it ran, which does not mean that it does what the task asks.
 
 Patterns per language find in the output of compilers and interpreters what is not the program's
@@ -43,6 +44,7 @@ from evolcoder.programming_language import named_languages
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Execution, Limits, Program, Sandbox, Status
 from evolcoder.text import clean, one_line
+from evolcoder.verification.execution.stated_output import misstated
 from evolcoder.verification.execution.wrapping import AnswerShape, WrappedForm, wrap_variants
 from evolcoder.verification.pipeline import NOT_RUN
 
@@ -259,6 +261,8 @@ def requested_input(source: str) -> str:
 
 WANTS = "wants"
 PASSED = "passed"
+MISSTATED = "misstated"
+_RAN = frozenset({PASSED, MISSTATED})
 PARSE_ERROR = "parse_error"
 MAX_VARIANTS = 6
 """Variants of a program that are tried in one language."""
@@ -315,8 +319,8 @@ class ExecutionCheck:
         assert program.language is not None
         findings: dict[str, ExecutionFinding] = {}
         for language in (program.language, *program.alternatives):
-            finding = await self._run_variants(program, language)
-            if finding.kind != PASSED and not (program.is_stated or _may_be(language, program)):
+            finding = await self._run_variants(program, language, response.text)
+            if finding.kind not in _RAN and not (program.is_stated or _may_be(language, program)):
                 # Text without a tag: data, a log or another language is no wrong program.
                 finding = ExecutionFinding(NOT_RUN, "language_unknown", "", None)
             findings[language] = finding
@@ -328,8 +332,10 @@ class ExecutionCheck:
             finding = ExecutionFinding(NOT_RUN, why, finding.message, finding.shape)
         return _verdict(response, program, language, finding)
 
-    async def _run_variants(self, program: FoundProgram, language: str) -> ExecutionFinding:
-        """Run variants of a program until one compiles.
+    async def _run_variants(
+        self, program: FoundProgram, language: str, text: str
+    ) -> ExecutionFinding:
+        """Run variants of the program of a response's text until one compiles.
 
         If none does, the first `not_run` is returned, otherwise the first error.
         """
@@ -337,16 +343,21 @@ class ExecutionCheck:
             return ExecutionFinding(NOT_RUN, "language", "", None)
         failed: list[ExecutionFinding] = []
         for form in _variants(program, language):
-            finding = await self._run(language, form)
+            finding = await self._run(language, form, text)
             if finding.kind not in _RETRIED:
                 return finding
             failed.append(finding)
         return min(failed, key=lambda finding: _RETRIED[finding.kind])
 
-    async def _run(self, language: str, form: WrappedForm) -> ExecutionFinding:
+    async def _run(self, language: str, form: WrappedForm, text: str) -> ExecutionFinding:
         execution = await self._sandbox.run(Program(language, form.source), self._limits)
         output = _output(execution)
         kind, why = _classify(language, form, execution, output)
+        if kind == PASSED and not requested_input(form.readable):
+            printed = clean(execution.stdout.decode("utf-8", "replace"))
+            if stated := misstated(form.readable, text, printed):
+                said = f"the response says that it prints {one_line(stated, 80)}"
+                return ExecutionFinding(MISSTATED, "", said, form.shape)
         return ExecutionFinding(
             kind, why, "" if kind == PASSED else _error_line(output), form.shape
         )
