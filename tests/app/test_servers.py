@@ -129,6 +129,58 @@ def test_one_server_takes_all_students_in_turn(sleeper, tmp_path):
         said_by(served)
 
 
+@pytest.fixture
+def ahead(sleeper, tmp_path):
+    """The same with a server that is started ahead of its first use."""
+    steps, model = sleeper
+    config = steps._config.model_copy(update={"ahead": True})
+    early = ModelServers(tmp_path, config)
+    yield early, model
+    early.close()
+
+
+def test_the_students_server_is_started_ahead(ahead, tmp_path):
+    """Once, however often it is asked for; then it takes the students in turn."""
+    steps, model = ahead
+    base = model("base")
+    steps.start_ahead(base)
+    steps.start_ahead(base)
+    for name in ("one", "two"):
+        with steps.student(model(name), name) as served:
+            assert said_by(served) == f"weights of {name}"
+        steps.start_ahead(base)
+    assert len(list(tmp_path.glob("*.started"))) == 1
+
+
+def test_a_server_that_was_started_ahead_and_is_not_used_ends(ahead, tmp_path):
+    """At the loop's end, also where it is not ready yet."""
+    steps, model = ahead
+    steps.start_ahead(model("base"))
+    process = steps._started[0]
+    assert process.poll() is None
+    steps.close()
+    assert process.poll() is not None
+
+
+def test_a_server_that_dies_ahead_of_its_use_is_replaced(ahead, tmp_path):
+    """And the log says so."""
+    steps, model = ahead
+    steps.start_ahead(str(tmp_path / "no-such-weights"))
+    with steps.student(model("one"), "one") as served:
+        assert said_by(served) == "weights of one"
+    log = (tmp_path / "log" / "serve-students.txt").read_text()
+    assert "before it was ready" in log
+
+
+def test_nothing_is_started_ahead_unasked(sleeper, tmp_path):
+    """By default, and where each student has a server of its own."""
+    steps, model = sleeper
+    steps.start_ahead(model("base"))
+    assert steps._started is None
+    with pytest.raises(ValueError, match="needs swap_weights: true"):
+        ServeConfig(ahead=True)
+
+
 def test_a_server_that_keeps_old_weights_is_replaced(sleeper, tmp_path):
     """What it says about its own weights decides, not that the call went well; the log tells."""
     steps, model = sleeper

@@ -10,8 +10,10 @@ fails, a new server is started, so no request is answered with the previous stud
 """
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+import subprocess
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,11 +22,12 @@ from evolcoder.engine.http_errors import ANY_MODEL
 from evolcoder.engine.registry import KNOWN
 from evolcoder.engine.transformers_engine import PACKAGES, PREFIX
 from evolcoder.errors import ConfigError, StepFailed
+from evolcoder.experiment.arms import STUDENT
 from evolcoder.experiment.config import ServeConfig, fill
 from evolcoder.experiment.interfaces import Served
 from evolcoder.experiment.timings import find_gpus
 from evolcoder.serving import vllm
-from evolcoder.serving.process import server
+from evolcoder.serving.process import server, started, wait_until_ready
 from evolcoder.storage import atomic
 
 STUDENTS = "students"
@@ -71,6 +74,20 @@ def check_servers(config: ServeConfig) -> str:
     return ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Start:
+    """How a server is started."""
+
+    spec: str
+    command: tuple[str, ...]
+    log: Path
+    environment: Mapping[str, str] | None
+
+    @property
+    def url(self) -> str:
+        return self.spec.partition("#")[0]
+
+
 class ModelServers:
     """Starts servers with `serve.command`; without a command, the spec is used as it is."""
 
@@ -80,6 +97,8 @@ class ModelServers:
         self._student_server = ExitStack()
         self._sleeping_url: str | None = None
         """URL of the students' server while it sleeps; otherwise None."""
+        self._started: tuple[subprocess.Popen[bytes], _Start] | None = None
+        """The students' server from its start ahead of time to its first use."""
 
     @contextmanager
     def serving(self, models: Sequence[tuple[str, str]]) -> Iterator[list[Served]]:
@@ -88,15 +107,29 @@ class ModelServers:
         with ExitStack() as stack:
             yield [self._serve(stack, n, *model) for n, model in enumerate(models, first)]
 
+    def start_ahead(self, weights: str) -> None:
+        """Start the students' server without waiting for it, if `serve.ahead` says so."""
+        if not (self._config.ahead and self._swaps) or self._started or self._sleeping_url:
+            return
+        start = self._start_of(0, weights, STUDENT, swapped=True)
+        process = self._student_server.enter_context(
+            started(
+                start.command, start.url, log=start.log, stop_s=self._config.stop_s,
+                environment=start.environment,
+            )
+        )  # fmt: skip
+        self._started = (process, start)
+
     @contextmanager
     def student(self, weights: str, name: str) -> Iterator[Served]:
         """Serve one student while the context lasts; may reuse the previous student's server."""
-        if is_local(self._config) or not (self._config.swap_weights and self._config.command):
+        if not self._swaps:
             with self.serving([(weights, name)]) as served:
                 yield served[0]
             return
         spec = fill(self._config.spec, model=weights, name=name, port=self._config.port)
         url = spec.partition("#")[0]
+        self._await_started()
         if not self._wake(weights):
             self.close()
             self._serve(self._student_server, 0, weights, name, swapped=True)
@@ -109,9 +142,29 @@ class ModelServers:
             if self._sleeping_url is None:
                 self.close()
 
+    @property
+    def _swaps(self) -> bool:
+        """Whether one server takes all students in turn."""
+        return bool(self._config.swap_weights and self._config.command) and not is_local(
+            self._config
+        )
+
+    def _await_started(self) -> None:
+        """Wait for the server that was started ahead, if there is one, and have it sleep."""
+        if self._started is None:
+            return
+        (process, start), self._started = self._started, None
+
+        def sleeps() -> None:
+            wait_until_ready(process, start.url, start.log, self._config.ready_s)
+            vllm.sleep(start.url)
+
+        if self._try_call(sleeps):
+            self._sleeping_url = start.url
+
     def close(self) -> None:
         """Stop the students' server, if there is one."""
-        self._sleeping_url = None
+        self._sleeping_url = self._started = None
         self._student_server.close()
 
     def _wake(self, weights: str) -> bool:
@@ -136,25 +189,33 @@ class ModelServers:
         config = self._config
         if is_local(config):
             return Served(_local_spec(weights))
+        start = self._start_of(n, weights, name, swapped=swapped)
+        if config.command:
+            stack.enter_context(
+                server(
+                    start.command, start.url, log=start.log, ready_s=config.ready_s,
+                    stop_s=config.stop_s, environment=start.environment,
+                )
+            )  # fmt: skip
+        return Served(start.spec)
+
+    def _start_of(self, n: int, weights: str, name: str, *, swapped: bool) -> "_Start":
+        """Return how a server is started on the n-th port."""
+        config = self._config
         front_ends = 1 if swapped else max(config.front_ends, config.gpus)
         values = {
             "model": weights, "name": name, "port": config.port + n,
             "gpus": config.gpus, "front_ends": front_ends,
         }  # fmt: skip
         spec = fill(config.spec, **values)
-        if config.command:
-            values["name"] = ANY_MODEL if swapped else name
-            command = fill_command([*config.command, *config.options], **values)
-            url = spec.partition("#")[0]
-            stack.enter_context(
-                server(
-                    [*command, *(vllm.OPTIONS if swapped else ())], url,
-                    log=self._log(STUDENTS if swapped else name),
-                    ready_s=config.ready_s, stop_s=config.stop_s,
-                    environment=vllm.ENVIRONMENT if swapped else None,
-                )
-            )  # fmt: skip
-        return Served(spec)
+        values["name"] = ANY_MODEL if swapped else name
+        command = fill_command([*config.command, *config.options], **values)
+        return _Start(
+            spec,
+            (*command, *(vllm.OPTIONS if swapped else ())),
+            self._log(STUDENTS if swapped else name),
+            vllm.ENVIRONMENT if swapped else None,
+        )
 
     def _log(self, name: str) -> Path:
         return atomic.check_inside(self._folder / "log" / f"serve-{name}.txt", inside=self._folder)

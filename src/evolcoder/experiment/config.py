@@ -141,6 +141,9 @@ class ServeConfig(Section):
     concurrency: int = Field(1280, ge=1, le=MAX_IN_FLIGHT)
     """Maximum requests in flight per GPU of a server that evolcoder starts; more than it computes
     concurrently (1,024 on a large GPU), so that a free slot is filled at once."""
+    ahead: bool = False
+    """With `swap_weights`: start the students' server while round 1 is made, for a GPU with memory
+    for two servers and, with `train.beside`, a training. It begins with the student's weights."""
     seeds: bool = False
     """Send a seed with each request to a server that evolcoder starts; vLLM samples such requests
     one by one, which takes longer than the model with a thousand in flight, and gives no equal
@@ -160,6 +163,13 @@ class ServeConfig(Section):
         if swap and info.data.get("gpus", 1) > 1:
             raise ValueError("works with one GPU only; remove it, or set gpus to 1")
         return swap
+
+    @field_validator("ahead")
+    @classmethod
+    def _swaps(cls, ahead: bool, info: ValidationInfo) -> bool:  # noqa: FBT001 - pydantic's
+        if ahead and not info.data.get("swap_weights", True):
+            raise ValueError("needs swap_weights: true")
+        return ahead
 
     @property
     def traffic(self) -> tuple[str, ...]:

@@ -72,6 +72,10 @@ class Servers(Protocol):
         """Serve models, each (weights, name), while the context lasts."""
         ...
 
+    def start_ahead(self, weights: str) -> None:
+        """Start the students' server without waiting for it, if the config asks for that."""
+        ...
+
     def student(self, weights: str, name: str) -> AbstractContextManager[Served]:
         """Serve one student while the context lasts; may reuse the previous student's server."""
         ...

@@ -12,7 +12,7 @@ identify the weights. A run that was made elsewhere is read only.
 With `grade=False` nothing is graded, so there is no decision and all rounds are made: another
 machine grades later in the same folder. With `ask.grade_beside` one model is graded while the next
 one is trained; with `train.beside` models are trained, in order, while round 1 is made and finished
-models are sampled.
+models are sampled; with `serve.ahead` the students' server starts meanwhile, too.
 
 >>> Loop(store, config, services, tokens=len_of, say=print).run()   # doctest: +SKIP
 """
@@ -314,7 +314,8 @@ class Loop:
             # One score decides nothing, so round 1 is always made: with round 0, by one server.
             at_least = max(k, min(1, self._config.run.budget.rounds))
             ahead = make and self._config.train.beside
-            meanwhile = partial(self._queue_merge, 0) if ahead else None
+            begins = ahead or self._config.serve.ahead
+            meanwhile = partial(self._begin_ahead, trains=ahead) if begins else None
             if make:
                 self._runs.evolve(MAIN, variant(self._config, MAIN), at_least, meanwhile=meanwhile)
             if self._runs.last_round(MAIN) < k:
@@ -334,6 +335,12 @@ class Loop:
             if decision.stop and not self._config.stop.go_on:
                 return decision, k
         return decision, self._config.run.budget.rounds
+
+    def _begin_ahead(self, *, trains: bool) -> None:
+        """Begin what needs no round but the first while that is made."""
+        self._services.servers.start_ahead(self._config.student.path)
+        if trains:
+            self._queue_merge(0)
 
     def _merge(self, k: int) -> tuple[Selection, list[Training]]:
         """Return the rows of rounds 0 to k, and a training on them for each seed."""

@@ -3,6 +3,8 @@
 Guarantees: within the context the server answers at its URL; afterwards its process, identified by
 its PID, and those that it started are gone. It does not outlive this process, however that dies. A
 server that exits early or is not ready in time raises a `StepFailed` with its last log line.
+`started` starts one without waiting, so that it gets ready while something else is done.
+
 >>> with server(command, url, log=Path("log.txt"), ready_s=600, stop_s=30):   # doctest: +SKIP
 ...     ask(url)
 """
@@ -72,6 +74,21 @@ def server(
 
     Its environment is ours plus `environment`. Yields its process.
     """
+    with started(command, url, log=log, stop_s=stop_s, environment=environment) as process:
+        wait_until_ready(process, url, log, ready_s)
+        yield process
+
+
+@contextmanager
+def started(
+    command: Sequence[str],
+    url: str,
+    *,
+    log: Path,
+    stop_s: float,
+    environment: Mapping[str, str] | None = None,
+) -> "Iterator[subprocess.Popen[bytes]]":
+    """Start a server without waiting for it; stop it at the end, ready or not."""
     _wait_for_port(url, stop_s)
     with open_to_append(log, inside=log.parent) as file:
         process = subprocess.Popen(
@@ -83,7 +100,6 @@ def server(
             env={**os.environ, **(environment or {})},
         )
     try:
-        _wait_until_ready(process, url, log, ready_s)
         yield process
     finally:
         _stop(process, stop_s)
@@ -108,9 +124,10 @@ def _wait_for_port(url: str, most_s: float) -> None:
         time.sleep(POLL_S)
 
 
-def _wait_until_ready(
+def wait_until_ready(
     process: "subprocess.Popen[bytes]", url: str, log: Path, ready_s: float
 ) -> None:
+    """Wait until a started server answers; raises `StepFailed` if it ends first or takes longer."""
     ends = time.monotonic() + ready_s
     while not _answers(url):
         if process.poll() is not None:
