@@ -408,7 +408,7 @@ def test_an_opening_is_offered_where_its_case_can_occur(text, offered, missing):
     "Write a C# method that checks if a string has only digits.",
     "Write a Java method that deletes an entry of an array at a given position.",
     'Compute the length of the word "Hello" in Python.',
-    "Output the multiplication table of 3.",
+    "Print the multiplication table of a small number.",
     "Find the number of books with SQL.",
 ])  # fmt: skip
 @pytest.mark.parametrize("heuristic", ["constrain", "deepen", "specialise"])
