@@ -31,10 +31,12 @@ from evolcoder.evolution.parse import docstring, prose
 from evolcoder.ids import rng_for
 from evolcoder.natural_language import is_likely_foreign, prompt_language
 from evolcoder.records import Task
-from evolcoder.text import WantedOutput, is_unspaced, wanted_output, words
+from evolcoder.text import STOP_WORDS, WantedOutput, is_unspaced, wanted_output, words
 
 FOR_ANY = ("constrain", "specialise")
 """The heuristics whose openings do for any other, after its own."""
+FEWEST = 3
+"""With fewer openings of its own, a task gets further results, then those for any kind."""
 UNTYPED = frozenset({None, "python", "javascript", "php", "ruby", "perl", "lua", "r", "julia"})
 """Languages in which a caller may pass a value of any type; None: any language will do."""
 _ASKS_FOR_CODE = re.compile(
@@ -52,13 +54,15 @@ _ASKS_FOR_CODE = re.compile(
 _NAMES_CODE = re.compile(
     r"\b(?:code|snippet|functions?|methods?|programs?|scripts?|query|queries|statements?|class(?:es)?"
     r"|loops?|arrays?|lists?|tuples?|dictionar(?:y|ies)|strings?|numbers?|integers?|files?|tables?"
-    r"|columns?|elements?|pages?|buttons?|variables?|regex|expression|sql|css|html|json|csv)\b",
+    r"|columns?|elements?|pages?|buttons?|variables?|regex|expression|sql|css|html|json|csv"
+    r"|implement|write|build|develop|program|declare|apis?|servers?|calculator|database|app)\b",
     re.IGNORECASE,
 )
 """What code works on, without which such a question asks for an explanation."""
 _ASKS_FOR_OUTPUT = re.compile(
     r"\s*(?:determine|predict|find|give|state|say|what) (?:out )?(?:is |will be |would be )?"
-    r"(?:the )?(?:expected )?(?:output|result) (?:of|when|if|from)\b",
+    r"(?:the )?(?:expected )?(?:output|result) (?:of|when|if|from)\b"
+    r"|\s*after (?:running|executing|calling) [^.?\n]{0,80}\bwhat (?:is|will|would)\b",
     re.IGNORECASE,
 )
 """A request for what a program prints."""
@@ -87,6 +91,8 @@ _NEXT_CLAUSE = re.compile(
     re.IGNORECASE,
 )
 """A further demand in a sentence, as small models add one that has nothing to do with the first."""
+_QUOTE = re.compile(r"(?<!\w)['‘]|['’](?!\w)")
+"""A mark around a quoted name, such as `'Car'`, which is no part of the word."""
 _LITERAL = re.compile(r"\[|\{|\"|`|\d")
 _CONTINUES = re.compile(r"[\s.,;:!?)]")
 _CJK = "\u3000-\u30ff\u3400-\u9fff\uff00-\uff60"
@@ -164,7 +170,7 @@ class Openings:
     def words(self, text: str) -> frozenset[str]:
         """Return what conditions can find in a text."""
         if self.beginnings is None:
-            return tokenize(text).content_words
+            return _english_words(text)
         return self.beginnings.found_in(unicodedata.normalize("NFC", text.lower()))
 
     def kind_of(self, text: str, found: frozenset[str]) -> _Kind:
@@ -172,6 +178,12 @@ class Openings:
         if self.beginnings is None:
             return _kind_of(text, found)
         return next(kind for kind in self.kinds if kind.condition.fits(found, None))
+
+    def general(self, kind: _Kind) -> _Kind:
+        """Return the last kind, which fits any task, of those that ask for the same as this one."""
+        return next(
+            one for one in reversed(self.kinds) if one.asks_for_words == kind.asks_for_words
+        )
 
 
 def openings_in(text: str) -> Openings | None:
@@ -202,13 +214,18 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
     noun = noun or (kind.nouns[-1] if kind.nouns else "")
     said, rng = tokenize(text).content_words, rng_for(seed, "opening", task.id, round)
 
-    def shuffled(name: str) -> list[str]:
+    def shuffled(kind: _Kind, name: str) -> list[str]:
         found = [say.format(noun=noun) for say in fits(kind.by_heuristic.get(name, ()))]
         new = [say for say in found if say[-1] not in _COMMAS or _says_more(say, said)]
         rng.shuffle(new)
         return new
 
-    return tuple(dict.fromkeys(say for name in (heuristic, *FOR_ANY) for say in shuffled(name)))
+    found = dict.fromkeys(say for name in (heuristic, *FOR_ANY) for say in shuffled(kind, name))
+    general = known.general(kind)
+    for one, name in ((kind, "deepen"), *((general, name) for name in (heuristic, *FOR_ANY))):
+        if len(found) < FEWEST:
+            found |= dict.fromkeys(shuffled(one, name))
+    return tuple(found)
 
 
 def complete(opening: str, continuation: str) -> str:
@@ -278,10 +295,10 @@ def _kind_of(text: str, found: frozenset[str]) -> _Kind:
         wanted_output(text) is WantedOutput.WORDS or _ASKS_FOR_CODE.match(text) is not None
     )
     asks_for_words = is_words or _ASKS_FOR_OUTPUT.match(text) is not None
-    weights = _weights()
+    weights, content = _weights(), found - STOP_WORDS
 
     def likeness(kind: _Kind) -> float:
-        return sum(weights[word] for word in kind.like & found)
+        return sum(weights[word] for word in kind.like & content)
 
     fitting = [
         kind
@@ -289,8 +306,8 @@ def _kind_of(text: str, found: frozenset[str]) -> _Kind:
         if kind.asks_for_words == asks_for_words and kind.condition.fits(found, None)
     ]
     best = max(fitting, key=likeness)
-    n_needed = sum(len(found) > size for size in LIKE_FROM)
-    is_kind = best.is_certain or len(best.like & found) > n_needed
+    n_needed = sum(len(content) > size for size in LIKE_FROM)
+    is_kind = best.is_certain or len(best.like & content) > n_needed
     return best if is_kind else fitting[-1]
 
 
@@ -357,7 +374,13 @@ class _Beginnings:
 
 @lru_cache(maxsize=1)
 def _english() -> Openings:
-    return _openings("en", _read("openings.toml"), lambda text: tokenize(text).content_words)
+    return _openings("en", _read("openings.toml"), _english_words)
+
+
+def _english_words(text: str) -> frozenset[str]:
+    """Return the words of a text, with those such as `from` that are no content words."""
+    found = tokenize(_QUOTE.sub(" ", text))
+    return found.content_words | (found.distinct & STOP_WORDS)
 
 
 def _composed(text: str) -> frozenset[str]:

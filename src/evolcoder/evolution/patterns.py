@@ -427,10 +427,43 @@ BEGINS_A_CASE = re.compile(r"(?:If|When|While|Unless)\b")
 MET_ANYWAY = re.compile(
     r"\b(?:using|use of) any (?:external|third[- ]party|additional|extra|outside|other) "
     r"(?:\w+ ){0,2}?(?:librar|package|module|dependenc|tool|framework|resource|context|data)\w*"
-    r"|\b(?:written|printed|output) to (?:the (?:console|screen|terminal|user)|standard output)\b",
+    r"|\b(?:written|printed|output) to (?:the (?:console|screen|terminal|user)|standard output)\b"
+    r"|\bcounted (?:multiple|several) times\b|\bcounted as separate\b"
+    r"|\b(?:must|should) be (?:counted|considered|handled)[.!]?$"
+    r"|\bequal must keep their (?:original |relative )?order\b",
     re.IGNORECASE,
 )
 """A demand that nearly every program meets, in the rest of a sentence that was begun."""
+
+BUILT_IN_FOR = re.compile(
+    r"\bwithout using any (?:built-in|predefined|existing) (?:[\w+#.]+ ){0,2}?"
+    r"(?:functions?|methods?|librar(?:y|ies)|modules?|tools?) (?:for|to) ([^.;]+)",
+    re.IGNORECASE,
+)
+"""A demand without a ready-made function, with what that would do (group 1)."""
+
+READY_MADE = re.compile(
+    r"\b(?:sort|revers|sum|add|max|min|larg|small|len|count|repla|split|join|conver|search|find|repeat"
+    r"|round|power|root|factorial|gcd|common|filter|map|pars|pair|permut|combin|dat|strip|trim|hash"
+    r"|numeric|digit|encod|decod|encrypt|random|shuffl|median|mean|averag|palindrom|uppercas|capital|lower)",
+    re.IGNORECASE,
+)
+"""What standard libraries have functions for, or are often asked to do in one call."""
+
+CASE_OF_INPUT = re.compile(
+    r"If (?:the|a|an) (?:number|argument|input|value|integer) (?:is|has|was)\b[^,]{0,40},",
+    re.IGNORECASE,
+)
+"""A case that only an input can be."""
+
+FIXED_NUMBERS = re.compile(r"\b(?:(?:from|between) \d+ (?:to|and) \d+|first \d+)\b", re.IGNORECASE)
+"""Numbers that a task fixes."""
+
+TAKES_INPUT = re.compile(
+    r"\b(?:functions?|methods?|users?|inputs?|arguments?|parameters?|given|takes?|reads?|accepts?|enter)\b",
+    re.IGNORECASE,
+)
+"""What says that a task has an input."""
 
 LITERAL = re.compile(
     r"\d|[\[\]{}\"'`]|\b(?:zero|none|null|true|false|empty|nothing|error|exception)\b",

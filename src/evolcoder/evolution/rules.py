@@ -98,6 +98,9 @@ def _copied_run(candidate: CandidateTask) -> RuleViolation | None:
     if candidate.added is not None:
         # The parent's words come first, and runs of the parent's words are never copies.
         split = split[max(0, len(candidate.before.words) - n + 1) :]
+    if candidate.is_begun and candidate.added is not None:
+        # The beginning is not the model's.
+        split = candidate.added.words[len(words(candidate.opening)) :]
     if marks.isdisjoint(zip(split, split[3:], split[n - 1 :], strict=False)):
         return None
     for at in range(len(split) - n + 1):
@@ -282,6 +285,8 @@ def _is_unrelated(candidate: CandidateTask) -> RuleViolation | None:
 def _revokes_parent(candidate: CandidateTask) -> RuleViolation | None:
     """Find an addition that revokes the task it is added to."""
     added = candidate.added
+    if added is not None and (case := _case_of_no_input(candidate, added)):
+        return RuleViolation(Reason.CONTRADICTS, case)
     if added is not None and (opposed := _opposes(candidate, added)):
         return RuleViolation(Reason.CONTRADICTS, opposed)
     if added is None or "instead" not in added.distinct:
@@ -294,6 +299,16 @@ def _revokes_parent(candidate: CandidateTask) -> RuleViolation | None:
     replaced = tokenize(found[1]).content_words - patterns.EMPTY_WORDS
     revoked = replaced and replaced <= candidate.before.content_words
     return RuleViolation(Reason.CONTRADICTS, found[0]) if revoked else None
+
+
+def _case_of_no_input(candidate: CandidateTask, added: TokenizedText) -> str:
+    """Return a case that depends on an input, where the task fixes its numbers and has none."""
+    case = patterns.CASE_OF_INPUT.match(added.text) if candidate.is_begun else None
+    asked = prose(candidate.before.text) if case else ""
+    fixed = patterns.FIXED_NUMBERS.search(asked)
+    if case is None or fixed is None or patterns.TAKES_INPUT.search(asked):
+        return ""
+    return f"{case[0]} but: {fixed[0]}"
 
 
 def _opposes(candidate: CandidateTask, added: TokenizedText) -> str:
@@ -465,9 +480,20 @@ def _is_met_anyway(candidate: CandidateTask) -> RuleViolation | None:
     """Find a begun sentence that rules out what no program for the task would use."""
     if not candidate.opening or candidate.added is None:
         return None
-    found = patterns.MET_ANYWAY.search(candidate.added.text)
+    found = patterns.MET_ANYWAY.search(candidate.added.text) or _needless_ban(candidate)
     detail = f"any program meets this: {found[0]}" if found else ""
     return RuleViolation(Reason.EQUAL_TO_PARENT, detail) if found else None
+
+
+def _needless_ban(candidate: CandidateTask) -> re.Match[str] | None:
+    """Find a ban on a ready-made function for the whole task, which no library has."""
+    found = patterns.BUILT_IN_FOR.search(candidate.added.text if candidate.added else "")
+    if found is None or patterns.READY_MADE.search(found[1]):
+        return None
+    known = {word[:N_STEM] for word in candidate.before.content_words}
+    named = {word[:N_STEM] for word in tokenize(found[1]).content_words - patterns.VAGUE_WORDS}
+    # What is "calculated" or "checked" is the task's own subject.
+    return found if named - {"calc", "comp", "chec", "dete", "gene"} <= known else None
 
 
 def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:
