@@ -179,6 +179,22 @@ def test_a_demand_that_any_program_meets_is_none(said, is_met):
     assert (found is not None and "any program meets this" in found.detail) is is_met
 
 
+@pytest.mark.parametrize(
+    ("said", "takes_back"),
+    [
+        ("you use memoization, it can be done in O(n) time.", True),
+        ("you use a loop, it might be O(n^2).", True),
+        ("n is larger than 10,000.", False),
+    ],
+)
+def test_a_bound_is_not_taken_back_in_its_own_sentence(said, takes_back):
+    """As weak models do when they complete it."""
+    opening = "It must find the nth number in O(log n) steps, also if"
+    parent = Task.seed("Write a function for the nth Fibonacci number.", ordinal=0, language=None)
+    found = violation_of(opening, said, parent=parent, heuristic="complexity")
+    assert (found is not None and "takes the bound back" in found.detail) is takes_back, found
+
+
 @pytest.mark.parametrize(("opening", "said", "is_met"), [
     ("Numbers that occur several times must be", "counted multiple times.", True),
     ("Numbers that occur several times must be", "counted only once.", False),

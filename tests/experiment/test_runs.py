@@ -1,5 +1,6 @@
-"""A loop's runs are made once, and made again if their inputs change."""
+"""A loop's runs are made once, and again if their inputs change; other work begins meanwhile."""
 
+import threading
 from contextlib import contextmanager
 
 import pytest
@@ -8,7 +9,7 @@ import toys
 from evolcoder.experiment.arms import Arm
 from evolcoder.experiment.config import LoopConfig, variant
 from evolcoder.experiment.interfaces import LoopServices, Served
-from evolcoder.experiment.runner import EvolutionRuns
+from evolcoder.experiment.runner import EvolutionRuns, Loop
 from evolcoder.experiment.store import LoopStore, weights_id
 from evolcoder.experiment.timings import StepTimer
 from evolcoder.records import Response, Task, Usage
@@ -119,3 +120,100 @@ def test_an_arm_is_there_if_its_newest_round_has_rows(runs, tmp_path):
     assert made.last_round("main") == 2
     assert made.last_round("main-reanswered") == -1
     assert not calls
+
+
+ENOUGH_S = 30.0
+
+
+class Steps:
+    """The services of a loop, which record what they do; round 1 waits for what it is to await."""
+
+    def __init__(self, awaited):
+        self.seen = []
+        self.awaited = {name: threading.Event() for name in awaited}
+
+    def do(self, name):
+        self.seen.append(name)
+        if name in self.awaited:
+            self.awaited[name].set()
+
+    def evolve(self, config, folder, models):
+        if config.budget.rounds:
+            assert all(event.wait(ENOUGH_S) for event in self.awaited.values())
+        if folder.exists():
+            return
+        fill(folder, 1)
+
+    def train(self, training, data, out):
+        self.do("train")
+        out.mkdir(parents=True)
+        (out / "weights").touch()
+
+    def stop(self):
+        pass
+
+    def close(self):
+        pass
+
+    @contextmanager
+    def serving(self, models):
+        yield [Served(f"http://x#{name}") for _, name in models]
+
+    def start_ahead(self, weights):
+        self.do(f"start {weights}")
+
+    @contextmanager
+    def student(self, weights, name):
+        yield Served(f"http://x#{name}")
+
+    def check(self, benches):
+        self.do("check")
+
+    def is_sampled(self, folder, benches):
+        return (folder / "sampled").exists()
+
+    def is_graded(self, folder, benches):
+        return (folder / "graded").exists()
+
+    def sample(self, folder, name, model, benches):
+        self.do("sample")
+        folder.mkdir(parents=True)
+        (folder / "sampled").touch()
+
+    def grade(self, folder, name, benches):
+        self.do("grade")
+        (folder / "graded").touch()
+
+    def decided(self):
+        return {}
+
+    def problems(self, bench):
+        return {"a": "Add two numbers."}
+
+
+@pytest.mark.parametrize(
+    ("beside", "awaited"),
+    [
+        ({"train": {"beside": True}}, ("train",)),
+        ({"train": {"beside": True}, "ask": {"grade_beside": True}}, ("train", "check")),
+        ({"serve": {"swap_weights": True, "ahead": True}}, ("start weights",)),
+        (
+            {"serve": {"swap_weights": True, "ahead": True}, "ask": {"grade_beside": True}},
+            ("start weights", "check"),
+        ),
+    ],
+)
+def test_it_begins_while_round_1_is_made(tmp_path, beside, awaited):
+    """The training on the seeds, the students' server and the benchmarks' references."""
+    values = {
+        "student": {"path": "weights"}, "run": {"budget": {"rounds": 1}}, "arms": [],
+        "dev": {"bench": None}, **beside,
+    }  # fmt: skip
+    steps = Steps(awaited)
+    services = LoopServices(steps, steps, steps, steps)
+    with LoopStore.create(tmp_path / "loop") as store:
+        config = LoopConfig.model_validate(values)
+        made = Loop(store, config, services, tokens=lambda _: 1, say=lambda _: None).run()
+    assert len(made.trainings) == 2
+    assert steps.seen.count("check") == ("ask" in beside)
+    assert steps.seen.count("grade") == 2

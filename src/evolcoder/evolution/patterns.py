@@ -435,6 +435,12 @@ MET_ANYWAY = re.compile(
 )
 """A demand that nearly every program meets, in the rest of a sentence that was begun."""
 
+TAKES_BACK = re.compile(
+    r"\bit (?:can|could|may|might)(?: also)? be\b|\bcan be done\b|\b(?:might|may|would) be O\(",
+    re.IGNORECASE,
+)
+"""What takes a bound back in the rest of a sentence that demands it."""
+
 BUILT_IN_FOR = re.compile(
     r"\bwithout using any (?:built-in|predefined|existing) (?:[\w+#.]+ ){0,2}?"
     r"(?:functions?|methods?|librar(?:y|ies)|modules?|tools?) (?:for|to) ([^.;]+)",

@@ -485,6 +485,16 @@ def _is_met_anyway(candidate: CandidateTask) -> RuleViolation | None:
     return RuleViolation(Reason.EQUAL_TO_PARENT, detail) if found else None
 
 
+def _takes_back(candidate: CandidateTask) -> RuleViolation | None:
+    """Find a begun sentence that demands a bound and then allows another one."""
+    if candidate.added is None or candidate.heuristic.holds is not TaskContents.BOUND:
+        return None
+    rest = candidate.added.text[len(candidate.opening) :] if candidate.opening else ""
+    found = patterns.TAKES_BACK.search(rest)
+    detail = f"takes the bound back: {found[0]}" if found else ""
+    return RuleViolation(Reason.CONTRADICTS, detail) if found else None
+
+
 def _needless_ban(candidate: CandidateTask) -> re.Match[str] | None:
     """Find a ban on a ready-made function for the whole task, which no library has."""
     found = patterns.BUILT_IN_FOR.search(candidate.added.text if candidate.added else "")
@@ -570,6 +580,7 @@ RULES: tuple[Rule, ...] = (
     _changes_the_language,
     _equals_its_parent,
     _is_met_anyway,
+    _takes_back,
     _completes_badly,
     _grew_too_much,
 )

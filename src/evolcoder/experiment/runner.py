@@ -315,7 +315,7 @@ class Loop:
             at_least = max(k, min(1, self._config.run.budget.rounds))
             ahead = make and self._config.train.beside
             begins = ahead or self._config.serve.ahead
-            meanwhile = partial(self._begin_ahead, trains=ahead) if begins else None
+            meanwhile = partial(self._begin_ahead, trains=ahead, grades=grade) if begins else None
             if make:
                 self._runs.evolve(MAIN, variant(self._config, MAIN), at_least, meanwhile=meanwhile)
             if self._runs.last_round(MAIN) < k:
@@ -336,8 +336,10 @@ class Loop:
                 return decision, k
         return decision, self._config.run.budget.rounds
 
-    def _begin_ahead(self, *, trains: bool) -> None:
+    def _begin_ahead(self, *, trains: bool, grades: bool) -> None:
         """Begin what needs no round but the first while that is made."""
+        if grades:
+            self._grading.queue_check()
         self._services.servers.start_ahead(self._config.student.path)
         if trains:
             self._queue_merge(0)
