@@ -265,6 +265,20 @@ def test_what_is_left_out_is_said(read, seeds_file):
     )
 
 
+def test_thinking_is_counted(read, seeds_file):
+    """Since it is neither run nor exported."""
+    rows = [
+        {"instruction": "Sort it.", "output": "<think>\nIt is a list.\n</think>\nDone."},
+        {"instruction": "Add them.", "output": "Done."},
+    ]
+    counts = ReadCounts("f")
+    list(read_rows(str(seeds_file("s.jsonl", rows)), counts=counts))
+    assert counts.text() == (
+        "f: 2 of 2 rows read as output, 2 with a response, 1 with thinking kept apart"
+    )
+    assert counts.as_dict()["thoughts"] == 1
+
+
 def test_a_file_without_any_instruction_is_an_error(read, seeds_file):
     """One line names the fields found, and how to name columns."""
     with pytest.raises(SeedsError) as caught:

@@ -43,6 +43,7 @@ from evolcoder.seeds.chats import (
     Turn,
     calls_tool,
     digest_of,
+    holds_calls,
     is_templated,
     media_in,
     parsed_list,
@@ -52,40 +53,29 @@ from evolcoder.seeds.chats import (
     turns_of,
     without_end,
 )
+from evolcoder.seeds.fields import (
+    ANNOTATED,
+    ANSWERS,
+    BAD,
+    CHATS,
+    CUT,
+    INPUTS,
+    LABELS,
+    MEDIA,
+    NO_INPUT,
+    PLURALS,
+    PREFIXES,
+    PROGRAMS,
+    STATEMENT_PARTS,
+    SYSTEMS,
+    TASKS,
+    TESTS,
+    THOUGHTS,
+    TOOLS,
+)
 from evolcoder.text import clean
 
-NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable"})
-"""Values of `input` in published alpaca files that mean none; any case, optionally in <>."""
-ANSWERS = (
-    "output", "response", "completion", "answer", "solution", "chosen", "canonical_solution",
-    "reference_code", "solutions", "answers", "outputs", "responses", "code", "target", "targets",
-    "ideal", "generation", "reply", "llm_response", "model_response", "model_answer",
-    "generated_solution", "deepseek_solution", "r1_generation", "generations", "completions",
-    "inferences",
-)  # fmt: skip
-"""Fields with a response, in order of precedence."""
-PROGRAMS = frozenset({"canonical_solution", "reference_code", "solutions", "code"})
-"""Those of them that hold a program without a fence."""
-PLURALS = ("solutions", "answers", "outputs", "responses", "generations", "completions",
-           "inferences")  # fmt: skip
-"""Those of them that hold several responses, in a list or in a text that is one in JSON."""
-TASKS = ("question", "query", "description", "inputs", "input", "task", "source")
-"""Fields with an instruction in `question-answer`, in order of precedence."""
-INPUTS = ("input", "context")
-"""Fields with the input of an instruction."""
-CHATS = (
-    "conversation", "contents", "chat", "dialogue", "dialog", "items", "turns", "mapping",
-    "internal", "data",
-)  # fmt: skip
-"""Fields with a chat, in addition to `messages` and `conversations`."""
-SYSTEMS = ("system", "system_prompt", "system_message", "systemInstruction", "system_instruction")
-TOOLS = ("tools", "functions", "available_tools")
-MEDIA = ("images", "image", "videos", "video", "audios", "audio")
 _MEDIA_FILES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".mp4", ".wav", ".mp3", ".webm")
-LABELS = ("label", "kto_tag", "desirable")
-"""Fields that say whether a response is good."""
-BAD = frozenset({"false", "0", "0.0", "no", "bad", "undesirable", "rejected"})
-"""Values of a label that say that it is not."""
 _WRAPPERS = frozenset(
     """text content value type role from id annotations index thinking reasoning summary signature
     """.split()
@@ -93,13 +83,13 @@ _WRAPPERS = frozenset(
 """Keys of an object that is no more than a response, or a part of one."""
 MAX_WRAPPERS = 8
 """Most objects and lists that are opened to find a response."""
-PREFIXES = ("declaration", "code_prompt", "complete_prompt", "prompt")
-"""Fields with the code that a benchmark's solution continues."""
 
 SYSTEM_TURNS, LATER_TURNS, HISTORY = "system turns", "later turns", "history"
 EARLIER_TURNS = "earlier turns"
 DECLARED_TOOLS, LABEL = "tools", "label"
 REJECTED, FURTHER = "rejected answers", "further answers"
+EXCLUDED = "answers that are not to be learnt"
+TEST_COLUMNS, CONTEXT = "tests", "context"
 BLANK, UNKNOWN = "blank", "unknown"
 
 
@@ -126,9 +116,11 @@ class SeedPair:
 
 
 _BESIDE = frozenset(
-    {*MEDIA, *SYSTEMS, *TOOLS, *LABELS, *PLURALS, "instances", "history", "rejected"}
-)
+    {*MEDIA, *SYSTEMS, *TOOLS, *LABELS, *PLURALS, *TESTS, CUT, ANNOTATED, "instances",
+     "history", "rejected", "context"}
+)  # fmt: skip
 """Fields that describe a pair, in addition to its texts."""
+_COLUMNS_OF_THOUGHTS = frozenset(THOUGHTS)
 Fields = Mapping[str, object]
 _NOTHING = SeedPair("", "")
 
@@ -147,8 +139,7 @@ def read_detected(row: object) -> tuple[str | None, SeedPair]:
     if found[1].instruction or found[1].needs:
         return found
     other = rewritten(row if found[0] else _folded(row), is_known=False)
-    inner = (row[name] for name in INNER if isinstance(row.get(name), Mapping))
-    for one in (other, *inner):
+    for one in (other, *(parsed_list(row.get(name)) for name in INNER)):
         if one is not row and (pair := _first_read(one))[1].instruction:
             return pair
     return found
@@ -185,10 +176,10 @@ def read(row: object, format: str) -> SeedPair:
         pair = replace(pair, instruction="")
     pair = replace(pair, answer=without_end(pair.answer))
     thoughts, answer = split(pair.answer, opened=not pair.thoughts)
-    if answer == pair.answer or tree_of(pair.answer) is not None:
-        return pair  # nothing to split, or a program whose strings or comments hold tags
-    both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
-    return replace(pair, answer=_trimmed(answer), thoughts="\n\n".join(both))
+    if answer != pair.answer and tree_of(pair.answer) is None:  # a program's strings may hold tags
+        both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
+        pair = replace(pair, answer=_trimmed(answer), thoughts="\n\n".join(both))
+    return _with_thoughts(pair, row)
 
 
 def _with_answer(turns: list[Turn], row: Fields) -> list[Turn]:
@@ -221,7 +212,7 @@ def why_unread(row: object) -> str:
     """Say why a row without an instruction has none: its fields are `blank` or `unknown`."""
     if not isinstance(row, Mapping):
         return UNKNOWN
-    known = {"instruction", "problem", "prompt", "messages", "conversations", *TASKS}
+    known = {"instruction", "problem", "prompt", "messages", "conversations", *TASKS, "task"}
     values = [value for name, value in row.items() if name in known]
     return BLANK if values and all(map(_is_blank, values)) else UNKNOWN
 
@@ -276,14 +267,15 @@ def _exchange(turns: list[Turn]) -> SeedPair:
     left = [SYSTEM_TURNS] if system else []
     left += [EARLIER_TURNS] if early else []
     left += [LATER_TURNS] if rest and not needs else []
+    left += [EXCLUDED] if answer.is_excluded else []
     said = [f"{turn.text}{turn.extra}" for turn in turns if turn.speaker != "system"]
     return SeedPair(
         "\n\n".join(filter(None, (turn.text.strip() for turn in asked))),
-        _trimmed(answer.text),
-        answer.thoughts,
+        "" if answer.is_excluded else _trimmed(answer.text),
+        "" if answer.is_excluded else answer.thoughts,
         tuple(left),
         next((turn.needs for turn in asked if turn.needs), needs),
-        tuple(said) if early or rest or needs else (),
+        tuple(said) if early or rest or needs or answer.is_excluded else (),
         "\n".join(system),
     )
 
@@ -316,37 +308,104 @@ def _asks(turns: list[Turn]) -> bool:
 
 def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
     """Add what other fields of a row tell about the pair."""
-    if _BESIDE.isdisjoint(row) and not any(isinstance(one, list) for one in row.values()):
+    n_answers = sum(name in row for name in ANSWERS)
+    has_lists = any(isinstance(one, list) for one in row.values())
+    if n_answers < 2 and not has_lists and _BESIDE.isdisjoint(row):
         return pair
     left, needs, context = list(pair.left_out), pair.needs, [pair.context]
     if any(_is_media(row.get(name)) for name in MEDIA):
         needs = needs or NEEDS_IMAGE
         context += [digest_of(row[name]) for name in MEDIA if _is_media(row.get(name))]
-    for name in SYSTEMS:
-        if (system := plain_text(row.get(name)).strip()) and system not in context:
-            left = [SYSTEM_TURNS, *left]
-            context.append(system)
+    systems = dict.fromkeys(filter(None, (_system_text(row.get(name)) for name in SYSTEMS)))
+    if new := [system for system in systems if system not in context]:
+        left = [SYSTEM_TURNS, *left]
+        context += new
+    if (given := _text_of(row.get("context"))) and given not in pair.instruction:
+        left.append(CONTEXT)
+        context.append(given)
     if declared := _declared_tools(row):
         context.append(declared)
+        if not needs and holds_calls(pair.answer):
+            needs = NEEDS_TOOLS
+            pair = replace(pair, turns=pair.turns or (pair.instruction, pair.answer), answer="")
         left += [] if needs else [DECLARED_TOOLS]
     if row.get("history") and LATER_TURNS in left:
         left[left.index(LATER_TURNS)] = HISTORY
-    if row.get("rejected"):
-        left.append(REJECTED)
-    if any(_is_several(row.get(name), name) for name in (*ANSWERS, "instances")):
-        left.append(FURTHER)
     if bad := [name for name in LABELS if name in row and _is_bad(row[name])]:
-        left.append(LABEL)
         context.append(f"{bad[0]}: false")
+    left += _counted_fields(row, pair, is_bad=bool(bad))
+    further = "\n\n".join(_further_answers(row)) if {REJECTED, FURTHER} & {*left} else ""
+    if bad:
         pair = replace(pair, answer="", thoughts="")
-    known = dict.fromkeys(left)
     return replace(
         pair,
-        left_out=tuple(known),
+        left_out=tuple(dict.fromkeys(left)),
         needs=needs,
         context="\n".join(filter(None, context)),
-        further="\n\n".join(_further_answers(row)) if {REJECTED, FURTHER} & {*known} else "",
+        further=further,
     )
+
+
+def _counted_fields(row: Fields, pair: SeedPair, *, is_bad: bool) -> Iterator[str]:
+    """Yield what else a row has that is not read, by the names that counts have."""
+    if row.get("rejected"):
+        yield REJECTED
+    several = (_is_several(row.get(name), name) for name in (*ANSWERS, "instances"))
+    if any(several) or any(_other_answers(row, pair)):
+        yield FURTHER
+    if any(_holds_tests(row.get(name)) for name in TESTS) or _has_test_values(row):
+        yield TEST_COLUMNS
+    if is_bad:
+        yield LABEL
+    if row.get(CUT):
+        yield "cells that a viewer cut"
+    if row.get(ANNOTATED):
+        yield "annotations"
+
+
+def _with_thoughts(pair: SeedPair, row: Fields) -> SeedPair:
+    """Add the thinking of a response that stands in a column; one word is a switch."""
+    if not pair.answer or pair.thoughts or _COLUMNS_OF_THOUGHTS.isdisjoint(row):
+        return pair
+    texts = (text for name in THOUGHTS if (text := _text_of(row.get(name))))
+    return replace(pair, thoughts=next((text for text in texts if len(text.split()) > 1), ""))
+
+
+def _other_answers(row: Fields, pair: SeedPair) -> Iterator[str]:
+    """Yield the texts of other fields with an answer that are no part of the response."""
+    if not pair.answer or row.get("history"):  # then the response is that of a later question
+        return
+    for name in ANSWERS:
+        if name not in PLURALS and (text := _text_of(row.get(name))) and text not in pair.answer:
+            answer = split(text).answer.strip()
+            if answer and answer not in pair.answer:
+                yield answer
+
+
+def _holds_tests(value: object) -> bool:
+    """Whether a column holds any test; some are empty lists or objects in JSON."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_tests, value.values()))
+    return plain_text(value).strip() not in {"", "[]", "{}", "null", '""', "false"}
+
+
+def _has_test_values(row: Fields) -> bool:
+    """Whether `inputs` and `outputs` are those of tests, since the task stands elsewhere."""
+    names = ("question", "description", "problem", "prompt", "query", "instruction")
+    return bool(row.get("inputs") and row.get("outputs") and any(row.get(one) for one in names))
+
+
+def _text_of(value: object) -> str:
+    return clean(value).strip() if isinstance(value, str) else ""
+
+
+def _system_text(value: object) -> str:
+    """Return a system prompt, a text or parts of one."""
+    if isinstance(value, Mapping | list):
+        turns = turns_of([{"role": "system", "content": value}])
+        if turns and turns[0].text:
+            return turns[0].text.strip()
+    return plain_text(value).strip()
 
 
 def _further_answers(row: Fields) -> Iterator[str]:
@@ -359,7 +418,7 @@ def _further_answers(row: Fields) -> Iterator[str]:
             for one in value:
                 found = _answer(one) if isinstance(one, Mapping) else plain_text(one)
                 yield from filter(None, [found])
-        elif name == "rejected":
+        elif name not in PLURALS and name != "instances":
             yield plain_text(value)
 
 
@@ -428,13 +487,25 @@ def _oss_instruct(row: Fields) -> list[Turn]:
     return _pair(_task(row, "problem"), _answer(row, "solution"), row)
 
 
+def _question_name(row: Fields) -> str:
+    """Return the field with the question; `task` and `source` more often name where it is from."""
+    if name := next((one for one in TASKS if _task(row, one)), ""):
+        return name
+    if not {*TASKS, "prompt"}.isdisjoint(row):
+        return TASKS[0]
+    return "source" if {"target", "targets"} & row.keys() and "task" not in row else "task"
+
+
 def _question_answer(row: Fields) -> list[Turn]:
-    name = next((one for one in TASKS if _task(row, one)), TASKS[0])
+    name = _question_name(row)
     turns = next((row[one] for one in TASKS if turns_of(row.get(one))), None)
     if isinstance(turns, list) and not _task(row, name):
         said = next((row[one] for one in ANSWERS if row.get(one)), None)
         return _prompted(row, turns, said)
     task = _task(row, name)
+    for part, heading in STATEMENT_PARTS:
+        if (text := _task(row, part)) and text not in task:
+            task = f"{task}\n\n{heading}:\n{text}"
     if starter := _task(row, "starter_code"):
         task = f"{task}\n\n```python\n{starter}\n```"
     extra = row.get("context") if name != "context" else None
@@ -545,6 +616,8 @@ def _answer(row: Fields, first: str = "") -> str:
         if name in PLURALS:
             if name == "completions" and isinstance(row.get("labels"), list):
                 continue  # the steps of one answer, each with a label
+            if name == "outputs" and _has_test_values(row):
+                continue
             value = _preferred(parsed_list(value), row)
         if text := _one_answer(value, name):
             return _fenced(text) if name in PROGRAMS else text
@@ -672,6 +745,8 @@ _DETECTED: tuple[tuple[str, tuple[Collection[str], ...]], ...] = (
     ("question-answer", (TASKS, ANSWERS)),
     ("benchmark", ({"text", "prompt"}, {"code"})),
     ("trl", ({"prompt"},)),
+    ("question-answer", ({"task"}, ANSWERS)),
+    ("question-answer", ({"source"}, {"target", "targets"})),
     ("chat", (CHATS,)),
     ("question-answer", ({"question", "query"},)),
     ("text", ({"text"},)),

@@ -132,6 +132,7 @@ class ReadCounts:
             "rows": self.n_rows,
             "read": self.formats.total(),
             "answers": self.n_answers,
+            "thoughts": self.n_thoughts,
             "format": self.format,
             "left_out": dict(self.left_out),
             "needs": {name: n for name, n in self.needs.items() if n},
@@ -146,6 +147,8 @@ class ReadCounts:
         """
         read = f"{self.formats.total()} of {self.n_rows} rows read as {self.format or 'nothing'}"
         parts = [f"{self.path}: {read}, {self.n_answers} with a response"]
+        if self.n_thoughts:
+            parts[0] += f", {self.n_thoughts} with thinking kept apart"
         if self.others and not self.n_answers:
             parts.append(
                 f"if a response is in {self.others}, name it, as in --columns response=NAME"
