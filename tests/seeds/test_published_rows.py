@@ -86,6 +86,10 @@ SHAPES = {
         ANSWER),
     "columns of ShareGPT": ({"conversations": {"from": ["human", "gpt"], "value": [TASK, ANSWER]}}, TASK,
         ANSWER),
+    "a preferred chat in columns": ({"prompt": TASK, "chosen": {"role": ["user", "assistant"], "content": [
+        TASK, ANSWER]}}, TASK, ANSWER),
+    "a completion in columns": ({"prompt": {"role": ["user"], "content": [TASK]}, "completion": {"role": [
+        "assistant"], "content": [ANSWER]}}, TASK, ANSWER),
     "turns in JSON each": ({"messages": [json.dumps(USER), json.dumps(SAID)]}, TASK, ANSWER),
     "texts that are JSON": ({"conversation": ['{"a": 1}', "x"]}, '{"a": 1}', "x"),
     "turns as numpy prints them": ({"messages": f"[{USER!r}\n {SAID!r}]"}, TASK, ANSWER),
@@ -98,6 +102,48 @@ SHAPES = {
         {"label": False, "text": "more"}]}, f"Q {TASK}", ANSWER),
     "segments of a template": ({"segments": [{"label": False, "text": f"<s>[INST] {TASK} [/INST]"},
         {"label": True, "text": f" {ANSWER}</s>"}]}, TASK, ANSWER),
+    # tasks of contests, benchmarks and databases
+    "a contest's description": ({"title": "x", "description": TASK, "official_tests": ["1"]}, TASK, ""),
+    "a description of something": ({"title": "x", "description": TASK}, "", ""),
+    "submissions": ({"description": TASK, "test_cases": ["1"], "correct_submissions": [{"code": CODE,
+        "language": 2}]}, TASK, PYTHON),
+    "code above a solution": ({"prompt": "import random", "completion": CODE, "problem_description": TASK},
+        TASK, PYTHON),
+    "arguments of a program": ({"code": CODE, "input": "[1], 'a'", "output": "[1]"}, "", ""),
+    "a task with its code": ({"code": CODE, "input": TASK, "output": ANSWER}, TASK, ANSWER),
+    "a definition": ({"definition": TASK, "inputs": "1 2", "targets": ANSWER}, f"{TASK}\n\n1 2", ANSWER),
+    "a title": ({"title": TASK, "body": "More.", "answers": [{"body": ANSWER, "score": 1}]},
+        f"{TASK}\n\nMore.", ANSWER),
+    "a repair": ({"description": TASK, "wrong_code": "x", "correct_code": "y"}, f"{TASK}\n\n```\nx\n```",
+        "```\ny\n```"),
+    "SQL": ({"question": TASK, "query": "SELECT a FROM t", "db_id": "d"}, TASK,
+        "```sql\nSELECT a FROM t\n```"),
+    "SQL with a schema": ({"sql_prompt": TASK, "sql_context": "CREATE TABLE t (a INT)", "sql": "SELECT 1"},
+        f"{TASK}\n\nCREATE TABLE t (a INT)", "```sql\nSELECT 1\n```"),
+    "a query in words": ({"question": TASK, "query": "Select the best of them."}, TASK, ""),
+    "headings without colons": ({"prompt": f"### Instruction\n{TASK}\n\n### Response\n", "response": ANSWER},
+        TASK, ANSWER),
+    # other names of chats
+    "a trajectory and its kind": ({"task": "Coding", "trajectory": [{"from": "user", "value": TASK}],
+        "chosen": ANSWER, "rejected": BAD}, TASK, ANSWER),
+    "a demonstration": ({"instruction": TASK, "demonstration": ANSWER}, TASK, ANSWER),
+    "a body with its title": ({"title": "How?", "question_body": TASK, "answer_body": ANSWER},
+        f"How?\n\n{TASK}", ANSWER),
+    "developer and final": ({"developer": "S", "user": TASK, "analysis": THOUGHT, "final": ANSWER}, TASK,
+        ANSWER),
+    "rounds": ({"chat_rounds": [{"role": "human", "content": TASK}, {"role": "bot", "content": ANSWER}]},
+        TASK, ANSWER),
+    "a command": ({"nl": TASK, "cmd": "ls"}, TASK, "ls"),
+    "sender and text": ({"chat_messages": [{"sender": "human", "text": TASK}, {"sender": "assistant", "text":
+        ANSWER}]}, TASK, ANSWER),
+    "a trajectory": ({"trajectory": [{"role": "user", "text": TASK}, {"role": "ai", "text": ANSWER}]}, TASK,
+        ANSWER),
+    "turns of several questions": ({"id": "x", "question": [[USER]]}, TASK, ""),
+    "a reply next to turns": ({"messages": [USER], "response": {"choices": [{"message": SAID}]}}, TASK, ANSWER),
+    "a reply next to a prompt": ({"prompt": TASK, "response": {"choices": [{"text": ANSWER}]}}, TASK, ANSWER),
+    "a reply in the row": ({"request": {"messages": [USER]}, "choices": [{"message": SAID}]}, TASK, ANSWER),
+    "bodies": ({"request_body": {"messages": [USER]}, "response_body": {"choices": [{"message": SAID}]}}, TASK,
+        ANSWER),
     # requests and replies
     "a batch of OpenAI": ({"custom_id": "1", "url": "/v1", "body": {"messages": [USER]}}, TASK, ""),
     "a batch of Anthropic": ({"custom_id": "1", "params": {"system": "S", "messages": [USER]}}, TASK, ""),
@@ -144,7 +190,7 @@ def test_the_task_and_its_response_are_found(name):
 COUNTED = [
     ({"question": TASK, "answer": ANSWER, name: value}, ("tests",))
     for name, value in [
-        ("test", "def test(): ..."), ("test_list", ["assert f(1) == 1"]), ("unit_tests", '["assert 1"]'),
+        ("test", "def test(): ..."), ("test_list", ["assert f(1) == 1"]), ("unit_tests", '["assert 1"]'), ("testcase", ["assert 1"]), ("official_tests", [{"input": "1"}]),
         ("private_tests", {"input": ["1"], "output": ["2"]}), ("input_output", '{"inputs": ["1"]}'),
         ("verification_info", '{"test_cases": [1]}'), ("test_patch", "diff"),
         ("reward_model", {"style": "rule", "ground_truth": "1"}),
@@ -176,6 +222,13 @@ COUNTED = [
 def test_what_is_left_out_of_a_row_is_named(row, left_out):
     """Tests, further answers, contexts and annotations; empty columns are nothing."""
     assert read_detected(row)[1].left_out == left_out
+
+
+def test_a_call_in_the_notation_of_openhands_needs_tools():
+    """Although no tools are declared."""
+    call = "<function=execute_bash>\n<parameter=command>ls</parameter>\n</function>"
+    row = {"messages": [USER, {"role": "assistant", "content": call}]}
+    assert read_detected(row)[1].needs == "needs tools"
 
 
 @pytest.mark.parametrize(

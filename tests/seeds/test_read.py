@@ -265,6 +265,17 @@ def test_what_is_left_out_is_said(read, seeds_file):
     )
 
 
+def test_why_an_answer_of_weight_0_is_none_is_told(seeds_file):
+    """The row has one, so that `no response` would be no reason."""
+    said = {"role": "assistant", "content": "Done.", "weight": 0}
+    row = {"messages": [{"role": "user", "content": "Sort it."}, said]}
+    seeds = read_seeds(SeedsConfig(path=str(seeds_file("s.jsonl", [row]))))
+    (task,) = of(Task, list(seeds))
+    reason, why = seeds.why_unanswered(task.id)
+    assert reason is Reason.EMPTY
+    assert "is not to be learnt" in why
+
+
 def test_thinking_is_counted(read, seeds_file):
     """Since it is neither run nor exported."""
     rows = [
@@ -406,6 +417,7 @@ def test_a_system_turn_is_no_end_of_a_task(read, seeds_file):
         ({"prompt": "Do it.", "llm_says": "x\ny", "n": 3, "model": "m"}, "llm_says"),
         ({"prompt": "Do it.", "a": "x" * 80, "b": "y\ny"}, "a or b"),
         ({"prompt": "Do it.", "kind": "short"}, ""),
+        ({"prompt": "Do it.", "tests": "assert f(1)\nassert f(2)", "a": "x\ny"}, "a"),
         ({"prompt": "Do it.", "text": "x\ny", "completion": "done"}, ""),
         ({"prompt": "Do it.", "completion": "bad", "label": False, "text": "x\ny"}, ""),
     ],

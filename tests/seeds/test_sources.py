@@ -175,6 +175,14 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
             }
         ),
         json.dumps({"schema": {"fields": [{"name": "instruction"}]}, "data": ROWS}),
+        json.dumps({"train": {"data": ROWS}, "test": {"data": ROWS[:1]}}),
+        json.dumps({"data": {"train": ROWS, "test": ROWS[:1]}, "version": 1}),
+        json.dumps({"training": ROWS, "testing": ROWS[:1]}),
+        json.dumps({"train": {name: [row[name] for row in ROWS] for name in ROWS[0]}}),
+        json.dumps([row["instruction"] for row in ROWS]),
+        "\n".join(json.dumps(row["instruction"]) for row in ROWS),
+        json.dumps([[*row.values()] for row in ROWS]),
+        "\n".join(json.dumps([*row.values()]) for row in ROWS),
     ],
     ids=[
         "pretty",
@@ -186,6 +194,14 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
         "table",
         "pandas",
         "schema",
+        "data of splits",
+        "splits of data",
+        "training",
+        "columns of a split",
+        "texts",
+        "lines of texts",
+        "pairs",
+        "lines of pairs",
     ],
 )
 def test_json_comes_in_other_layouts_too(read, seeds_file, data):
@@ -193,6 +209,14 @@ def test_json_comes_in_other_layouts_too(read, seeds_file, data):
     records, report = read(seeds_file("s.json", data.encode()))
     assert report.n_tasks == report.n_rows >= 2
     assert records[0].instruction == "Do 0."
+
+
+def test_splits_without_train_are_named(read, seeds_file):
+    """None of them is taken for the rows, and no two are mixed."""
+    data = json.dumps({"dev": ROWS, "test": ROWS[:1]}).encode()
+    assert fault(read, seeds_file("s.json", data)).startswith(
+        "has rows in several fields (dev, test), and none of them is `train`; write the rows of one"
+    )
 
 
 def test_rows_in_a_field_are_rows_although_one_is_none(read, seeds_file):
@@ -238,6 +262,7 @@ def test_a_folder_of_a_data_set_is_read(read, tmp_path):
 
 
 SHARDS = [
+    ["data-00000-of-00002.jsonl", "data-00001-of-00002.jsonl"],
     ["shard_00000.jsonl", "shard_00001.jsonl"],
     ["part-0.jsonl", "part-1.jsonl"],
     ["chunk_1.jsonl", "chunk_10.jsonl"],
@@ -258,6 +283,10 @@ NO_SHARDS = {
     ): "is a folder of folders; name one of go, python, or a file",
     ("python/train-0.jsonl", "go/train-0.jsonl"): "name one of go, python",
     ("default/test/0000.jsonl",): "name one of default",
+    (
+        "data/train_sft-00000-of-00001.jsonl",
+        "data/train_gen-00000-of-00001.jsonl",
+    ): "no split train; set seeds.split to one of train_gen, train_sft",
 }
 
 
@@ -280,6 +309,16 @@ def test_files_that_are_no_parts_are_not_mixed(read, tmp_path, names):
     """Versions, languages and subsets: the message names what there is to choose from."""
     write_rows(tmp_path, names)
     assert NO_SHARDS[names] in fault(read, tmp_path)
+
+
+def test_the_split_of_a_card_is_read(read, tmp_path):
+    """One that it does not have is an error, not all of its files."""
+    write_rows(tmp_path, ["train_sft-0.jsonl", "train_gen-0.jsonl"])
+    files = "".join(f"  - split: {s}\n    path: {s}-*\n" for s in ("train_sft", "train_gen"))
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n"
+    (tmp_path / "README.md").write_text(card)
+    assert [task.instruction for task in read(tmp_path, split="train_gen")[0]] == ["Do 1."]
+    assert "set seeds.split to one of train_gen, train_sft" in fault(read, tmp_path)
 
 
 def test_a_folder_with_one_file_is_that_file(read, tmp_path):

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from math import inf
 
 from evolcoder.seeds.chats import is_templated, parsed_list, turns_in_text, turns_of
-from evolcoder.seeds.fields import INPUTS, TASKS
+from evolcoder.seeds.fields import INPUTS, TASKS, TESTS
 from evolcoder.seeds.logs import logged
 
 Fields = Mapping[str, object]
@@ -27,7 +27,8 @@ _PAIRS = (
     ("problem_statement", "solution"), ("problem_description", "solution"), ("nl", "code"),
     ("docstring", "code"), ("rewritten_intent", "snippet"), ("intent", "snippet"),
     ("inputs_pretokenized", "targets_pretokenized"), ("body", "answer_body"), ("body", "answers"),
-    ("title", "answers"), ("input", "content"), ("text_input", "output"),
+    ("question_body", "answer_body"), ("nl", "cmd"), ("user", "final"),
+    ("title", "answers"), ("input", "content"), ("text_input", "output"), ("text", "output"),
     ("func_documentation_string", "func_code_string"),
     ("textbox_q_instruction", "textbox_answer"), ("input_query", "expected_answer"),
 )  # fmt: skip
@@ -43,13 +44,22 @@ _STATEMENTS = (
 _EDITS = (
     ("old_contents", "new_contents"), ("before", "after"), ("old_code", "new_code"),
     ("buggy_code", "fixed_code"), ("original_code", "edited_code"), ("buggy", "fixed"),
+    ("wrong_code", "correct_code"),
 )  # fmt: skip
 """Fields with code before and after an edit."""
 _EDIT_TASKS = ("instruction", "instruction_descriptive", "instruction_lazy", "subject", "message",
-               "commit_message", "prompt")  # fmt: skip
+               "commit_message", "prompt", "description", "question",
+               "problem_statement")  # fmt: skip
 """Fields that say what to edit."""
+_EDIT_ANSWERED = ("output", "response", "completion", "answer", "solution", "chosen", "messages",
+                  "conversations")  # fmt: skip
+"""Fields of a row that has a response of its own."""
 _SUFFIXED = re.compile(r"(instruction|prompt|question|input|output|answer|response)_([a-z]{2,3})")
 """Fields named with a language, such as `instruction_zh`."""
+_SQL = re.compile(
+    r"\s*(?:SELECT\b.*\bFROM\b|WITH\s+\w+\s+AS\s*\(|INSERT\s+INTO\b|UPDATE\s+\w+\s+SET\b|DELETE\s+FROM\b)",
+    re.IGNORECASE | re.DOTALL,
+)
 _SEGMENT_MARKS = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)")
 _RENAMED = {
     "preferred_output": "chosen", "non_preferred_output": "rejected", "chosen_response": "chosen",
@@ -68,7 +78,8 @@ _PARALLEL = ("scores", "ratings", "rating", "rewards", "pass_rates", "correctnes
 def rewritten(row: Fields, *, is_known: bool) -> Fields:
     """Return a row in a shape that is read; `is_known`: a task was found in the row as it is."""
     row = logged(row) or row
-    for shape in (_preference, _contest, _questions, _edit, _segments, _prompted):
+    shapes = (_preference, _contest, _questions, _edit, _segments, _sql, _defined, _prompted)
+    for shape in shapes:
         if found := shape(row):
             return found
     if is_known:
@@ -77,7 +88,9 @@ def rewritten(row: Fields, *, is_known: bool) -> Fields:
         if row.get(asked) and answered in row:
             others = {name: value for name, value in row.items() if name not in {asked, answered}}
             name = answered if answered in {"answers", "code"} else "output"
-            return others | {"instruction": row[asked], name: row[answered]}
+            title = row.get("title") if asked.endswith("body") else None
+            task = f"{title}\n\n{row[asked]}" if isinstance(title, str) else row[asked]
+            return others | {"instruction": task, name: row[answered]}
     return _of_language(row) or _statement(row) or row
 
 
@@ -91,7 +104,9 @@ def _of_language(row: Fields) -> Fields | None:
 
 def _statement(row: Fields) -> Fields | None:
     """Read a task without a response, or with a patch."""
-    name = next((one for one in _STATEMENTS if isinstance(row.get(one), str) and row[one]), None)
+    is_contest = not {*TESTS, "input_format"}.isdisjoint(row)
+    names = [*_STATEMENTS, "description"] if is_contest else _STATEMENTS
+    name = next((one for one in names if isinstance(row.get(one), str) and row[one]), None)
     if name is None:
         return None
     others = {one: value for one, value in row.items() if one not in {name, "text"}}
@@ -107,7 +122,7 @@ def _edit(row: Fields) -> Fields | None:
          if isinstance(row.get(old), str) and isinstance(row.get(new), str)), None
     )  # fmt: skip
     what = next((row[one] for one in _EDIT_TASKS if isinstance(row.get(one), str) and row[one]), "")
-    if pair is None or not what or any(row.get(one) for one in ("output", "response", "messages")):
+    if pair is None or not what or any(row.get(one) for one in _EDIT_ANSWERED):
         return None
     named = next((row[one] for one in ("lang", "language") if isinstance(row.get(one), str)), "")
     old, new = (_block(row[one], str(named)) for one in pair)
@@ -122,6 +137,35 @@ def _block(code: object, language: str) -> str:
     fence = "````" if "```" in text else "```"
     tag = language.strip().lower().replace(" ", "-")
     return f"{fence}{tag if re.fullmatch(r'[a-z0-9+#.-]{1,20}', tag) else ''}\n{text}\n{fence}"
+
+
+def _sql(row: Fields) -> Fields | None:
+    """Read a question about a database, whose answer in SQL has a name of its own."""
+    asked = next((one for one in ("sql_prompt", "question") if row.get(one)), None)
+    names = ("sql", "SQL", "query")
+    found = next(
+        (one for one in names if isinstance(row.get(one), str) and str(row[one]).strip()), None
+    )
+    if asked is None or found is None or any(row.get(one) for one in ("answer", "response")):
+        return None
+    if found == "query" and not _SQL.match(str(row[found])):
+        return None
+    schema = next((row[one] for one in ("sql_context", "context", "schema") if row.get(one)), None)
+    others = {one: value for one, value in row.items() if one not in {asked, found, "sql_context"}}
+    return {
+        **others,
+        "question": row[asked],
+        "context": schema,
+        "answer": _block(row[found], "sql"),
+    }
+
+
+def _defined(row: Fields) -> Fields | None:
+    """Read Super-NaturalInstructions: a definition of the task, and its inputs."""
+    if not isinstance(row.get("definition"), str) or "targets" not in row:
+        return None
+    others = {one: value for one, value in row.items() if one not in {"definition", "inputs"}}
+    return {**others, "instruction": row["definition"], "input": row.get("inputs")}
 
 
 def _segments(row: Fields) -> Fields | None:
@@ -234,9 +278,13 @@ def _first_text(value: object) -> object:
 
 def _contest(row: Fields) -> Fields | None:
     """Read a task whose `prompt` is only the code above the solution, such as imports."""
-    if all(row.get(name) for name in ("prompt", "completion", "query", "response")):
-        return {"instruction": row["query"], "output": row["response"]}
-    return None
+    if not row.get("prompt") or not row.get("completion"):
+        return None
+    others = {name: value for name, value in row.items() if name not in {"prompt", "completion"}}
+    if row.get("query") and row.get("response"):
+        return {**others, "instruction": row["query"], "output": row["response"]}
+    statement = any(row.get(name) for name in _STATEMENTS)
+    return {**others, "code": row["completion"]} if statement else None
 
 
 def _questions(row: Fields) -> Fields | None:

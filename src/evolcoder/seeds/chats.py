@@ -71,7 +71,9 @@ _ARRAY = re.compile(r"\s*(?:np\.|numpy\.)?array\((.*?)(?:,\s*dtype=\w+)?\)\s*", 
 _ITEM_BREAK = re.compile(r"\}\s*\n\s*\{")
 """Between items of an array as numpy prints it; line breaks in texts are escaped there."""
 _CALL = re.compile(
-    r"(?<!`)(?:<(?:tool_call|functioncall|function_call|tool_code)>|\[TOOL_CALLS\])", re.IGNORECASE
+    r"(?<!`)(?:<(?:tool_call|functioncall|function_call|tool_code)>|\[TOOL_CALLS\]"
+    r"|<function=\w+>\s*<parameter=)",
+    re.IGNORECASE,
 )
 _MEDIA_MARK = re.compile(r"\A\s*<(image|video|audio)>|<(image|video|audio)>\s*\Z")
 """Placeholder of an image in a turn; in the middle of a text it is more likely a tag of XML."""
@@ -107,6 +109,8 @@ def turns_of(value: object) -> list[Turn]:
         return _turns_of_texts(value)
     if value and all(_is_pair(one) for one in value):
         return _pairs(value)
+    if value and all(isinstance(one, list) for one in value):  # a list of turns for each question
+        value = [turn for one in value for turn in one]
     return [turn for one in value for turn in (_exchanged(one) or _turn(one))]
 
 
@@ -114,8 +118,8 @@ def _turns_of_object(value: Mapping[str, object]) -> list[Turn]:
     """Read a tree of replies, columns of turns, or turns under a key, as chat programs export."""
     if isinstance(value.get("replies"), list):
         return _branch(value)
-    if columns := _turns_of_columns(value):
-        return columns
+    if rows := rows_of_columns(value):
+        return [turn for row in rows for turn in _turn(row)]
     inner = next((value[key] for key in ("messages", "turns") if key in value), None)
     return turns_of(inner) if isinstance(inner, list | tuple) else []
 
@@ -128,14 +132,14 @@ def _turns_of_texts(texts: Sequence[str]) -> list[Turn]:
     return _alternating(texts)
 
 
-def _turns_of_columns(value: Mapping[str, object]) -> list[Turn]:
-    """Read turns that are stored as one list for each of their keys; empty if they are not."""
+def rows_of_columns(value: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return turns that are stored as one list for each of their keys; empty if they are not."""
     name = next((key for key in NAMES if isinstance(value.get(key), list)), None)
     columns = {key: one for key, one in value.items() if isinstance(one, list)}
     if name is None or len({len(one) for one in columns.values()}) != 1 or len(columns) < 2:
         return []
     rows = zip(*columns.values(), strict=True)
-    return [turn for row in rows for turn in _turn(dict(zip(columns, row, strict=True)))]
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _branch(node: Mapping[str, object]) -> list[Turn]:
@@ -441,6 +445,7 @@ _MARKED = (
 """Beginnings of a turn in templates with special tokens: gpt-oss; Granite; Command R; DeepSeek;
 ChatML; Llama 3; Gemma; Zephyr and Phi."""
 _HEADED = (
+    re.compile(r"^#{2,3}[ ]*(Instruction|Response)s?[ \t]*(?:\n|\Z)", re.MULTILINE),
     re.compile(r"^#{2,3}[ ]*(Instruction|Input|Response|Output)s?:[ \t]*\n?", re.MULTILINE),
     re.compile(r"#{2,3}[ ]*(Human|User|Assistant|System):[ \t]*\n?"),
     re.compile(r"^(?:#{2,3}[ ]*)?(Question|Answer):[ \t]*\n?", re.MULTILINE),
@@ -450,7 +455,8 @@ _HEADED = (
     re.compile(r"^<(human|bot|user|assistant)>:[ \t]*\n?", re.MULTILINE),
     re.compile(r"^(Q|A):[ \t]*\n?", re.MULTILINE),
 )
-"""Headings of turns: Alpaca; Guanaco; Anthropic's; Vicuna; plain. A chat has two or more."""
+"""Headings of turns: Alpaca without and with colons; Guanaco; Anthropic's; Vicuna; plain. A chat
+has two or more."""
 _START = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>)?\s*")
 _INST = re.compile(r"\[INST\](.*?)\[/INST\]", re.DOTALL)
 _SYSTEM_PROMPT = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)

@@ -12,12 +12,15 @@ ANSWERS = (
     "target", "targets", "ideal", "generation", "reply", "llm_response", "model_response",
     "model_answer", "generated_solution", "deepseek_solution", "generations", "completions",
     "inferences", "gold_standard_solution", "ground_truth_solution", "reference_solution",
+    "correct_submissions", "demonstration",
 )  # fmt: skip
 """Fields with a response, in order of precedence."""
-PROGRAMS = frozenset({"canonical_solution", "reference_code", "solutions", "code"})
+PROGRAMS = frozenset(
+    {"canonical_solution", "reference_code", "solutions", "code", "correct_submissions"}
+)
 """Those of them that hold a program without a fence."""
 PLURALS = ("solutions", "answers", "outputs", "responses", "generations", "completions",
-           "inferences")  # fmt: skip
+           "inferences", "correct_submissions")  # fmt: skip
 """Those of them that hold several responses, in a list or in a text that is one in JSON."""
 TASKS = ("question", "query", "description", "inputs", "input")
 """Fields with an instruction in `question-answer`, in order of precedence."""
@@ -27,7 +30,7 @@ NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable"})
 """Values of `input` in published alpaca files that mean none; any case, optionally in <>."""
 CHATS = (
     "conversation", "contents", "chat", "dialogue", "dialog", "items", "turns", "mapping",
-    "internal", "data",
+    "internal", "data", "chat_messages", "chat_rounds", "trajectory",
 )  # fmt: skip
 """Fields with a chat, in addition to `messages` and `conversations`."""
 SYSTEMS = ("system", "system_prompt", "system_message", "systemInstruction", "system_instruction")
@@ -39,11 +42,13 @@ BAD = frozenset({"false", "0", "0.0", "no", "bad", "undesirable", "rejected"})
 """Values of a label that say that it is not."""
 THOUGHTS = (
     *THINKING_FIELDS, "thought", "thoughts", "think", "cot", "complex_cot", "chain_of_thought",
-    "deepseek_reasoning", "r1_reasoning", "reasoning_trace", "thinking_trajectory",
+    "deepseek_reasoning", "r1_reasoning", "model_reasoning", "reasoning_trace",
+    "thinking_trajectory", "analysis",
 )  # fmt: skip
 """Fields with the thinking of a row's response; some hold a switch, such as `on`."""
 TESTS = (
-    "test", "tests", "test_code", "test_cases", "testcases", "test_list", "unit_tests", "unit_test",
+    "test", "tests", "test_code", "test_cases", "testcases", "testcase", "test_list", "unit_tests",
+    "unit_test", "official_tests",
     "public_tests", "private_tests", "generated_tests", "public_test_cases", "private_test_cases",
     "challenge_test_list", "test_patch", "input_output", "verification_info", "reward_model",
 )  # fmt: skip

@@ -21,10 +21,10 @@ from evolcoder.seeds.fields import ANNOTATED, ANSWERS, CUT, SYSTEMS, TOOLS
 
 Fields = Mapping[str, object]
 
-_ASKED = ("request", "body", "params", "modelInput", "inputs", "input")
+_ASKED = ("request", "request_body", "body", "params", "modelInput", "inputs", "input")
 """Fields with a request."""
-_REPLIED = ("response", "modelOutput", "outputs", "output", "expectedOutput", "expected_output",
-            "reference_outputs", "expected")  # fmt: skip
+_REPLIED = ("response", "response_body", "completion", "modelOutput", "outputs", "output",
+            "expectedOutput", "expected_output", "reference_outputs", "expected")  # fmt: skip
 """Fields with the reply to it."""
 _QUESTIONS = ("instruction", "question", "query", "prompt", "input", "text")
 _SAID = ("output", "answer", "response", "text", "completion", "generated_text", "content")
@@ -34,7 +34,23 @@ _MAX_DEPTH = 4
 
 def logged(row: Fields) -> Fields | None:
     """Return the row that a log or an export holds."""
-    return _cut_row(row) or _annotated(row) or _request(row)
+    return _cut_row(row) or _annotated(row) or _request(row) or _replied(row)
+
+
+def _replied(row: Fields) -> Fields | None:
+    """Read a row that is a request itself, with the reply of a server as an object."""
+    answered = {name: row[name] for name in _REPLIED if _is_reply(row.get(name))}
+    name, value = next(iter(answered.items()), ("", None))
+    if not (reply := _reply(value)):
+        return None
+    turns, others = row.get("messages"), {one: row[one] for one in row if one != name}
+    if isinstance(turns, list):
+        return {**others, "messages": [*turns, _turn(reply)]}
+    return {**others, name: reply.get("content") if isinstance(reply, Mapping) else reply}
+
+
+def _is_reply(value: object) -> bool:
+    return isinstance(value, Mapping) and not {"choices", "candidates"}.isdisjoint(value)
 
 
 def _request(row: Fields) -> Fields | None:
@@ -43,11 +59,12 @@ def _request(row: Fields) -> Fields | None:
         return None
     for name in _ASKED:
         asked = row.get(name)
-        if name in {"request", "body", "params"}:
+        if name not in {"modelInput", "inputs", "input"}:
             asked = parsed_list(asked)
         if not isinstance(asked, Mapping):
             continue
-        reply = _reply(next((row[one] for one in _REPLIED if one != name and row.get(one)), None))
+        replies = (row[one] for one in _REPLIED if one != name and row.get(one))
+        reply = _reply(row if _is_reply(row) else next(replies, None))
         turns = next((asked[one] for one in ("messages", "contents") if one in asked), None)
         if isinstance(turns, list) and turns_of(turns):
             others = {one: asked[one] for one in (*SYSTEMS, *TOOLS) if asked.get(one)}

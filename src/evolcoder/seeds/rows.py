@@ -20,6 +20,7 @@ from evolcoder.errors import ConfigError, SeedsError
 from evolcoder.ids import content_id
 from evolcoder.records import Response, Row, Task
 from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
+from evolcoder.seeds.fields import TESTS
 from evolcoder.seeds.formats import (
     BLANK,
     LABEL,
@@ -290,6 +291,7 @@ def _long_fields(value: object, pair: SeedPair) -> str:
         str(name)
         for name, text in value.items()
         if isinstance(text, str)
+        and name not in TESTS
         and ("\n" in text.strip() or len(text) >= _LONG_CHARS)
         and text.strip()[:_LONG_CHARS] not in pair.instruction
     ]

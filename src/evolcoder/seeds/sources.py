@@ -19,7 +19,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -57,6 +57,10 @@ _SEPARATOR = re.compile(r"sep=([,;\t|])\s*")
 """First line of a table that Excel wrote."""
 _SHARD = re.compile(r"(?:part|shard|chunk)[-_.]?\d+|(?<!\d)\d{4,}(?!\d)", re.IGNORECASE)
 """Number of a shard in the name of a file; `v2` is none."""
+_SPLIT_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
+_TRAIN = ("train", "training")
+_MAX_SPLITS = 3
+"""Most objects that are opened to find the rows for training."""
 _NUMBERS = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)
 
 
@@ -115,10 +119,9 @@ def _split_files(folder: Path, config: SeedsConfig) -> list[Path]:
     of_split = [path for path in found if config.split in _names_of(path, folder)]
     if of_split:
         return of_split
-    if any(_SPLITS & _names_of(path, folder) for path in found):
-        raise SeedsError(
-            f"{folder}: is a folder; its files have no split {config.split}; set seeds.split"
-        )
+    names = {name for path in found for name in _names_of(path, folder)}
+    if splits := {name for name in names if re.split(r"[-_.]", name)[0] in _SPLITS}:
+        raise _no_split(folder, config, splits)
     if found and (any((folder / name).exists() for name in _MARKERS) or _are_shards(found)):
         return found
     if found:
@@ -158,8 +161,22 @@ def _files_of_subfolders(folder: Path, config: SeedsConfig) -> list[Path]:
     raise SeedsError(f"{folder}: is a folder; name a file in it")
 
 
+def _no_split(folder: Path, config: SeedsConfig, splits: Collection[str]) -> SeedsError:
+    """Return the error for a folder with other splits than the one that is wanted."""
+    named = one_line(", ".join(sorted(splits)), _WHY_CHARS)
+    return SeedsError(
+        f"{folder}: is a folder; its files have no split {config.split}; set seeds.split to one of "
+        f"{named}"
+    )
+
+
 def _names_of(path: Path, folder: Path) -> set[str]:
-    """Return the beginning of a file's name and the folders above it, which may name a split."""
+    """Return the beginning of a file's name and the folders above it, which may name a split.
+
+    In a name such as `train_sft-00000-of-00003` the split is all before the number.
+    """
+    if match := _SPLIT_SHARD.match(path.name):
+        return {match[1], *path.relative_to(folder).parts[:-1]}
     return {re.split(r"[-_.]", path.name)[0], *path.relative_to(folder).parts[:-1]}
 
 
@@ -207,11 +224,10 @@ def _files_of_card(folder: Path, config: SeedsConfig) -> list[Path]:
     named = _configs_of_subset(folder, every, config)
     files = named[0].get("data_files") if named else None
     if isinstance(files, list):
-        files = next(
-            (one.get("path") for one in files
-             if isinstance(one, dict) and one.get("split") == config.split),
-            None,
-        )  # fmt: skip
+        splits = {str(one.get("split")): one for one in files if isinstance(one, dict)}
+        if splits and config.split not in splits:
+            raise _no_split(folder, config, splits)
+        files = splits[config.split].get("path") if splits else files
     patterns = [files] if isinstance(files, str) else files
     if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
         return []
@@ -369,20 +385,29 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
         if first is not None and _may_hold_rows(first[1]):
             second = next(values, None)
             if second is None:
-                yield from _inner_rows(*first)
+                yield from _inner_rows(*first, name)
                 return
             begun.append(second)
+        are_texts = first is not None and isinstance(first[1], str | list)
         for place, value in chain(begun, values):
-            yield SourceRow(place, _chat_row(value))
+            yield SourceRow(place, _chat_row(value, are_texts=are_texts))
     except input_files.NotJSONError as error:
         raise SeedsError(f"{name}: {error}") from error
 
 
-def _chat_row(value: object) -> object:
-    """Return a row for a list of turns; any other value as it is."""
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-        is_chat = all("role" in one or "from" in one for one in value)
-        return {"messages": value} if is_chat else value
+def _chat_row(value: object, *, are_texts: bool) -> object:
+    """Return a row for a list of turns; any other value as it is.
+
+    Where the first row is a text or a list, texts are tasks, and lists of texts chats.
+    """
+    if are_texts and isinstance(value, str):
+        return {"instruction": value}
+    if not isinstance(value, list) or not value:
+        return value
+    if are_texts and len(value) > 1 and all(isinstance(one, str) for one in value):
+        return {"conversation": value}
+    if all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value):
+        return {"messages": value}
     return value
 
 
@@ -392,14 +417,42 @@ def _may_hold_rows(value: object) -> bool:
     return format in {None, "chat"} or not pair.instruction
 
 
-def _inner_rows(place: str, value: object) -> Iterator[SourceRow]:
+def _inner_rows(place: str, value: object, name: str) -> Iterator[SourceRow]:
     """Yield the rows of an object that holds a list of them, rows by id, or values by column."""
-    rows: list[object] = [value]
+    value = _train_of(value)
+    rows: list[object] = [*value] if isinstance(value, list) else [value]
     if isinstance(value, Mapping) and value:
+        _check_splits(value, name)
         found = (_rows_of_table(value), _listed_rows(value), _rows_of_columns(value))
         rows = next(filter(None, found), rows)
     for number, row in enumerate(rows, start=1):
         yield SourceRow(f"row {number}" if len(rows) > 1 else place, row)
+
+
+def _train_of(value: object) -> object:
+    """Return the split `train` of an object, which may be an object in `data` or another field."""
+    for _ in range(_MAX_SPLITS):
+        if not isinstance(value, Mapping):
+            break
+        objects = [value, *(one for one in value.values() if isinstance(one, Mapping))]
+        names = ((one, name) for one in objects for name in _TRAIN if name in one)
+        found = next((one[name] for one, name in names), None)
+        if not isinstance(found, Mapping | list):
+            break
+        value = found
+    return value
+
+
+def _check_splits(value: Mapping[str, object], name: str) -> None:
+    """Raise SeedsError if several fields hold rows, of which none is `train`."""
+    lists = {key: one for key, one in value.items() if isinstance(one, list) and one}
+    split = [key for key, rows in lists.items() if read_detected(rows[0])[1].instruction]
+    if len(split) > 1 and len(lists) == len(split) and not _rows_of_columns(value):
+        named = one_line(", ".join(split), _WHY_CHARS)
+        raise SeedsError(
+            f"{name}: has rows in several fields ({named}), and none of them is `train`; write the "
+            f"rows of one into a file"
+        )
 
 
 def _listed_rows(value: Mapping[str, object]) -> list[object]:
