@@ -276,6 +276,25 @@ def test_why_an_answer_of_weight_0_is_none_is_told(seeds_file):
     assert "is not to be learnt" in why
 
 
+SORT = {"role": "user", "content": "Sort it."}
+UNUSABLE = [
+    ({"messages": [SORT, {"role": "assistant", "content": "x", "weight": 0}]}, "not to be learnt"),
+    ({"messages": [SORT, {"role": "assistant", "content": "x", "weight": 1}]}, ""),
+    ({"messages": [SORT]}, ""),
+    ({"prompt": "Sort it.", "completion": "x", "label": False}, "labelled bad"),
+    ({"row": {"prompt": "a", "output": "x"}, "truncated_cells": ["output"]}, "cut by a viewer"),
+    ({"row": {"prompt": "a", "output": "x", "id": 1}, "truncated_cells": ["id"]}, ""),
+    ({"query": "a", "answers": '[{"name": "f", "arguments": {}}]', "tools": "[1]"}, "needs tools"),
+]
+
+
+@pytest.mark.parametrize(("row", "why"), UNUSABLE, ids=str)
+def test_why_a_row_cannot_be_used_is_told(seeds_file, row, why):
+    """`train` leaves such rows out and counts them; a row without a response is a fault there."""
+    (placed,) = read_placed_rows([str(seeds_file("s.jsonl", [row]))])
+    assert placed.why == why
+
+
 def test_thinking_is_counted(read, seeds_file):
     """Since it is neither run nor exported."""
     rows = [

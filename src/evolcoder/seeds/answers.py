@@ -39,6 +39,8 @@ def answer_of(row: Fields, first: str = "") -> str:
                 continue
             value = _preferred(parsed_list(value), row)
         if text := answer_in(value, name):
+            if name == "answer" and text in (solution := text_of(row.get("solution"))):
+                return solution  # which ends with the answer, as in mathematics
             return fenced(text) if name in PROGRAMS else text
     return ""
 

@@ -98,7 +98,7 @@ EARLIER_TURNS = "earlier turns"
 DECLARED_TOOLS, LABEL = "tools", "label"
 REJECTED, FURTHER = "rejected answers", "further answers"
 EXCLUDED = "answers that are not to be learnt"
-TEST_COLUMNS, CONTEXT = "tests", "context"
+TEST_COLUMNS, CONTEXT, CUT_CELLS = "tests", "context", "cells that a viewer cut"
 BLANK, UNKNOWN = "blank", "unknown"
 
 
@@ -368,7 +368,7 @@ def _counted_fields(row: Fields, pair: SeedPair, *, is_bad: bool) -> Iterator[st
     if is_bad:
         yield LABEL
     if row.get(CUT):
-        yield "cells that a viewer cut"
+        yield CUT_CELLS
     if row.get(ANNOTATED):
         yield "annotations"
 
@@ -425,6 +425,8 @@ _OPEN = re.compile(
 
 def _pair(task: str, answer: str, row: Fields) -> list[Turn]:
     """Return a task and its answer as turns, after the turns of the row's history."""
+    if (starter := _task(row, "starter_code")) and task and starter not in task:
+        task = f"{task}\n\n```python\n{starter}\n```"
     if is_templated(task) or _OPEN.search(task):
         asked = [turn for turn in turns_in_text(task) if _says(turn)]
     else:
@@ -497,8 +499,6 @@ def _question_answer(row: Fields) -> list[Turn]:
     for part, heading in STATEMENT_PARTS:
         if text := _task(row, part):
             task = f"{task}\n\n{heading}:\n{text}"
-    if starter := _task(row, "starter_code"):
-        task = f"{task}\n\n```python\n{starter}\n```"
     extra = row.get("context") if name != "context" else None
     given = plain_text(extra).strip() if isinstance(extra, str) else ""
     return _pair("\n\n".join(filter(None, (task, given))), answer_of(row), row)

@@ -23,6 +23,8 @@ from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
 from evolcoder.seeds.fields import TESTS
 from evolcoder.seeds.formats import (
     BLANK,
+    CUT_CELLS,
+    EXCLUDED,
     LABEL,
     SeedPair,
     mapped,
@@ -57,6 +59,8 @@ _FIELDS_CHARS = 120
 _LONG_CHARS = 80
 _SUBSUMED = {"output": {"alpaca"}, "response": {"alpaca"}}
 """Formats that name the same rows as another one, which has further fields."""
+_WHY = {LABEL: "labelled bad", EXCLUDED: "not to be learnt", CUT_CELLS: "cut by a viewer"}
+"""Why a response in a file is none, by what is left out."""
 _NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image"}
 
 
@@ -208,7 +212,8 @@ class PlacedRow(NamedTuple):
     row: Row
     """The row; with empty texts if no task was found."""
     why: str = ""
-    """Why it cannot be used, such as `needs tools` or `labelled bad`; empty if it can."""
+    """Why it cannot be used, such as `needs tools`, `labelled bad` or `not to be learnt`; empty if
+    it can, or has no response."""
 
 
 def read_placed_rows(
@@ -232,9 +237,14 @@ def placed_rows(source: SeedsConfig, counts: ReadCounts | None = None) -> Iterat
     for raw in rows_of(source):
         format, pair = read_pair(labels.without_class(raw.value), source)
         counts.add(raw.value, format, pair)
-        why = pair.needs or ("labelled bad" if LABEL in pair.left_out else "")
+        why = pair.needs or ("" if pair.answer else _why_unanswered(pair))
         yield PlacedRow(f"{source.path} {raw.place}", _row(raw.value, pair), why)
     counts.check()
+
+
+def _why_unanswered(pair: SeedPair) -> str:
+    """Return why a row has no response although its file has one; empty if it has none."""
+    return next((why for name, why in _WHY.items() if name in pair.left_out), "")
 
 
 def read_pair(value: object, source: SeedsConfig) -> tuple[str | None, SeedPair]:
