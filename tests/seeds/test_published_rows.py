@@ -50,6 +50,17 @@ SHAPES = {
         "better_response_id": 1, "safer_response_id": 0}, TASK, ANSWER),
     "the better by its number": ({"instruction": TASK, "input": "1", "output_1": BAD, "output_2": ANSWER,
         "preference": 2}, f"{TASK}\n\n1", ANSWER),
+    "the better by the name of its field": ({"prompt": TASK, "response_a": BAD, "response_b": ANSWER,
+        "preferred": "response_b"}, TASK, ANSWER),
+    "the better by its letter": ({"prompt": TASK, "response_a": BAD, "response_b": ANSWER,
+        "preference": "B"}, TASK, ANSWER),
+    "the better by an index that is a number": ({"prompt": TASK, "response_0": BAD, "response_1": ANSWER,
+        "preference": 1.0}, TASK, ANSWER),
+    "an unknown better one": ({"prompt": TASK, "response_0": BAD, "response_1": ANSWER,
+        "better_response_id": float("nan")}, TASK, ""),
+    "two answers about a context": ({"prompt": TASK, "context": "1 2", "response_a": ANSWER, "response_b": BAD,
+        "winner": "a"}, TASK, ANSWER),
+    "a request next to the whole chat": ({"request": {"messages": [USER]}, "messages": CHAT}, TASK, ANSWER),
     "whole answer and its code": ({"question": "q?", "r1_generation": ANSWER, "solution": CODE}, "q?",
         ANSWER),
     "a solution with its answer": ({"question": TASK, "solution": f"First. So {ANSWER}", "answer": ANSWER},
@@ -279,6 +290,46 @@ def test_an_answer_that_is_a_call_in_json_needs_tools(row):
     assert read_detected(row)[1].needs == ""
     plain = {"query": TASK, "answers": '[{"name": "Ada", "age": 36}]', "tools": '[{"name": "f"}]'}
     assert read_detected(plain)[1].needs == ""
+
+
+ODD = [
+    None,
+    "",
+    " ",
+    "[",
+    "{",
+    "x",
+    0,
+    3.5,
+    float("nan"),
+    float("inf"),
+    True,
+    b"x",
+    [],
+    {},
+    [None],
+    [[]],
+    [{}],
+    {"a": None},
+    [["a"]],
+    "[{}]",
+    "[null]",
+    {"messages": 3},
+    [{"role": 3}],
+    {"role": []},
+]
+ODD += [{"role": ["user"], "content": [[]]}, {"choices": 3}, {"choices": [None]}, {"content": {}}]
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_reading_never_fails(name):
+    """Whatever stands in one of the fields."""
+    row = SHAPES[name][0]
+    for field in row:
+        for value in ODD:
+            pair = read_detected({**row, field: value})[1]
+            assert isinstance(pair.instruction, str)
+            assert isinstance(pair.answer, str)
 
 
 def test_further_answers_are_compared():

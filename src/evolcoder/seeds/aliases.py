@@ -9,7 +9,7 @@ first. No I/O.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from math import inf
 
 from evolcoder.seeds.chats import is_templated, parsed_list, turns_in_text, turns_of
@@ -217,15 +217,14 @@ def _preference(row: Fields) -> Fields | None:
         return {_RENAMED.get(name, name): value for name, value in row.items()}
     if "rejected" in row and "chosen" not in row and isinstance(row.get("accepted"), str):
         return {"chosen" if name == "accepted" else name: value for name, value in row.items()}
-    for a, b in _CONTESTANTS:
-        if a in row and b in row and (winner := _winner(row)):
-            chosen, rejected = (a, b) if winner == "a" else (b, a)
-            others = {name: value for name, value in row.items() if name not in {a, b, "context"}}
-            return others | {
-                **_asked(row),
-                "chosen": _first_text(row[chosen]),
-                "rejected": _first_text(row[rejected]),
-            }
+    for pair in _CONTESTANTS:
+        if row.keys() >= {*pair} and (winner := _winner(row, pair)):
+            loser = pair[0] if winner == pair[1] else pair[1]
+            asked = _asked(row)
+            read = {*pair, "context"} if asked.get("prompt") is row.get("context") else {*pair}
+            others = {name: value for name, value in row.items() if name not in read}
+            answers = {"chosen": _first_text(row[winner]), "rejected": _first_text(row[loser])}
+            return {**others, **asked, **answers}
     return None
 
 
@@ -239,19 +238,25 @@ def _asked(row: Fields) -> Fields:
     return {"prompt": _first_text(row.get("prompt")) or ""}
 
 
-def _winner(row: Fields) -> str:
-    """Return whose answer won; that of a where both are as good, and empty if none is."""
+def _winner(row: Fields, pair: tuple[str, str]) -> str:
+    """Return the field whose answer won; the first where both are as good, empty if none is."""
     named = str(row.get("winner") or "")
     if named in {"model_a", "a", "model_b", "b"}:
-        return named[-1]
+        return pair[named[-1] == "b"]
     if named == "tie" or row.get("winner_model_a") or row.get("winner_tie"):
-        return "a"
+        return pair[0]
     if row.get("winner_model_b"):
-        return "b"
-    for name, better in _BETTER.items():
+        return pair[1]
+    for name in _MARGINS:
+        if isinstance(margin := row.get(name), int | float) and margin == margin:  # noqa: PLR0124
+            return pair[margin > 0]
+    for name in _WINNERS:
         value = row.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return better(value)
+        for field in pair:  # by its name, its letter or its number
+            if value is not None and str(value).removesuffix(".0").lower() in {
+                field, field.rpartition("_")[2], field.removeprefix("response"),
+            }:  # fmt: skip
+                return field
     return ""
 
 
@@ -260,13 +265,10 @@ _CONTESTANTS = (
     ("response_0", "response_1"), ("response_1", "response_2"), ("output_1", "output_2"),
 )  # fmt: skip
 """Fields with two answers, of which another field says which one is better."""
-_BETTER: Mapping[str, Callable[[float], str]] = {
-    "better_response_id": lambda which: {0: "a", 1: "b"}.get(int(which), ""),
-    "overall_preference": lambda margin: "b" if margin > 0 else "a",
-    "preference_strength": lambda margin: "b" if margin > 0 else "a",
-    "preference": lambda which: {1: "a", 2: "b"}.get(int(which), ""),
-}
-"""Fields that name the better of two answers: by index, by a signed margin, or as 1 or 2."""
+_MARGINS = ("overall_preference", "preference_strength")
+"""Fields with a number that is above 0 if the second answer is better."""
+_WINNERS = ("better_response_id", "preference", "preferred", "better", "winner")
+"""Fields that name the better answer, as its field does: `1`, `a`, `response_1`."""
 
 
 def _first_text(value: object) -> object:

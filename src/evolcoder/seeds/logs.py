@@ -55,7 +55,7 @@ def _is_reply(value: object) -> bool:
 
 def _request(row: Fields) -> Fields | None:
     """Read a request to a model, or the inputs of a call, with the reply if there is one."""
-    if "preferred_output" in row:  # OpenAI's preferences
+    if not {"preferred_output", "messages", "conversations"}.isdisjoint(row):  # has turns itself
         return None
     for name in _ASKED:
         asked = row.get(name)
