@@ -154,6 +154,11 @@ SHAPES = {
     "rounds": ({"chat_rounds": [{"role": "human", "content": TASK}, {"role": "bot", "content": ANSWER}]},
         TASK, ANSWER),
     "a command": ({"nl": TASK, "cmd": "ls"}, TASK, "ls"),
+    "chats that are preferred": ({"chosen_messages": CHAT, "rejected_messages": CHAT}, TASK, ANSWER),
+    "a loss of weight 0": ({"messages": [USER, {**SAID, "loss_weight": 0.0}]}, TASK, ""),
+    "a loss of weight 1": ({"messages": [{**USER, "loss_weight": 0.0}, {**SAID, "loss_weight": 1.0}]}, TASK,
+        ANSWER),
+    "a docstring and its solution": ({"docstring": TASK, "buggy_program": "x", "solution": CODE}, TASK, CODE),
     "sender and text": ({"chat_messages": [{"sender": "human", "text": TASK}, {"sender": "assistant", "text":
         ANSWER}]}, TASK, ANSWER),
     "a trajectory": ({"trajectory": [{"role": "user", "text": TASK}, {"role": "ai", "text": ANSWER}]}, TASK,
@@ -260,6 +265,14 @@ def test_thinking_in_a_column_is_kept_apart(name, value, thoughts):
     keys = ("Question", "Response") if name == "Complex_CoT" else ("question", "response")
     pair = read_detected({keys[0]: TASK, name: value, keys[1]: ANSWER})[1]
     assert (pair.answer, pair.thoughts) == (ANSWER, thoughts)
+
+
+@pytest.mark.parametrize("field", ["text", "value", "thinking", "content", "reasoning"])
+def test_thinking_in_a_part_of_a_turn_is_kept_apart(field):
+    """Whatever the part calls its text."""
+    parts = [{"type": "reasoning", field: THOUGHT}, {"type": "text", "value": ANSWER}]
+    pair = read_detected({"messages": [USER, {"role": "assistant", "content": parts}]})[1]
+    assert (pair.answer, pair.thoughts) == (ANSWER, THOUGHT)
 
 
 def test_thinking_of_the_response_goes_before_that_of_a_column():

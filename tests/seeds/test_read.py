@@ -261,7 +261,7 @@ def test_what_is_left_out_is_said(read, seeds_file):
     ]  # fmt: skip
     assert seeds.read.text() == (
         f"{path}: 3 of 4 rows read as messages, 1 with a response; left out of rows: "
-        "later turns 1, label 1; rows left out: an image needed 1, blank 1"
+        "later turns 1, label 1; rows left out: an image, audio or video needed 1, blank 1"
     )
 
 

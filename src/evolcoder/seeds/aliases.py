@@ -28,6 +28,7 @@ _PAIRS = (
     ("docstring", "code"), ("rewritten_intent", "snippet"), ("intent", "snippet"),
     ("inputs_pretokenized", "targets_pretokenized"), ("body", "answer_body"), ("body", "answers"),
     ("question_body", "answer_body"), ("nl", "cmd"), ("user", "final"),
+    ("docstring", "solution"),
     ("title", "answers"), ("input", "content"), ("text_input", "output"), ("text", "output"),
     ("func_documentation_string", "func_code_string"),
     ("textbox_q_instruction", "textbox_answer"), ("input_query", "expected_answer"),
@@ -63,7 +64,8 @@ _SQL = re.compile(
 _SEGMENT_MARKS = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)")
 _RENAMED = {
     "preferred_output": "chosen", "non_preferred_output": "rejected", "chosen_response": "chosen",
-    "rejected_response": "rejected", "response_j": "chosen", "response_k": "rejected",
+    "rejected_response": "rejected", "chosen_messages": "chosen", "rejected_messages": "rejected",
+    "response_j": "chosen", "response_k": "rejected",
 }  # fmt: skip
 """Fields of preferences."""
 _CHOSEN = ("selected", "is_selected", "accepted", "is_accepted")

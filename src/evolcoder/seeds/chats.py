@@ -325,8 +325,8 @@ def _turn(value: object) -> list[Turn]:
 
 def _is_excluded(turn: Mapping[object, object]) -> bool:
     """Whether a turn says that it is not learnt, as OpenAI's, axolotl's and ms-swift's files do."""
-    weight = turn.get("weight")
-    has_no_weight = isinstance(weight, int | float) and not weight
+    weights = (turn.get(key) for key in ("weight", "loss_weight"))
+    has_no_weight = any(isinstance(one, int | float) and not one for one in weights)
     return has_no_weight or any(turn.get(key) is False for key in _NO_LOSS)
 
 
@@ -414,7 +414,7 @@ def _thoughts(turn: Mapping[str, object]) -> str:
         _stripped(part.get(field))
         for part in content
         if isinstance(part, Mapping) and str(part.get("type"))[:100] in THINKING_PARTS
-        for field in ("text", "thinking", "reasoning", "content", "summary")
+        for field in ("text", "thinking", "reasoning", "content", "summary", "value")
     ]
     return "\n\n".join(filter(None, texts))
 

@@ -61,7 +61,7 @@ _SUBSUMED = {"output": {"alpaca"}, "response": {"alpaca"}}
 """Formats that name the same rows as another one, which has further fields."""
 _WHY = {LABEL: "labelled bad", EXCLUDED: "not to be learnt", CUT_CELLS: "cut by a viewer"}
 """Why a response in a file is none, by what is left out."""
-_NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image"}
+_NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image, audio or video"}
 
 
 @dataclass(slots=True)
