@@ -35,6 +35,8 @@ SHAPES = {
     "inputs and outputs": ({"inputs": TASK, "outputs": [ANSWER]}, TASK, ANSWER),
     "scores as texts": ({"instruction": TASK, "generations": [BAD, ANSWER], "ratings": ["1", "5"]},
         TASK, ANSWER),
+    "responses of one line": ({"instruction": TASK, "output": [f"{ANSWER} {'It is short. ' * 4}".strip(), f"{BAD} " * 6]},
+        TASK, f"{ANSWER} {'It is short. ' * 4}".strip()),
     "a missing score": ({"instruction": TASK, "generations": [BAD, ANSWER], "ratings": [None, 2]}, TASK,
         ANSWER),
     "a missing rank": ({"question": TASK, "answers": [{"text": BAD, "rank": None}, {"text": ANSWER,
@@ -247,6 +249,21 @@ COUNTED = [
 def test_what_is_left_out_of_a_row_is_named(row, left_out):
     """Tests, further answers, contexts and annotations; empty columns are nothing."""
     assert read_detected(row)[1].left_out == left_out
+
+
+@pytest.mark.parametrize(
+    ("text", "needs"),
+    [
+        ("<img>https://example.org/a.jpeg</img>What is it?", "needs an image"),
+        ("Compare <img>a.png</img> and <img>b.png</img>.", "needs an image"),
+        ("Picture 1: <audio>a.wav</audio> Who is it?", "needs an image"),
+        ("Why is `<img>a.png</img>` wrong in HTML?", ""),
+        ("Write HTML with <img src='a.png'> and <video><source></video>.", ""),
+    ],
+)
+def test_an_image_by_its_address_needs_an_image(text, needs):
+    """In the notation of Qwen-VL, unless the task is about such an element."""
+    assert read_detected({"query": text, "response": ANSWER})[1].needs == needs
 
 
 def test_a_call_in_the_notation_of_openhands_needs_tools():

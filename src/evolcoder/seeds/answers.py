@@ -23,6 +23,8 @@ _WRAPPERS = frozenset(
     """.split()
 )
 """Keys of an object that is no more than a response, or a part of one."""
+MIN_WORDS = 12
+"""Fewest words of each text of a list that holds several responses rather than data."""
 MAX_WRAPPERS = 8
 """Most objects and lists that are opened to find a response."""
 _NAMES = frozenset({*ANSWERS, "instances"})
@@ -101,7 +103,8 @@ def _holds_several(values: list[object], name: str) -> bool:
     if name in PLURALS or name in PROGRAMS:
         return all(isinstance(one, str | Mapping) for one in values)
     if all(isinstance(one, str) for one in values):  # short ones are data
-        return len(values) == 1 or any("\n" in str(one) for one in values)
+        are_long = all(len(str(one).split()) >= MIN_WORDS for one in values)
+        return len(values) == 1 or are_long or any("\n" in str(one) for one in values)
     return False
 
 

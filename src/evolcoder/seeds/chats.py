@@ -79,6 +79,10 @@ _MEDIA_MARK = re.compile(r"\A\s*<(image|video|audio)>|<(image|video|audio)>\s*\Z
 """Placeholder of an image in a turn; in the middle of a text it is more likely a tag of XML."""
 
 
+_MEDIA_TAG = re.compile(r"(?<!`)<(img|image|audio|video)>[^<>\s]{3,500}</\1>")
+"""An image by its address, in the notation of Qwen-VL."""
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of a chat."""
@@ -231,8 +235,13 @@ def digest_of(value: object) -> str:
 
 
 def media_in(text: str) -> bool:
-    """Whether a text begins or ends with the placeholder of an image, audio or video."""
-    return _MEDIA_MARK.search(text) is not None
+    """Whether a text begins or ends with the placeholder of an image, audio or video, or names one.
+
+    Code may have such elements, so what is fenced or quoted is none.
+    """
+    if _MEDIA_MARK.search(text) is not None:
+        return True
+    return _MEDIA_TAG.search(text) is not None and bool(_MEDIA_TAG.search(without_code(text)))
 
 
 def calls_tool(text: str) -> bool:
