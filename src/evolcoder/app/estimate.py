@@ -216,7 +216,9 @@ def _sum(prices: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(prices) else None
 
 
-def _seeds(config: Config, note: Callable[[str], None]) -> tuple[list[Task], int, int]:
+def _seeds(
+    config: Config, note: Callable[[str], None] = lambda _: None
+) -> tuple[list[Task], int, int]:
     """Return the first `SAMPLE` seed tasks, the number of seeds, and of those to be answered."""
     sample: list[Task] = []
     n_tasks = n_answered = 0
