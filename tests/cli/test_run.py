@@ -166,7 +166,9 @@ def test_a_dry_run_asks_nothing_and_prices_the_run(capsys, tmp_path, server, see
     assert not (tmp_path / "out").exists()
     assert evolver["calls"] >= 90 > responder["calls"] > 30
     assert 0 < evolver["usd"] < 1
-    assert run(capsys, "--seeds", seeds, "--model", "openai:gpt-4o-mini", "--dry-run")[0] == 0
+    code, _, err = run(capsys, "--seeds", seeds, "--model", "openai:gpt-4o-mini", "--dry-run")
+    assert code == 0
+    assert err.count(" rows read as ") == 1
 
 
 def test_the_key_shows_nowhere(capsys, tmp_path, seeds, monkeypatch):

@@ -261,8 +261,52 @@ def test_what_is_left_out_is_said(read, seeds_file):
     ]  # fmt: skip
     assert seeds.read.text() == (
         f"{path}: 3 of 4 rows read as messages, 1 with a response; left out of rows: "
-        "later turns 1, label 1; rows left out: an image needed 1, blank 1"
+        "later turns 1, label 1; rows left out: an image, audio or video needed 1, blank 1"
     )
+
+
+def test_why_an_answer_of_weight_0_is_none_is_told(seeds_file):
+    """The row has one, so that `no response` would be no reason."""
+    said = {"role": "assistant", "content": "Done.", "weight": 0}
+    row = {"messages": [{"role": "user", "content": "Sort it."}, said]}
+    seeds = read_seeds(SeedsConfig(path=str(seeds_file("s.jsonl", [row]))))
+    (task,) = of(Task, list(seeds))
+    reason, why = seeds.why_unanswered(task.id)
+    assert reason is Reason.EMPTY
+    assert "is not to be learnt" in why
+
+
+SORT = {"role": "user", "content": "Sort it."}
+UNUSABLE = [
+    ({"messages": [SORT, {"role": "assistant", "content": "x", "weight": 0}]}, "not to be learnt"),
+    ({"messages": [SORT, {"role": "assistant", "content": "x", "weight": 1}]}, ""),
+    ({"messages": [SORT]}, ""),
+    ({"prompt": "Sort it.", "completion": "x", "label": False}, "labelled bad"),
+    ({"row": {"prompt": "a", "output": "x"}, "truncated_cells": ["output"]}, "cut by a viewer"),
+    ({"row": {"prompt": "a", "output": "x", "id": 1}, "truncated_cells": ["id"]}, ""),
+    ({"query": "a", "answers": '[{"name": "f", "arguments": {}}]', "tools": "[1]"}, "needs tools"),
+]
+
+
+@pytest.mark.parametrize(("row", "why"), UNUSABLE, ids=str)
+def test_why_a_row_cannot_be_used_is_told(seeds_file, row, why):
+    """`train` leaves such rows out and counts them; a row without a response is a fault there."""
+    (placed,) = read_placed_rows([str(seeds_file("s.jsonl", [row]))])
+    assert placed.why == why
+
+
+def test_thinking_is_counted(read, seeds_file):
+    """Since it is neither run nor exported."""
+    rows = [
+        {"instruction": "Sort it.", "output": "<think>\nIt is a list.\n</think>\nDone."},
+        {"instruction": "Add them.", "output": "Done."},
+    ]
+    counts = ReadCounts("f")
+    list(read_rows(str(seeds_file("s.jsonl", rows)), counts=counts))
+    assert counts.text() == (
+        "f: 2 of 2 rows read as output, 2 with a response, 1 with thinking kept apart"
+    )
+    assert counts.as_dict()["thoughts"] == 1
 
 
 def test_a_file_without_any_instruction_is_an_error(read, seeds_file):
@@ -392,6 +436,7 @@ def test_a_system_turn_is_no_end_of_a_task(read, seeds_file):
         ({"prompt": "Do it.", "llm_says": "x\ny", "n": 3, "model": "m"}, "llm_says"),
         ({"prompt": "Do it.", "a": "x" * 80, "b": "y\ny"}, "a or b"),
         ({"prompt": "Do it.", "kind": "short"}, ""),
+        ({"prompt": "Do it.", "tests": "assert f(1)\nassert f(2)", "a": "x\ny"}, "a"),
         ({"prompt": "Do it.", "text": "x\ny", "completion": "done"}, ""),
         ({"prompt": "Do it.", "completion": "bad", "label": False, "text": "x\ny"}, ""),
     ],

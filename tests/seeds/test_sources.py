@@ -138,6 +138,7 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
     tables = {
         "s.csv": b'\xef\xbb\xbfinstruction,output\r\n"Do, 0.\r\nNow.",8\r\n"Do 1.",\r\n',
         "t.csv": b"instruction;output\nDo 0.;8\nDo 1.;\n",
+        "e.csv": b"\xef\xbb\xbfsep=;\r\ninstruction;output\r\nDo 0, now.;8\r\nDo 1.;\r\n",
         "s.tsv": b"instruction\toutput\nDo 0.\t8\nDo 1.\t\n",
         "s.txt": b"Do 0.\r\n\r\n  Do 1.\n",
         "t.txt": LINE,
@@ -165,14 +166,57 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
         json.dumps({"train": ROWS, "test": ROWS}, indent=1),
         json.dumps({"a": ROWS[0], "b": ROWS[1]}),
         json.dumps({name: [row[name] for row in ROWS] for name in ROWS[0]}),
+        json.dumps({"columns": [*ROWS[0]], "data": [[*row.values()] for row in ROWS]}),
+        json.dumps(
+            {
+                "columns": ["n", "prompt", "completion"],
+                "index": [0, 1],
+                "data": [[n, *ROWS[n].values()] for n in range(2)],
+            }
+        ),
+        json.dumps({"schema": {"fields": [{"name": "instruction"}]}, "data": ROWS}),
+        json.dumps({"train": {"data": ROWS}, "test": {"data": ROWS[:1]}}),
+        json.dumps({"data": {"train": ROWS, "test": ROWS[:1]}, "version": 1}),
+        json.dumps({"training": ROWS, "testing": ROWS[:1]}),
+        json.dumps({"train": {name: [row[name] for row in ROWS] for name in ROWS[0]}}),
+        json.dumps([row["instruction"] for row in ROWS]),
+        "\n".join(json.dumps(row["instruction"]) for row in ROWS),
+        json.dumps([[*row.values()] for row in ROWS]),
+        "\n".join(json.dumps([*row.values()]) for row in ROWS),
     ],
-    ids=["pretty", "concatenated", "in a field", "splits", "by id", "columns"],
+    ids=[
+        "pretty",
+        "concatenated",
+        "in a field",
+        "splits",
+        "by id",
+        "columns",
+        "table",
+        "pandas",
+        "schema",
+        "data of splits",
+        "splits of data",
+        "training",
+        "columns of a split",
+        "texts",
+        "lines of texts",
+        "pairs",
+        "lines of pairs",
+    ],
 )
 def test_json_comes_in_other_layouts_too(read, seeds_file, data):
     """Objects one after another, and rows inside one object."""
     records, report = read(seeds_file("s.json", data.encode()))
     assert report.n_tasks == report.n_rows >= 2
     assert records[0].instruction == "Do 0."
+
+
+def test_splits_without_train_are_named(read, seeds_file):
+    """None of them is taken for the rows, and no two are mixed."""
+    data = json.dumps({"dev": ROWS, "test": ROWS[:1]}).encode()
+    assert fault(read, seeds_file("s.json", data)).startswith(
+        "has rows in several fields (dev, test), and none of them is `train`; write the rows of one"
+    )
 
 
 def test_rows_in_a_field_are_rows_although_one_is_none(read, seeds_file):
@@ -215,6 +259,84 @@ def test_a_folder_of_a_data_set_is_read(read, tmp_path):
     assert "set seeds.subset to one of its data sets: a, b" in fault(read, tmp_path)
     (tmp_path / "run.db").touch()
     assert "is a run folder" in fault(read, tmp_path)
+
+
+SHARDS = [
+    ["data-00000-of-00002.jsonl", "data-00001-of-00002.jsonl"],
+    ["shard_00000.jsonl", "shard_00001.jsonl"],
+    ["part-0.jsonl", "part-1.jsonl"],
+    ["chunk_1.jsonl", "chunk_10.jsonl"],
+    ["part-00000-3d1c0e4a-c000.jsonl", "part-00001-77aa0e4a-c000.jsonl", "_SUCCESS", "_meta.json"],
+    ["0000.jsonl", "0001.jsonl", ".hidden.jsonl"],
+    ["train-00000-of-00002.jsonl", "train-00001-of-00002.jsonl", "test.jsonl", "notes.txt"],
+    ["data/train-0.jsonl", "data/train-1.jsonl", "data/test-0.jsonl"],
+    ["default/train/0000.jsonl", "default/train/0001.jsonl", "default/test/0000.jsonl"],
+    ["default/train-0.jsonl", "default/train-1.jsonl", "default/test-0.jsonl"],
+]
+NO_SHARDS = {
+    ("data_v1.jsonl", "data_v2.jsonl"): "name a file in it",
+    ("python.jsonl", "go.jsonl"): "name a file in it",
+    ("shard_00000.jsonl", "shard_00001.csv"): "name a file in it",
+    (
+        "python/data.jsonl",
+        "go/data.jsonl",
+    ): "is a folder of folders; name one of go, python, or a file",
+    ("python/train-0.jsonl", "go/train-0.jsonl"): "name one of go, python",
+    ("default/test/0000.jsonl",): "name one of default",
+    (
+        "data/train_sft-00000-of-00001.jsonl",
+        "data/train_gen-00000-of-00001.jsonl",
+    ): "no split train; set seeds.split to one of train_gen, train_sft",
+}
+
+
+def write_rows(folder, names):
+    """Write a row into each file."""
+    for n, name in enumerate(names):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(json.dumps({"instruction": f"Do {n}."}) + "\n")
+
+
+@pytest.mark.parametrize("names", SHARDS, ids=str)
+def test_the_parts_of_a_folder_are_read_together(read, tmp_path, names):
+    """Those of the split `train` where splits are named; hidden files are no parts."""
+    write_rows(tmp_path, names)
+    assert [task.instruction for task in read(tmp_path)[0]] == ["Do 0.", "Do 1."]
+
+
+@pytest.mark.parametrize("names", NO_SHARDS, ids=str)
+def test_files_that_are_no_parts_are_not_mixed(read, tmp_path, names):
+    """Versions, languages and subsets: the message names what there is to choose from."""
+    write_rows(tmp_path, names)
+    assert NO_SHARDS[names] in fault(read, tmp_path)
+
+
+def test_the_split_of_a_card_is_read(read, tmp_path):
+    """One that it does not have is an error, not all of its files."""
+    write_rows(tmp_path, ["train_sft-0.jsonl", "train_gen-0.jsonl"])
+    files = "".join(f"  - split: {s}\n    path: {s}-*\n" for s in ("train_sft", "train_gen"))
+    card = f"---\nconfigs:\n- config_name: default\n  data_files:\n{files}---\n"
+    (tmp_path / "README.md").write_text(card)
+    assert [task.instruction for task in read(tmp_path, split="train_gen")[0]] == ["Do 1."]
+    assert "set seeds.split to one of train_gen, train_sft" in fault(read, tmp_path)
+
+
+def test_a_folder_with_one_file_is_that_file(read, tmp_path):
+    """There is nothing to choose."""
+    write_rows(tmp_path, ["data.jsonl"])
+    assert read(tmp_path)[1].n_tasks == 1
+
+
+def test_the_default_subset_of_a_card_is_read(read, tmp_path):
+    """Rather than its first one; without a default, one of them must be named."""
+    write_rows(tmp_path, ["python/train-0.jsonl", "go/train-0.jsonl"])
+    configs = "---\nconfigs:\n- config_name: python\n  data_files: python/*\n- config_name: go\n"
+    (tmp_path / "README.md").write_text(f"{configs}  data_files: go/*\n---\n")
+    assert "has several subsets; set seeds.subset to one of python, go" in fault(read, tmp_path)
+    assert read(tmp_path, subset="python")[0][0].instruction == "Do 0."
+    (tmp_path / "README.md").write_text(f"{configs}  default: true\n  data_files: go/*\n---\n")
+    assert read(tmp_path)[0][0].instruction == "Do 1."
+    assert read(tmp_path / "python")[0][0].instruction == "Do 0."
 
 
 @pytest.mark.parametrize("name", KINDS)

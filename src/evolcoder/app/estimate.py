@@ -7,6 +7,7 @@ measurements (`docs/experiments`); `TokenRates.source` names which. No model is 
 >>> estimate(config, resolve(config.evolve), measured_rates(folder))   # doctest: +SKIP
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -86,13 +87,14 @@ def estimate(
     rates: TokenRates,
     *,
     measures_style: bool = False,
+    note: Callable[[str], None] = lambda _: None,
 ) -> list[CostLine]:
-    """Estimate the cost of each role of a run.
+    """Estimate the cost of each role of a run; `note` takes what was read of the seeds.
 
     With `measures_style`, the requests in the style that is not chosen come on top; those of the
     other style are the first of round 1.
     """
-    sample, n_tasks, n_unanswered = _seeds(config)
+    sample, n_tasks, n_unanswered = _seeds(config, note)
     n_rounds, target = config.budget.rounds, config.budget.target
     evolutions = n_rounds * n_tasks if target is None else round(target / rates.kept)
     if target is not None:
@@ -214,15 +216,19 @@ def _sum(prices: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(prices) else None
 
 
-def _seeds(config: Config) -> tuple[list[Task], int, int]:
+def _seeds(
+    config: Config, note: Callable[[str], None] = lambda _: None
+) -> tuple[list[Task], int, int]:
     """Return the first `SAMPLE` seed tasks, the number of seeds, and of those to be answered."""
     sample: list[Task] = []
     n_tasks = n_answered = 0
-    for record in read_seeds(config.seeds):
+    seeds = read_seeds(config.seeds)
+    for record in seeds:
         n_answered += isinstance(record, Response)
         n_tasks += isinstance(record, Task)
         if isinstance(record, Task) and len(sample) < SAMPLE:
             sample.append(record)
+    note(seeds.read.text())
     return sample, n_tasks, n_tasks if config.respond.reanswer_seeds else n_tasks - n_answered
 
 

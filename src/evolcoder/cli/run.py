@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 
 from evolcoder.app import export, models
 from evolcoder.app.evolve import default_folder, evolve_run
+from evolcoder.app.progress import print_note
 from evolcoder.app.style import asks_for_style, expected_style
 from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
@@ -107,7 +108,7 @@ def main(args: argparse.Namespace) -> int:
         known = expected_style(config, folder)
         heuristics = heuristics_of(config.evolve, known.style if known else Style.REWRITE)
         asks = known is None and asks_for_style(config.evolve)
-        lines = estimate.estimate(config, heuristics, rates, measures_style=asks)
+        lines = estimate.estimate(config, heuristics, rates, measures_style=asks, note=print_note)
         levels = {
             name: estimate.total(estimate.estimate(one, heuristics, rates, measures_style=asks))
             for name, one in estimate.levels_of_verification(config).items()

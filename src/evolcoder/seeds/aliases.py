@@ -8,14 +8,18 @@ first. No I/O.
 {'instruction': 'Add 1 and 2.', 'output': '3'}
 """
 
+import re
 from collections.abc import Mapping, Sequence
+from math import inf
 
-from evolcoder.seeds.chats import parsed_list
+from evolcoder.seeds.chats import is_templated, parsed_list, turns_in_text, turns_of
+from evolcoder.seeds.fields import INPUTS, TASKS, TESTS
+from evolcoder.seeds.logs import logged
 
 Fields = Mapping[str, object]
 
-INNER = ("row", "data", "fields", "example", "item", "record", "sample")
-"""Fields that hold the whole row."""
+INNER = ("row", "data", "fields", "example", "item", "record", "sample", "json")
+"""Fields that hold the whole row, maybe as JSON."""
 _PAIRS = (
     ("user", "assistant"), ("human", "assistant"), ("human", "bot"), ("human", "gpt"),
     ("user", "bot"), ("user_prompt", "assistant_response"), ("userprompt", "assistantresponse"),
@@ -23,12 +27,45 @@ _PAIRS = (
     ("problem_statement", "solution"), ("problem_description", "solution"), ("nl", "code"),
     ("docstring", "code"), ("rewritten_intent", "snippet"), ("intent", "snippet"),
     ("inputs_pretokenized", "targets_pretokenized"), ("body", "answer_body"), ("body", "answers"),
-    ("title", "answers"),
+    ("question_body", "answer_body"), ("nl", "cmd"), ("user", "final"),
+    ("docstring", "solution"),
+    ("title", "answers"), ("input", "content"), ("text_input", "output"), ("text", "output"),
+    ("func_documentation_string", "func_code_string"),
+    ("textbox_q_instruction", "textbox_answer"), ("input_query", "expected_answer"),
 )  # fmt: skip
 """Fields with a task and its response that are too common to be read where others are there."""
+_STATEMENTS = (
+    "question_content",
+    "problem_statement",
+    "problem_description",
+    "task_description",
+    "user_query",
+)
+"""Fields with a task that may have no response."""
+_EDITS = (
+    ("old_contents", "new_contents"), ("before", "after"), ("old_code", "new_code"),
+    ("buggy_code", "fixed_code"), ("original_code", "edited_code"), ("buggy", "fixed"),
+    ("wrong_code", "correct_code"),
+)  # fmt: skip
+"""Fields with code before and after an edit."""
+_EDIT_TASKS = ("instruction", "instruction_descriptive", "instruction_lazy", "subject", "message",
+               "commit_message", "prompt", "description", "question",
+               "problem_statement")  # fmt: skip
+"""Fields that say what to edit."""
+_EDIT_ANSWERED = ("output", "response", "completion", "answer", "solution", "chosen", "messages",
+                  "conversations")  # fmt: skip
+"""Fields of a row that has a response of its own."""
+_SUFFIXED = re.compile(r"(instruction|prompt|question|input|output|answer|response)_([a-z]{2,3})")
+"""Fields named with a language, such as `instruction_zh`."""
+_SQL = re.compile(
+    r"\s*(?:SELECT\b.*\bFROM\b|WITH\s+\w+\s+AS\s*\(|INSERT\s+INTO\b|UPDATE\s+\w+\s+SET\b|DELETE\s+FROM\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SEGMENT_MARKS = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)")
 _RENAMED = {
     "preferred_output": "chosen", "non_preferred_output": "rejected", "chosen_response": "chosen",
-    "rejected_response": "rejected", "response_j": "chosen", "response_k": "rejected",
+    "rejected_response": "rejected", "chosen_messages": "chosen", "rejected_messages": "rejected",
+    "response_j": "chosen", "response_k": "rejected",
 }  # fmt: skip
 """Fields of preferences."""
 _CHOSEN = ("selected", "is_selected", "accepted", "is_accepted")
@@ -36,13 +73,15 @@ _CHOSEN = ("selected", "is_selected", "accepted", "is_accepted")
 _SCORES = ("pm_score", "score", "overall_score", "upvotes", "pass_rate", "rating")
 """Fields of an answer with its score."""
 _PARALLEL = ("scores", "ratings", "rating", "rewards", "pass_rates", "correctness",
-             "correctness_math_verify")  # fmt: skip
+             "correctness_math_verify", "annotations")  # fmt: skip
 """Fields of a row with a score for each of its answers."""
 
 
 def rewritten(row: Fields, *, is_known: bool) -> Fields:
     """Return a row in a shape that is read; `is_known`: a task was found in the row as it is."""
-    for shape in (_preference, _request, _contest, _questions):
+    row = logged(row) or row
+    shapes = (_preference, _contest, _questions, _edit, _segments, _sql, _defined, _prompted)
+    for shape in shapes:
         if found := shape(row):
             return found
     if is_known:
@@ -50,9 +89,124 @@ def rewritten(row: Fields, *, is_known: bool) -> Fields:
     for asked, answered in _PAIRS:
         if row.get(asked) and answered in row:
             others = {name: value for name, value in row.items() if name not in {asked, answered}}
-            plural = "answers" if answered == "answers" else "output"
-            return others | {"instruction": row[asked], plural: row[answered]}
-    return row
+            name = answered if answered in {"answers", "code"} else "output"
+            title = row.get("title") if asked.endswith("body") else None
+            task = f"{title}\n\n{row[asked]}" if isinstance(title, str) else row[asked]
+            return others | {"instruction": task, name: row[answered]}
+    return _of_language(row) or _statement(row) or row
+
+
+def _of_language(row: Fields) -> Fields | None:
+    """Remove the language from the names of fields, such as `instruction_zh` and `output_zh`."""
+    found = [(name, match) for name in row if (match := _SUFFIXED.fullmatch(str(name)))]
+    language = next((match[2] for _, match in found if match[1] in {"instruction", "prompt"}), "")
+    renamed = {match[1]: row[name] for name, match in found if match[2] == language}
+    return {**row, **renamed} if len(renamed) > 1 else None
+
+
+def _statement(row: Fields) -> Fields | None:
+    """Read a task without a response, or with a patch."""
+    is_contest = not {*TESTS, "input_format"}.isdisjoint(row)
+    names = [*_STATEMENTS, "description"] if is_contest else _STATEMENTS
+    name = next((one for one in names if isinstance(row.get(one), str) and row[one]), None)
+    if name is None:
+        return None
+    others = {one: value for one, value in row.items() if one not in {name, "text"}}
+    patch = row.get("patch")
+    answer = {"answer": _block(patch, "diff")} if isinstance(patch, str) and patch.strip() else {}
+    return {**others, "question": row[name], **answer}
+
+
+def _edit(row: Fields) -> Fields | None:
+    """Read an edit: what to do with the code before it; the response is the code after it."""
+    pair = next(
+        ((old, new) for old, new in _EDITS
+         if isinstance(row.get(old), str) and isinstance(row.get(new), str)), None
+    )  # fmt: skip
+    what = next((row[one] for one in _EDIT_TASKS if isinstance(row.get(one), str) and row[one]), "")
+    if pair is None or not what or any(row.get(one) for one in _EDIT_ANSWERED):
+        return None
+    named = next((row[one] for one in ("lang", "language") if isinstance(row.get(one), str)), "")
+    old, new = (_block(row[one], str(named)) for one in pair)
+    others = {one: value for one, value in row.items() if one not in {*pair, *_EDIT_TASKS}}
+    task = f"{what}\n\n{old}" if str(row[pair[0]]).strip() else what
+    return {**others, "instruction": task, "output": new if str(row[pair[1]]).strip() else ""}
+
+
+def _block(code: object, language: str) -> str:
+    """Put code into a fence that is longer than those in it."""
+    text = str(code).strip("\n")
+    fence = "````" if "```" in text else "```"
+    tag = language.strip().lower().replace(" ", "-")
+    return f"{fence}{tag if re.fullmatch(r'[a-z0-9+#.-]{1,20}', tag) else ''}\n{text}\n{fence}"
+
+
+def _sql(row: Fields) -> Fields | None:
+    """Read a question about a database, whose answer in SQL has a name of its own."""
+    asked = next((one for one in ("sql_prompt", "question") if row.get(one)), None)
+    names = ("sql", "SQL", "query")
+    found = next(
+        (one for one in names if isinstance(row.get(one), str) and str(row[one]).strip()), None
+    )
+    if asked is None or found is None or any(row.get(one) for one in ("answer", "response")):
+        return None
+    if found == "query" and not _SQL.match(str(row[found])):
+        return None
+    schema = next((row[one] for one in ("sql_context", "context", "schema") if row.get(one)), None)
+    others = {one: value for one, value in row.items() if one not in {asked, found, "sql_context"}}
+    return {
+        **others,
+        "question": row[asked],
+        "context": schema,
+        "answer": _block(row[found], "sql"),
+    }
+
+
+def _defined(row: Fields) -> Fields | None:
+    """Read Super-NaturalInstructions: a definition of the task, and its inputs."""
+    if not isinstance(row.get("definition"), str) or "targets" not in row:
+        return None
+    others = {one: value for one, value in row.items() if one not in {"definition", "inputs"}}
+    return {**others, "instruction": row["definition"], "input": row.get("inputs")}
+
+
+def _segments(row: Fields) -> Fields | None:
+    """Read axolotl's segments: what stands before the first one that is learnt is the task."""
+    found = parsed_list(row.get("segments"))
+    parts = found if isinstance(found, list) else []
+    pairs = [(bool(one.get("label")), one.get("text")) for one in parts if isinstance(one, Mapping)]
+    texts = [text for _, text in pairs if isinstance(text, str)]
+    if not texts or len(texts) != len(parts):
+        return None
+    if turns_in_text(whole := "".join(texts)):
+        return {"text": whole}
+    learnt = next((n for n, (is_learnt, _) in enumerate(pairs) if is_learnt), len(pairs))
+    end = next(
+        (n for n, (is_learnt, _) in enumerate(pairs[learnt:], learnt) if not is_learnt), None
+    )
+    later = [{"role": "user", "content": "".join(texts[end:])}] if end is not None else []
+    return {"messages": [
+        {"role": "user", "content": _SEGMENT_MARKS.sub("", "".join(texts[:learnt])).strip()},
+        {"role": "assistant", "content": "".join(texts[learnt:end])},
+        *later,
+    ]}  # fmt: skip
+
+
+def _prompted(row: Fields) -> Fields | None:
+    """Read a text `prompt` that has its input or context in another field as an instruction."""
+    prompt = row.get("prompt")
+    if not isinstance(prompt, str) or not prompt.strip() or is_templated(prompt):
+        return None
+    if {"instruction", "messages", "conversations", "canonical_solution"} & row.keys():
+        return None
+    if any(row.get(name) for name in TASKS if name not in INPUTS):
+        return None
+    inputs = [text for name in INPUTS if isinstance(text := row.get(name), str) and text.strip()]
+    if len(inputs) != 1 or prompt.strip() in inputs[0]:
+        return None
+    read = {"prompt", *INPUTS} if inputs[0].strip() in prompt else {"prompt"}
+    others = {name: value for name, value in row.items() if name not in read}
+    return {**others, "instruction": prompt}
 
 
 def _preference(row: Fields) -> Fields | None:
@@ -63,27 +217,60 @@ def _preference(row: Fields) -> Fields | None:
         del row["input"]
     if not _RENAMED.keys().isdisjoint(row):
         return {_RENAMED.get(name, name): value for name, value in row.items()}
-    for a, b in (("response_a", "response_b"), ("conversation_a", "conversation_b")):
-        if a in row and b in row and (winner := _winner(row)):
-            chosen, rejected = (a, b) if winner == "a" else (b, a)
-            others = {name: value for name, value in row.items() if name not in {a, b}}
-            answer = _first_text(row[chosen])
-            return others | {
-                "prompt": _first_text(row.get("prompt")) or "",
-                "chosen": answer,
-                "rejected": _first_text(row[rejected]),
-            }
+    if "rejected" in row and "chosen" not in row and isinstance(row.get("accepted"), str):
+        return {"chosen" if name == "accepted" else name: value for name, value in row.items()}
+    for pair in _CONTESTANTS:
+        if row.keys() >= {*pair} and (winner := _winner(row, pair)):
+            loser = pair[0] if winner == pair[1] else pair[1]
+            asked = _asked(row)
+            read = {*pair, "context"} if asked.get("prompt") is row.get("context") else {*pair}
+            others = {name: value for name, value in row.items() if name not in read}
+            answers = {"chosen": _first_text(row[winner]), "rejected": _first_text(row[loser])}
+            return {**others, **asked, **answers}
     return None
 
 
-def _winner(row: Fields) -> str:
-    """Return whose answer won; that of a where both are as good, and empty if none is."""
+def _asked(row: Fields) -> Fields:
+    """Return the prompt of two answers: an instruction, a text or a list of turns."""
+    if isinstance(row.get("instruction"), str):
+        return {}
+    context = row.get("context")
+    if not row.get("prompt") and turns_of(context):
+        return {"prompt": context}
+    return {"prompt": _first_text(row.get("prompt")) or ""}
+
+
+def _winner(row: Fields, pair: tuple[str, str]) -> str:
+    """Return the field whose answer won; the first where both are as good, empty if none is."""
     named = str(row.get("winner") or "")
     if named in {"model_a", "a", "model_b", "b"}:
-        return named[-1]
+        return pair[named[-1] == "b"]
     if named == "tie" or row.get("winner_model_a") or row.get("winner_tie"):
-        return "a"
-    return "b" if row.get("winner_model_b") else ""
+        return pair[0]
+    if row.get("winner_model_b"):
+        return pair[1]
+    for name in _MARGINS:
+        if isinstance(margin := row.get(name), int | float) and margin == margin:  # noqa: PLR0124
+            return pair[margin > 0]
+    for name in _WINNERS:
+        value = row.get(name)
+        for field in pair:  # by its name, its letter or its number
+            if value is not None and str(value).removesuffix(".0").lower() in {
+                field, field.rpartition("_")[2], field.removeprefix("response"),
+            }:  # fmt: skip
+                return field
+    return ""
+
+
+_CONTESTANTS = (
+    ("response_a", "response_b"), ("conversation_a", "conversation_b"), ("response1", "response2"),
+    ("response_0", "response_1"), ("response_1", "response_2"), ("output_1", "output_2"),
+)  # fmt: skip
+"""Fields with two answers, of which another field says which one is better."""
+_MARGINS = ("overall_preference", "preference_strength")
+"""Fields with a number that is above 0 if the second answer is better."""
+_WINNERS = ("better_response_id", "preference", "preferred", "better", "winner")
+"""Fields that name the better answer, as its field does: `1`, `a`, `response_1`."""
 
 
 def _first_text(value: object) -> object:
@@ -93,25 +280,15 @@ def _first_text(value: object) -> object:
     return found[0] if is_texts and isinstance(found, list) else value
 
 
-def _request(row: Fields) -> Fields | None:
-    """Read a request to a server of chats with its answer, as logs have them."""
-    asked, answered = row.get("request"), row.get("response")
-    if not isinstance(asked, Mapping) or not isinstance(answered, Mapping):
-        return None
-    choices = answered.get("choices")
-    first = choices[0] if isinstance(choices, list) and choices else None
-    said = first.get("message") if isinstance(first, Mapping) else None
-    turns = asked.get("messages")
-    if not isinstance(turns, list):
-        return None
-    return {"messages": [*turns, *([said] if said else [])], "tools": asked.get("tools")}
-
-
 def _contest(row: Fields) -> Fields | None:
     """Read a task whose `prompt` is only the code above the solution, such as imports."""
-    if all(row.get(name) for name in ("prompt", "completion", "query", "response")):
-        return {"instruction": row["query"], "output": row["response"]}
-    return None
+    if not row.get("prompt") or not row.get("completion"):
+        return None
+    others = {name: value for name, value in row.items() if name not in {"prompt", "completion"}}
+    if row.get("query") and row.get("response"):
+        return {**others, "instruction": row["query"], "output": row["response"]}
+    statement = any(row.get(name) for name in _STATEMENTS)
+    return {**others, "code": row["completion"]} if statement else None
 
 
 def _questions(row: Fields) -> Fields | None:
@@ -141,12 +318,23 @@ def best_of(values: Sequence[object], row: Fields) -> object:
         names = (name for name in _SCORES if all(name in one for one in rows))
         name = next(names, "rank" if all("rank" in one for one in rows) else "")
         scores = _numbers([one.get(name) for one in rows], len(rows)) if name else []
-        scores = [-one for one in scores] if name == "rank" else scores
+        if name == "rank":
+            scores = [-one if one > -inf else one for one in scores]
     return values[scores.index(max(scores))] if scores else values[0]
 
 
 def _numbers(value: object, n: int) -> list[float]:
-    """Return a list of `n` numbers; empty if it is none."""
-    found = value if isinstance(value, list) else []
-    numbers = [float(one) for one in found if isinstance(one, int | float) and one == one]  # noqa: PLR0124
-    return numbers if len(numbers) == len(found) == n else []
+    """Return a list of `n` scores, the lowest for those that are none; empty if it has no score."""
+    found = [_number(one) for one in value] if isinstance(value, list) else []
+    return found if len(found) == n and max(found, default=-inf) > -inf else []
+
+
+def _number(value: object) -> float:
+    """Return a score, which may be written as a text or stand in an object."""
+    if isinstance(value, Mapping):
+        value = next((value[one] for one in ("rating", "Rating", *_SCORES) if one in value), None)
+    if isinstance(value, int | float):
+        return float(value) if value == value else -inf  # noqa: PLR0124 - NaN
+    if isinstance(value, str) and re.fullmatch(r"-?\d{1,9}(?:\.\d{1,9})?", value.strip()):
+        return float(value)
+    return -inf

@@ -9,6 +9,8 @@ what it needs besides text. No I/O.
 | a type in place of a role | `{"type": "human", "content": "Sort it."}` |
 | content in parts | `{"content": [{"type": "text", "text": "Sort it."}]}` |
 | alternating texts, pairs | `["Sort it.", "Done."]`, `[["Sort it.", "Done."]]` |
+| columns of turns | `{"role": ["user"], "content": ["Sort it."]}` |
+| turns in JSON, Python's notation or as numpy prints them | `"[{'role': 'user'}\n {...}]"` |
 | a text with the tokens or headings of a template | `<\|im_start\|>user\nSort it.<\|im_end\|>` |
 
 >>> [turn.text for turn in turns_of([["Sort it.", "Done."]])]
@@ -63,11 +65,22 @@ MAX_REPLIES = 1000
 """Longest branch of a tree of replies."""
 MAX_LITERAL = 1 << 20
 """Longest text that is read as a list of turns."""
+_NO_LOSS = ("train", "training", "trainable", "loss")
+"""Keys of a turn that say, if false, that it is not learnt; `weight` does if it is 0."""
+_ARRAY = re.compile(r"\s*(?:np\.|numpy\.)?array\((.*?)(?:,\s*dtype=\w+)?\)\s*", re.DOTALL)
+_ITEM_BREAK = re.compile(r"\}\s*\n\s*\{")
+"""Between items of an array as numpy prints it; line breaks in texts are escaped there."""
 _CALL = re.compile(
-    r"(?<!`)(?:<(?:tool_call|functioncall|function_call|tool_code)>|\[TOOL_CALLS\])", re.IGNORECASE
+    r"(?<!`)(?:<(?:tool_call|functioncall|function_call|tool_code)>|\[TOOL_CALLS\]"
+    r"|<function=\w+>\s*<parameter=)",
+    re.IGNORECASE,
 )
 _MEDIA_MARK = re.compile(r"\A\s*<(image|video|audio)>|<(image|video|audio)>\s*\Z")
 """Placeholder of an image in a turn; in the middle of a text it is more likely a tag of XML."""
+
+
+_MEDIA_TAG = re.compile(r"(?<!`)<(img|image|audio|video)>[^<>\s]{3,500}</\1>")
+"""An image by its address, in the notation of Qwen-VL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,23 +98,52 @@ class Turn:
     extra: str = ""
     """Tool calls, or results of tools and other parts that are no text, as JSON; or a hash of the
     images; empty if there are none."""
+    is_excluded: bool = False
+    """Whether the file says that a model must not learn to say this, such as by `weight: 0`."""
 
 
 def turns_of(value: object) -> list[Turn]:
     """Read the turns of a chat in any notation; empty if it is none."""
     value = parsed_list(value)
-    if isinstance(value, Mapping):  # turns under a key, as in exports of chat programs
-        if isinstance(value.get("replies"), list):
-            return _branch(value)
-        inner = next((value[key] for key in ("messages", "turns") if key in value), None)
-        return turns_of(inner) if isinstance(inner, list | tuple) else []
+    if isinstance(value, Mapping):
+        return _turns_of_object(value)
     if not isinstance(value, list | tuple):
         return []
     if value and all(isinstance(one, str) for one in value):
-        return _alternating(value)
+        return _turns_of_texts(value)
     if value and all(_is_pair(one) for one in value):
         return _pairs(value)
+    if value and all(isinstance(one, list) for one in value):  # a list of turns for each question
+        value = [turn for one in value for turn in one]
     return [turn for one in value for turn in (_exchanged(one) or _turn(one))]
+
+
+def _turns_of_object(value: Mapping[str, object]) -> list[Turn]:
+    """Read a tree of replies, columns of turns, or turns under a key, as chat programs export."""
+    if isinstance(value.get("replies"), list):
+        return _branch(value)
+    if rows := rows_of_columns(value):
+        return [turn for row in rows for turn in _turn(row)]
+    inner = next((value[key] for key in ("messages", "turns") if key in value), None)
+    return turns_of(inner) if isinstance(inner, list | tuple) else []
+
+
+def _turns_of_texts(texts: Sequence[str]) -> list[Turn]:
+    """Read texts that are turns in JSON each, or else take turns."""
+    items = [parsed_list(one) for one in texts]
+    if all(isinstance(one, Mapping) and _turn(one) for one in items):
+        return [turn for one in items for turn in _turn(one)]
+    return _alternating(texts)
+
+
+def rows_of_columns(value: Mapping[str, object]) -> list[Mapping[str, object]]:
+    """Return turns that are stored as one list for each of their keys; empty if they are not."""
+    name = next((key for key in NAMES if isinstance(value.get(key), list)), None)
+    columns = {key: one for key, one in value.items() if isinstance(one, list)}
+    if name is None or len({len(one) for one in columns.values()}) != 1 or len(columns) < 2:
+        return []
+    rows = zip(*columns.values(), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in rows]
 
 
 def _branch(node: Mapping[str, object]) -> list[Turn]:
@@ -142,19 +184,32 @@ def parsed_list(value: object) -> object:
 
     Other values are returned unchanged.
     """
-    if (
-        not isinstance(value, str)
-        or len(value) > MAX_LITERAL
-        or value.lstrip()[:1] not in {"[", "{"}
-    ):
+    if not isinstance(value, str) or len(value) > MAX_LITERAL:
         return value
-    for parse in (json.loads, literal_eval):
+    if (array := _ARRAY.fullmatch(value)) is not None:
+        found = _parsed_array(array[1])
+        return value if found is None else found
+    if value.lstrip()[:1] not in {"[", "{"}:
+        return value
+    for parse in (json.loads, literal_eval, _parsed_array):
         try:
             found = parse(value.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError):
             continue
         return found if isinstance(found, list | dict) else value
     return value
+
+
+def _parsed_array(text: str) -> list[object] | None:
+    """Parse a list of objects as numpy prints it, without commas; None if it is none."""
+    if not text.lstrip().startswith("["):
+        return None
+    try:
+        found = literal_eval(_ITEM_BREAK.sub("},{", text).strip())
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return None
+    is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
+    return found if is_list else None
 
 
 def plain_text(value: object) -> str:
@@ -180,8 +235,13 @@ def digest_of(value: object) -> str:
 
 
 def media_in(text: str) -> bool:
-    """Whether a text begins or ends with the placeholder of an image, audio or video."""
-    return _MEDIA_MARK.search(text) is not None
+    """Whether a text begins or ends with the placeholder of an image, audio or video, or names one.
+
+    Code may have such elements, so what is fenced or quoted is none.
+    """
+    if _MEDIA_MARK.search(text) is not None:
+        return True
+    return _MEDIA_TAG.search(text) is not None and bool(_MEDIA_TAG.search(without_code(text)))
 
 
 def calls_tool(text: str) -> bool:
@@ -190,6 +250,21 @@ def calls_tool(text: str) -> bool:
     Code may be about such calls, so what is fenced or quoted is none.
     """
     return _CALL.search(text) is not None and _CALL.search(without_code(text)) is not None
+
+
+def holds_calls(text: str) -> bool:
+    """Whether a text is one or more calls of tools in JSON, with names and arguments."""
+    found = parsed_list(text)
+    calls = found if isinstance(found, list) else [found]
+    return bool(calls) and all(map(_is_call, calls))
+
+
+def _is_call(value: object) -> bool:
+    if not isinstance(value, Mapping):
+        return False
+    inner = value.get("function")
+    call = inner if isinstance(inner, Mapping) else value
+    return isinstance(call.get("name"), str) and not {"arguments", "parameters"}.isdisjoint(call)
 
 
 def _alternating(texts: Sequence[str]) -> list[Turn]:
@@ -253,7 +328,15 @@ def _turn(value: object) -> list[Turn]:
     extra = plain_text(calls or _other_parts(content))
     if needs == NEEDS_IMAGE and not calls:
         extra = digest_of(content)
-    return [Turn(speaker, text, _thoughts(value), needs, extra)]
+    is_excluded = speaker == "assistant" and _is_excluded(value)
+    return [Turn(speaker, text, _thoughts(value), needs, extra, is_excluded)]
+
+
+def _is_excluded(turn: Mapping[object, object]) -> bool:
+    """Whether a turn says that it is not learnt, as OpenAI's, axolotl's and ms-swift's files do."""
+    weights = (turn.get(key) for key in ("weight", "loss_weight"))
+    has_no_weight = any(isinstance(one, int | float) and not one for one in weights)
+    return has_no_weight or any(turn.get(key) is False for key in _NO_LOSS)
 
 
 def _name_in(turn: Mapping[object, object]) -> object:
@@ -340,7 +423,7 @@ def _thoughts(turn: Mapping[str, object]) -> str:
         _stripped(part.get(field))
         for part in content
         if isinstance(part, Mapping) and str(part.get("type"))[:100] in THINKING_PARTS
-        for field in ("text", "thinking", "reasoning", "content", "summary")
+        for field in ("text", "thinking", "reasoning", "content", "summary", "value")
     ]
     return "\n\n".join(filter(None, texts))
 
@@ -371,6 +454,7 @@ _MARKED = (
 """Beginnings of a turn in templates with special tokens: gpt-oss; Granite; Command R; DeepSeek;
 ChatML; Llama 3; Gemma; Zephyr and Phi."""
 _HEADED = (
+    re.compile(r"^#{2,3}[ ]*(Instruction|Response)s?[ \t]*(?:\n|\Z)", re.MULTILINE),
     re.compile(r"^#{2,3}[ ]*(Instruction|Input|Response|Output)s?:[ \t]*\n?", re.MULTILINE),
     re.compile(r"#{2,3}[ ]*(Human|User|Assistant|System):[ \t]*\n?"),
     re.compile(r"^(?:#{2,3}[ ]*)?(Question|Answer):[ \t]*\n?", re.MULTILINE),
@@ -380,7 +464,8 @@ _HEADED = (
     re.compile(r"^<(human|bot|user|assistant)>:[ \t]*\n?", re.MULTILINE),
     re.compile(r"^(Q|A):[ \t]*\n?", re.MULTILINE),
 )
-"""Headings of turns: Alpaca; Guanaco; Anthropic's; Vicuna; plain. A chat has two or more."""
+"""Headings of turns: Alpaca without and with colons; Guanaco; Anthropic's; Vicuna; plain. A chat
+has two or more."""
 _START = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>)?\s*")
 _INST = re.compile(r"\[INST\](.*?)\[/INST\]", re.DOTALL)
 _SYSTEM_PROMPT = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)

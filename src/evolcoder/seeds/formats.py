@@ -31,75 +31,74 @@ named in `left_out`. A response's thinking is kept apart, whether it stands in t
 
 import functools
 import re
+from ast import literal_eval
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from evolcoder.code.python_ast import tree_of
 from evolcoder.reasoning import split
-from evolcoder.seeds.aliases import INNER, best_of, rewritten
+from evolcoder.seeds.aliases import INNER, rewritten
+from evolcoder.seeds.answers import (
+    answer_in,
+    answer_of,
+    fenced,
+    further_answers,
+    has_other,
+    has_several,
+    has_test_values,
+    listed,
+    text_of,
+    trimmed,
+)
 from evolcoder.seeds.chats import (
     NEEDS_IMAGE,
     NEEDS_TOOLS,
     Turn,
     calls_tool,
     digest_of,
+    holds_calls,
     is_templated,
     media_in,
     parsed_list,
     plain_text,
+    rows_of_columns,
     turns_in_field,
     turns_in_text,
     turns_of,
     without_end,
 )
+from evolcoder.seeds.fields import (
+    ANNOTATED,
+    ANSWERS,
+    BAD,
+    CHATS,
+    CUT,
+    INPUTS,
+    LABELS,
+    MEDIA,
+    NO_INPUT,
+    PLURALS,
+    PREFIXES,
+    STATEMENT_PARTS,
+    SYSTEMS,
+    TASKS,
+    TESTS,
+    THOUGHTS,
+    TOOLS,
+)
 from evolcoder.text import clean
 
-NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable"})
-"""Values of `input` in published alpaca files that mean none; any case, optionally in <>."""
-ANSWERS = (
-    "output", "response", "completion", "answer", "solution", "chosen", "canonical_solution",
-    "reference_code", "solutions", "answers", "outputs", "responses", "code", "target", "targets",
-    "ideal", "generation", "reply", "llm_response", "model_response", "model_answer",
-    "generated_solution", "deepseek_solution", "r1_generation", "generations", "completions",
-    "inferences",
-)  # fmt: skip
-"""Fields with a response, in order of precedence."""
-PROGRAMS = frozenset({"canonical_solution", "reference_code", "solutions", "code"})
-"""Those of them that hold a program without a fence."""
-PLURALS = ("solutions", "answers", "outputs", "responses", "generations", "completions",
-           "inferences")  # fmt: skip
-"""Those of them that hold several responses, in a list or in a text that is one in JSON."""
-TASKS = ("question", "query", "description", "inputs", "input", "task", "source")
-"""Fields with an instruction in `question-answer`, in order of precedence."""
-INPUTS = ("input", "context")
-"""Fields with the input of an instruction."""
-CHATS = (
-    "conversation", "contents", "chat", "dialogue", "dialog", "items", "turns", "mapping",
-    "internal", "data",
-)  # fmt: skip
-"""Fields with a chat, in addition to `messages` and `conversations`."""
-SYSTEMS = ("system", "system_prompt", "system_message", "systemInstruction", "system_instruction")
-TOOLS = ("tools", "functions", "available_tools")
-MEDIA = ("images", "image", "videos", "video", "audios", "audio")
 _MEDIA_FILES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".mp4", ".wav", ".mp3", ".webm")
-LABELS = ("label", "kto_tag", "desirable")
-"""Fields that say whether a response is good."""
-BAD = frozenset({"false", "0", "0.0", "no", "bad", "undesirable", "rejected"})
-"""Values of a label that say that it is not."""
-_WRAPPERS = frozenset(
-    """text content value type role from id annotations index thinking reasoning summary signature
-    """.split()
-)
-"""Keys of an object that is no more than a response, or a part of one."""
-MAX_WRAPPERS = 8
-"""Most objects and lists that are opened to find a response."""
-PREFIXES = ("declaration", "code_prompt", "complete_prompt", "prompt")
-"""Fields with the code that a benchmark's solution continues."""
+INPUT_OF_CODE = ("inputs", "input")
+MAX_ARGUMENTS = 10_000
+"""Longest text that may be the arguments of a call."""
 
 SYSTEM_TURNS, LATER_TURNS, HISTORY = "system turns", "later turns", "history"
 EARLIER_TURNS = "earlier turns"
 DECLARED_TOOLS, LABEL = "tools", "label"
 REJECTED, FURTHER = "rejected answers", "further answers"
+EXCLUDED = "answers that are not to be learnt"
+TEST_COLUMNS, CONTEXT, CUT_CELLS = "tests", "context", "cells that a viewer cut"
 BLANK, UNKNOWN = "blank", "unknown"
 
 
@@ -126,9 +125,12 @@ class SeedPair:
 
 
 _BESIDE = frozenset(
-    {*MEDIA, *SYSTEMS, *TOOLS, *LABELS, *PLURALS, "instances", "history", "rejected"}
-)
+    {*MEDIA, *SYSTEMS, *TOOLS, *LABELS, *PLURALS, *TESTS, CUT, ANNOTATED, "instances",
+     "history", "rejected", "context"}
+)  # fmt: skip
 """Fields that describe a pair, in addition to its texts."""
+_COLUMNS_OF_THOUGHTS, _COLUMNS_OF_TESTS = frozenset(THOUGHTS), frozenset(TESTS)
+_COLUMNS_OF_ANSWERS = frozenset(ANSWERS)
 Fields = Mapping[str, object]
 _NOTHING = SeedPair("", "")
 
@@ -147,8 +149,7 @@ def read_detected(row: object) -> tuple[str | None, SeedPair]:
     if found[1].instruction or found[1].needs:
         return found
     other = rewritten(row if found[0] else _folded(row), is_known=False)
-    inner = (row[name] for name in INNER if isinstance(row.get(name), Mapping))
-    for one in (other, *inner):
+    for one in (other, *(parsed_list(row.get(name)) for name in INNER)):
         if one is not row and (pair := _first_read(one))[1].instruction:
             return pair
     return found
@@ -185,10 +186,10 @@ def read(row: object, format: str) -> SeedPair:
         pair = replace(pair, instruction="")
     pair = replace(pair, answer=without_end(pair.answer))
     thoughts, answer = split(pair.answer, opened=not pair.thoughts)
-    if answer == pair.answer or tree_of(pair.answer) is not None:
-        return pair  # nothing to split, or a program whose strings or comments hold tags
-    both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
-    return replace(pair, answer=_trimmed(answer), thoughts="\n\n".join(both))
+    if answer != pair.answer and tree_of(pair.answer) is None:  # a program's strings may hold tags
+        both = dict.fromkeys(filter(None, (pair.thoughts, thoughts)))
+        pair = replace(pair, answer=trimmed(answer), thoughts="\n\n".join(both))
+    return _with_thoughts(pair, row)
 
 
 def _with_answer(turns: list[Turn], row: Fields) -> list[Turn]:
@@ -199,7 +200,7 @@ def _with_answer(turns: list[Turn], row: Fields) -> list[Turn]:
     asked = [turn for turn in turns[:end] if turn.speaker != "system"]
     if not asked or any(turn.speaker != "user" or turn.needs for turn in asked):
         return turns
-    answer = _answer(row)
+    answer = answer_of(row)
     return [*turns[:end], Turn("assistant", answer)] if answer else turns
 
 
@@ -213,7 +214,7 @@ def mapped(row: object, columns: Mapping[str, str]) -> object:
     if turns_in_field(instruction := found.get("instruction")):  # turns in place of a text
         del found["instruction"]
         answer = found.pop("output", None)
-        found["messages"] = [*_listed(parsed_list(instruction)), *_answer_turns(answer)]
+        found["messages"] = [*listed(parsed_list(instruction)), *_answer_turns(answer)]
     return found
 
 
@@ -221,7 +222,7 @@ def why_unread(row: object) -> str:
     """Say why a row without an instruction has none: its fields are `blank` or `unknown`."""
     if not isinstance(row, Mapping):
         return UNKNOWN
-    known = {"instruction", "problem", "prompt", "messages", "conversations", *TASKS}
+    known = {"instruction", "problem", "prompt", "messages", "conversations", *TASKS, "task"}
     values = [value for name, value in row.items() if name in known]
     return BLANK if values and all(map(_is_blank, values)) else UNKNOWN
 
@@ -276,14 +277,15 @@ def _exchange(turns: list[Turn]) -> SeedPair:
     left = [SYSTEM_TURNS] if system else []
     left += [EARLIER_TURNS] if early else []
     left += [LATER_TURNS] if rest and not needs else []
+    left += [EXCLUDED] if answer.is_excluded else []
     said = [f"{turn.text}{turn.extra}" for turn in turns if turn.speaker != "system"]
     return SeedPair(
         "\n\n".join(filter(None, (turn.text.strip() for turn in asked))),
-        _trimmed(answer.text),
-        answer.thoughts,
+        "" if answer.is_excluded else trimmed(answer.text),
+        "" if answer.is_excluded else answer.thoughts,
         tuple(left),
         next((turn.needs for turn in asked if turn.needs), needs),
-        tuple(said) if early or rest or needs else (),
+        tuple(said) if early or rest or needs or answer.is_excluded else (),
         "\n".join(system),
     )
 
@@ -316,51 +318,83 @@ def _asks(turns: list[Turn]) -> bool:
 
 def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
     """Add what other fields of a row tell about the pair."""
-    if _BESIDE.isdisjoint(row) and not any(isinstance(one, list) for one in row.values()):
+    n_answers = len(_COLUMNS_OF_ANSWERS.intersection(row))
+    has_lists = any(isinstance(one, list) for one in row.values())
+    if n_answers < 2 and not has_lists and _BESIDE.isdisjoint(row):
         return pair
     left, needs, context = list(pair.left_out), pair.needs, [pair.context]
     if any(_is_media(row.get(name)) for name in MEDIA):
         needs = needs or NEEDS_IMAGE
         context += [digest_of(row[name]) for name in MEDIA if _is_media(row.get(name))]
-    for name in SYSTEMS:
-        if (system := plain_text(row.get(name)).strip()) and system not in context:
-            left = [SYSTEM_TURNS, *left]
-            context.append(system)
+    systems = dict.fromkeys(filter(None, (_system_text(row.get(name)) for name in SYSTEMS)))
+    if new := [system for system in systems if system not in context]:
+        left = [SYSTEM_TURNS, *left]
+        context += new
+    if (given := text_of(row.get("context"))) and given not in pair.instruction:
+        left.append(CONTEXT)
+        context.append(given)
     if declared := _declared_tools(row):
         context.append(declared)
+        if not needs and holds_calls(pair.answer):
+            needs = NEEDS_TOOLS
+            pair = replace(pair, turns=pair.turns or (pair.instruction, pair.answer), answer="")
         left += [] if needs else [DECLARED_TOOLS]
     if row.get("history") and LATER_TURNS in left:
         left[left.index(LATER_TURNS)] = HISTORY
-    if row.get("rejected"):
-        left.append(REJECTED)
-    if any(_is_several(row.get(name), name) for name in (*ANSWERS, "instances")):
-        left.append(FURTHER)
     if bad := [name for name in LABELS if name in row and _is_bad(row[name])]:
-        left.append(LABEL)
         context.append(f"{bad[0]}: false")
+    left += _counted_fields(row, pair, is_bad=bool(bad))
+    further = "\n\n".join(further_answers(row)) if {REJECTED, FURTHER} & {*left} else ""
+    if bad:
         pair = replace(pair, answer="", thoughts="")
-    known = dict.fromkeys(left)
     return replace(
         pair,
-        left_out=tuple(known),
+        left_out=tuple(dict.fromkeys(left)),
         needs=needs,
         context="\n".join(filter(None, context)),
-        further="\n\n".join(_further_answers(row)) if {REJECTED, FURTHER} & {*known} else "",
+        further=further,
     )
 
 
-def _further_answers(row: Fields) -> Iterator[str]:
-    """Yield the texts of a row's rejected and further answers."""
-    for name in ("rejected", *ANSWERS, *PLURALS, "instances"):
-        value = parsed_list(row.get(name))
-        if turns := turns_of(value):
-            yield from (f"{turn.text}{turn.extra}" for turn in turns if turn.speaker != "user")
-        elif isinstance(value, list):
-            for one in value:
-                found = _answer(one) if isinstance(one, Mapping) else plain_text(one)
-                yield from filter(None, [found])
-        elif name == "rejected":
-            yield plain_text(value)
+def _counted_fields(row: Fields, pair: SeedPair, *, is_bad: bool) -> Iterator[str]:
+    """Yield what else a row has that is not read, by the names that counts have."""
+    if row.get("rejected"):
+        yield REJECTED
+    if has_several(row) or has_other(row, pair.answer):
+        yield FURTHER
+    tests = _COLUMNS_OF_TESTS.intersection(row)
+    if any(_holds_tests(row[name]) for name in tests) or has_test_values(row):
+        yield TEST_COLUMNS
+    if is_bad:
+        yield LABEL
+    if row.get(CUT):
+        yield CUT_CELLS
+    if row.get(ANNOTATED):
+        yield "annotations"
+
+
+def _with_thoughts(pair: SeedPair, row: Fields) -> SeedPair:
+    """Add the thinking of a response that stands in a column; one word is a switch."""
+    if not pair.answer or pair.thoughts or _COLUMNS_OF_THOUGHTS.isdisjoint(row):
+        return pair
+    texts = (text for name in THOUGHTS if (text := text_of(row.get(name))))
+    return replace(pair, thoughts=next((text for text in texts if len(text.split()) > 1), ""))
+
+
+def _holds_tests(value: object) -> bool:
+    """Whether a column holds any test; some are empty lists or objects in JSON."""
+    if isinstance(value, Mapping):
+        return any(map(_holds_tests, value.values()))
+    return plain_text(value).strip() not in {"", "[]", "{}", "null", '""', "false"}
+
+
+def _system_text(value: object) -> str:
+    """Return a system prompt, a text or parts of one."""
+    if isinstance(value, Mapping | list):
+        turns = turns_of([{"role": "system", "content": value}])
+        if turns and turns[0].text:
+            return turns[0].text.strip()
+    return plain_text(value).strip()
 
 
 def _declared_tools(row: Fields) -> str:
@@ -382,12 +416,17 @@ def _is_media(value: object) -> bool:
     return isinstance(value, Mapping | bytes) and bool(value)
 
 
-_OPEN = re.compile(r"(?:^|\s)(?:#{2,3} ?)?(?:Response|Assistant|ASSISTANT|Output|Answer|A):\s*\Z")
+_OPEN = re.compile(
+    r"(?:^|\s)(?:#{2,3} ?)?(?:Response|Assistant|ASSISTANT|Output|Answer|A):\s*\Z"
+    r"|(?:^|\n)#{2,3} ?Response\s*\Z"
+)
 """The end of a prompt that a model is to complete: the heading of its own turn."""
 
 
 def _pair(task: str, answer: str, row: Fields) -> list[Turn]:
     """Return a task and its answer as turns, after the turns of the row's history."""
+    if (starter := _task(row, "starter_code")) and task and starter not in task:
+        task = f"{task}\n\n```python\n{starter}\n```"
     if is_templated(task) or _OPEN.search(task):
         asked = [turn for turn in turns_in_text(task) if _says(turn)]
     else:
@@ -398,15 +437,15 @@ def _pair(task: str, answer: str, row: Fields) -> list[Turn]:
 
 
 def _output(row: Fields) -> list[Turn]:
-    return _pair(_task(row, "instruction"), _answer(row, "output"), row)
+    return _pair(_task(row, "instruction"), answer_of(row, "output"), row)
 
 
 def _response(row: Fields) -> list[Turn]:
-    return _pair(_task(row, "instruction"), _answer(row, "response"), row)
+    return _pair(_task(row, "instruction"), answer_of(row, "response"), row)
 
 
 def _alpaca(row: Fields) -> list[Turn]:
-    return _pair(_with_input(_task(row, "instruction"), row), _answer(row), row)
+    return _pair(_with_input(_task(row, "instruction"), row), answer_of(row), row)
 
 
 def _with_input(task: str, row: Fields) -> str:
@@ -421,25 +460,48 @@ def _self_instruct(row: Fields) -> list[Turn]:
     found = parsed_list(row.get("instances"))
     first = found[0] if isinstance(found, list) and found else found
     inner = first if isinstance(first, Mapping) else {}
-    return _pair(_with_input(_task(row, "instruction"), inner), _answer(inner), row)
+    return _pair(_with_input(_task(row, "instruction"), inner), answer_of(inner), row)
 
 
 def _oss_instruct(row: Fields) -> list[Turn]:
-    return _pair(_task(row, "problem"), _answer(row, "solution"), row)
+    return _pair(_task(row, "problem"), answer_of(row, "solution"), row)
+
+
+def _question_name(row: Fields) -> str:
+    """Return the field with the question; `task` and `source` more often name where it is from."""
+    names = [one for one in TASKS if one not in INPUT_OF_CODE or not _is_call_of_code(row, one)]
+    if name := next((one for one in names if _task(row, one)), ""):
+        return name
+    if not {*TASKS, "prompt"}.isdisjoint(row):
+        return TASKS[0]
+    return "source" if {"target", "targets"} & row.keys() and "task" not in row else "task"
+
+
+def _is_call_of_code(row: Fields, name: str) -> bool:
+    """Whether a field is no task but the arguments, in Python, for the `code` of the row."""
+    text = _task(row, name)
+    if not isinstance(row.get("code"), str) or len(text) > MAX_ARGUMENTS:
+        return False
+    try:
+        literal_eval(f"({text},)")
+    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def _question_answer(row: Fields) -> list[Turn]:
-    name = next((one for one in TASKS if _task(row, one)), TASKS[0])
+    name = _question_name(row)
     turns = next((row[one] for one in TASKS if turns_of(row.get(one))), None)
     if isinstance(turns, list) and not _task(row, name):
         said = next((row[one] for one in ANSWERS if row.get(one)), None)
         return _prompted(row, turns, said)
     task = _task(row, name)
-    if starter := _task(row, "starter_code"):
-        task = f"{task}\n\n```python\n{starter}\n```"
+    for part, heading in STATEMENT_PARTS:
+        if text := _task(row, part):
+            task = f"{task}\n\n{heading}:\n{text}"
     extra = row.get("context") if name != "context" else None
     given = plain_text(extra).strip() if isinstance(extra, str) else ""
-    return _pair("\n\n".join(filter(None, (task, given))), _answer(row), row)
+    return _pair("\n\n".join(filter(None, (task, given))), answer_of(row), row)
 
 
 def _benchmark(row: Fields) -> list[Turn]:
@@ -447,10 +509,10 @@ def _benchmark(row: Fields) -> list[Turn]:
     task = next((text for name in names if (text := _task(row, name))), "")
     solution = row.get("canonical_solution")
     if not isinstance(solution, str) or not solution.strip():
-        return _pair(task, _answer(row), row)
+        return _pair(task, answer_of(row), row)
     before = next((str(row[name]) for name in PREFIXES if isinstance(row.get(name), str)), "")
     after = row["suffix"] if isinstance(row.get("suffix"), str) else ""
-    return _pair(task, _fenced(_trimmed(f"{before}{solution}{after}")), row)
+    return _pair(task, fenced(trimmed(f"{before}{solution}{after}")), row)
 
 
 def _messages(row: Fields) -> list[Turn]:
@@ -483,7 +545,7 @@ def _chat(row: Fields) -> list[Turn]:
 
 def _trl(row: Fields) -> list[Turn]:
     answer = row.get("completion")
-    return _prompted(row, row.get("prompt"), _answer(row) if answer is None else answer)
+    return _prompted(row, row.get("prompt"), answer_of(row) if answer is None else answer)
 
 
 def _preference(row: Fields) -> list[Turn]:
@@ -514,11 +576,13 @@ def _answer_turns(answer: object, *, is_asked: bool = True) -> list[object]:
     """
     if isinstance(answer, str):
         answer = parsed_list(answer) if turns_in_field(answer) else answer
-    listed: list[object] = [answer] if isinstance(answer, Mapping) else _listed(answer)
-    is_named = all(isinstance(one, Mapping) for one in listed)
-    if (is_named or not is_asked) and turns_of(listed):
-        return listed
-    text = _one_answer(answer, "completion")
+    turns = listed(answer)
+    if isinstance(answer, Mapping):
+        turns = [*rows_of_columns(answer)] or [answer]
+    is_named = all(isinstance(one, Mapping) for one in turns)
+    if (is_named or not is_asked) and turns_of(turns):
+        return turns
+    text = answer_in(answer, "completion")
     return [{"role": "assistant", "content": text}] if text else []
 
 
@@ -527,116 +591,11 @@ def _text(row: Fields) -> list[Turn]:
     return turns_in_text(text) if isinstance(text, str) else []
 
 
-def _listed(value: object) -> list[object]:
-    return list(value) if isinstance(value, list | tuple) else []
-
-
 def _task(row: Fields, field: str) -> str:
     value = row.get(field)
     if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
         value = "\n".join(str(part.get("text") or "") for part in value)  # content parts
     return clean(value).strip() if isinstance(value, str) else ""
-
-
-def _answer(row: Fields, first: str = "") -> str:
-    """Return the first response of a row, that of field `first` before others."""
-    for name in dict.fromkeys(filter(None, (first, *ANSWERS))):
-        value = row.get(name)
-        if name in PLURALS:
-            if name == "completions" and isinstance(row.get("labels"), list):
-                continue  # the steps of one answer, each with a label
-            value = _preferred(parsed_list(value), row)
-        if text := _one_answer(value, name):
-            return _fenced(text) if name in PROGRAMS else text
-    return ""
-
-
-def _preferred(several: object, row: Fields) -> object:
-    """Return the best of several responses, by what the row says about them."""
-    if isinstance(several, Mapping) and "solution" not in several:
-        columns = {name: one for name, one in several.items() if isinstance(one, list)}
-        if "text" in columns and len({len(one) for one in columns.values()}) == 1:
-            cells = zip(*columns.values(), strict=True)
-            several = [dict(zip(columns, one, strict=True)) for one in cells]
-    if isinstance(several, list) and len(several) > 1:
-        return best_of(several, row)
-    return several
-
-
-def _fenced(program: str) -> str:
-    """Put a program into a fence, so that its comments are not read as prose."""
-    is_python = tree_of(program) is not None
-    if "```" in program and not is_python:
-        return program
-    fence = "````" if "```" in program else "```"  # a docstring may have fences
-    return f"{fence}{'python' if is_python else ''}\n{program}\n{fence}"
-
-
-def _one_answer(value: object, name: str) -> str:
-    """Return the response of a field as text: the first of several, and other values as JSON."""
-    for _ in range(MAX_WRAPPERS):
-        if isinstance(value, Mapping):
-            if name in PLURALS and "solution" in value:
-                return _contest_solution(value)
-            is_wrapped = name in PLURALS or _WRAPPERS.issuperset(value)
-            keys = (key for key in _keys_of(name) if key in value)
-            key = next(keys, None) if is_wrapped else None
-            if key is None:
-                break
-            value = value[key]
-        elif isinstance(value, list) and value and _holds_several(value, name):
-            value = value[0]
-        else:
-            break
-    parts = _listed(value)
-    if parts and all(isinstance(one, Mapping) and _WRAPPERS.issuperset(one) for one in parts):
-        value = turns_of([{"role": "assistant", "content": parts}])[0].text or value
-    return "" if value == [] else _trimmed(plain_text(value))
-
-
-def _keys_of(name: str) -> tuple[str, ...]:
-    """Return the keys with the text of a response; in a list of several it has other fields."""
-    keys = ("text", "content", "value")
-    if name not in PLURALS:
-        return keys
-    return (*keys, "answer", "response", "completion", "generation", "body", "code")
-
-
-def _holds_several(values: list[object], name: str) -> bool:
-    """Whether the values of a list are responses each, rather than data or parts of one."""
-    if name in PLURALS or name in PROGRAMS:
-        return all(isinstance(one, str | Mapping) for one in values)
-    if all(isinstance(one, str) for one in values):  # short ones are data
-        return len(values) == 1 or any("\n" in str(one) for one in values)
-    return False
-
-
-def _is_several(value: object, name: str) -> bool:
-    if name not in PLURALS and name != "instances":
-        texts = [one for one in _listed(value) if isinstance(one, str)]
-        return len(_listed(value)) == len(texts) > 1 and _holds_several(_listed(value), name)
-    several = parsed_list(value)
-    if isinstance(several, Mapping):
-        several = next((one for one in several.values() if isinstance(one, list)), None)
-    return isinstance(several, list) and len(several) > 1
-
-
-def _contest_solution(several: Fields) -> str:
-    """Return one of CodeContests' solutions, a Python one if there is any."""
-    codes, languages = several.get("solution"), several.get("language")
-    if not isinstance(codes, list) or not codes:
-        return _trimmed(codes) if isinstance(codes, str) else ""
-    names = {1: "python", 2: "cpp", 3: "python", 4: "java"}
-    numbers = languages if isinstance(languages, list) and len(languages) == len(codes) else []
-    at = numbers.index(3) if 3 in numbers else 0
-    number = numbers[at] if numbers else None
-    language = names.get(number, "") if isinstance(number, int) else ""
-    return f"```{language}\n{plain_text(codes[at]).strip()}\n```"
-
-
-def _trimmed(answer: str) -> str:
-    """Remove blank lines around it; blanks on its first line may indent code."""
-    return clean(answer).lstrip("\r\n").rstrip()
 
 
 FORMATS: dict[str, Callable[[Fields], list[Turn]]] = {
@@ -673,6 +632,8 @@ _DETECTED: tuple[tuple[str, tuple[Collection[str], ...]], ...] = (
     ("benchmark", ({"text", "prompt"}, {"code"})),
     ("trl", ({"prompt"},)),
     ("chat", (CHATS,)),
+    ("question-answer", ({"task"}, ANSWERS)),
+    ("question-answer", ({"source"}, {"target", "targets"})),
     ("question-answer", ({"question", "query"},)),
     ("text", ({"text"},)),
 )

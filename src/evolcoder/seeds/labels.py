@@ -12,7 +12,7 @@ be a class too, such as 0. No I/O of its own.
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 
-from evolcoder.seeds.formats import BAD
+from evolcoder.seeds.fields import BAD
 
 NAME = "label"
 """The one name of a label that is also that of a class; others, such as `kto_tag`, are not."""

@@ -25,7 +25,7 @@ from evolcoder.programming_language import AUXILIARY, code_blocks, named_languag
 from evolcoder.records import SEEN_CHARS, Drop, Origin, Reason, Response, Stage, Task
 from evolcoder.safe_repr import safe_repr
 from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
-from evolcoder.seeds.formats import LABEL, SeedPair
+from evolcoder.seeds.formats import EXCLUDED, LABEL, SeedPair
 from evolcoder.seeds.labels import LabelColumn
 from evolcoder.seeds.rows import ReadCounts, describe_fields, lineage_of, read_pair
 from evolcoder.seeds.sources import SourceRow, rows_of
@@ -159,6 +159,9 @@ class Seeds:
         if LABEL in pair.left_out:
             why = "the row's label says that its response is bad"
             self._unanswered.append((task.id, (Reason.LABELLED_BAD, why)))
+        elif EXCLUDED in pair.left_out:
+            why = "the file says that its response is not to be learnt, as by a weight of 0"
+            self._unanswered.append((task.id, (Reason.EMPTY, why)))
         elif pair.thoughts and not pair.answer:
             why = f"the row has only thought: {len(pair.thoughts)} characters, and no response"
             self._unanswered.append((task.id, (Reason.ONLY_THOUGHT, why)))

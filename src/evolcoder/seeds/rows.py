@@ -20,8 +20,11 @@ from evolcoder.errors import ConfigError, SeedsError
 from evolcoder.ids import content_id
 from evolcoder.records import Response, Row, Task
 from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
+from evolcoder.seeds.fields import TESTS
 from evolcoder.seeds.formats import (
     BLANK,
+    CUT_CELLS,
+    EXCLUDED,
     LABEL,
     SeedPair,
     mapped,
@@ -56,7 +59,9 @@ _FIELDS_CHARS = 120
 _LONG_CHARS = 80
 _SUBSUMED = {"output": {"alpaca"}, "response": {"alpaca"}}
 """Formats that name the same rows as another one, which has further fields."""
-_NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image"}
+_WHY = {LABEL: "labelled bad", EXCLUDED: "not to be learnt", CUT_CELLS: "cut by a viewer"}
+"""Why a response in a file is none, by what is left out."""
+_NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image, audio or video"}
 
 
 @dataclass(slots=True)
@@ -132,6 +137,7 @@ class ReadCounts:
             "rows": self.n_rows,
             "read": self.formats.total(),
             "answers": self.n_answers,
+            "thoughts": self.n_thoughts,
             "format": self.format,
             "left_out": dict(self.left_out),
             "needs": {name: n for name, n in self.needs.items() if n},
@@ -146,6 +152,8 @@ class ReadCounts:
         """
         read = f"{self.formats.total()} of {self.n_rows} rows read as {self.format or 'nothing'}"
         parts = [f"{self.path}: {read}, {self.n_answers} with a response"]
+        if self.n_thoughts:
+            parts[0] += f", {self.n_thoughts} with thinking kept apart"
         if self.others and not self.n_answers:
             parts.append(
                 f"if a response is in {self.others}, name it, as in --columns response=NAME"
@@ -204,7 +212,8 @@ class PlacedRow(NamedTuple):
     row: Row
     """The row; with empty texts if no task was found."""
     why: str = ""
-    """Why it cannot be used, such as `needs tools` or `labelled bad`; empty if it can."""
+    """Why it cannot be used, such as `needs tools`, `labelled bad` or `not to be learnt`; empty if
+    it can, or has no response."""
 
 
 def read_placed_rows(
@@ -228,9 +237,14 @@ def placed_rows(source: SeedsConfig, counts: ReadCounts | None = None) -> Iterat
     for raw in rows_of(source):
         format, pair = read_pair(labels.without_class(raw.value), source)
         counts.add(raw.value, format, pair)
-        why = pair.needs or ("labelled bad" if LABEL in pair.left_out else "")
+        why = pair.needs or ("" if pair.answer else _why_unanswered(pair))
         yield PlacedRow(f"{source.path} {raw.place}", _row(raw.value, pair), why)
     counts.check()
+
+
+def _why_unanswered(pair: SeedPair) -> str:
+    """Return why a row has no response although its file has one; empty if it has none."""
+    return next((why for name, why in _WHY.items() if name in pair.left_out), "")
 
 
 def read_pair(value: object, source: SeedsConfig) -> tuple[str | None, SeedPair]:
@@ -287,6 +301,7 @@ def _long_fields(value: object, pair: SeedPair) -> str:
         str(name)
         for name, text in value.items()
         if isinstance(text, str)
+        and name not in TESTS
         and ("\n" in text.strip() or len(text) >= _LONG_CHARS)
         and text.strip()[:_LONG_CHARS] not in pair.instruction
     ]

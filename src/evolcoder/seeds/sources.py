@@ -19,7 +19,7 @@ import os
 import re
 import tempfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
@@ -53,6 +53,15 @@ MAX_UNPACKED_GB = 64
 _CHUNK = 1 << 20
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WHY_CHARS = 300
+_SEPARATOR = re.compile(r"sep=([,;\t|])\s*")
+"""First line of a table that Excel wrote."""
+_SHARD = re.compile(r"(?:part|shard|chunk)[-_.]?\d+|(?<!\d)\d{4,}(?!\d)", re.IGNORECASE)
+"""Number of a shard in the name of a file; `v2` is none."""
+_SPLIT_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
+_TRAIN = ("train", "training")
+_MAX_SPLITS = 3
+"""Most objects that are opened to find the rows for training."""
+_NUMBERS = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,29 +115,68 @@ def _split_files(folder: Path, config: SeedsConfig) -> list[Path]:
     if paths := _files_of_card(folder, config) or _files_of_trainers(folder, config):
         return paths
     base = folder / config.subset if config.subset else folder
-    patterns = ("*", "data/*", f"{config.split}/*")
-    found = sorted(
-        path
-        for path in {path for pattern in patterns for path in base.glob(pattern)}
-        if path.is_file()
-        and _kind(path) in SUFFIXES
-        and path.name not in _MARKERS
-        and not path.name.lower().startswith((".", "license", "readme", "requirements"))
-    )
+    found = _data_files(base, ("*", "data/*", f"{config.split}/*"))
     of_split = [path for path in found if config.split in _names_of(path, folder)]
     if of_split:
         return of_split
-    if any(_SPLITS & _names_of(path, folder) for path in found):
-        raise SeedsError(
-            f"{folder}: is a folder; its files have no split {config.split}; set seeds.split"
-        )
-    if not found or not any((folder / name).exists() for name in _MARKERS):
+    names = {name for path in found for name in _names_of(path, folder)}
+    if splits := {name for name in names if re.split(r"[-_.]", name)[0] in _SPLITS}:
+        raise _no_split(folder, config, splits)
+    if found and (any((folder / name).exists() for name in _MARKERS) or _are_shards(found)):
+        return found
+    if found:
         raise SeedsError(f"{folder}: is a folder; name a file in it")
-    return found
+    return _files_of_subfolders(base, config)
+
+
+def _data_files(folder: Path, patterns: Sequence[str]) -> list[Path]:
+    """Return the files with rows that patterns name, in the order of their names."""
+    return sorted(
+        path
+        for path in {path for pattern in patterns for path in folder.glob(pattern)}
+        if path.is_file()
+        and _kind(path) in SUFFIXES
+        and path.name not in _MARKERS
+        and not path.name.lower().startswith((".", "_", "license", "readme", "requirements"))
+    )
+
+
+def _are_shards(paths: Sequence[Path]) -> bool:
+    """Whether files are the parts of one: the only one, or named alike but for numbers."""
+    names = {(path.parent, _NUMBERS.sub("#", path.name)) for path in paths}
+    are_numbered = all(_SHARD.search(path.name) for path in paths)
+    return len(paths) == 1 or (len(names) == 1 and are_numbered)
+
+
+def _files_of_subfolders(folder: Path, config: SeedsConfig) -> list[Path]:
+    """Return the files of a split in the only subfolder with data, such as `default/train`."""
+    of_split = _data_files(folder, (f"*/{config.split}/*", f"*/{config.split}[-_.]*"))
+    paths = of_split or _data_files(folder, ("*/*", "*/*/*"))
+    names = sorted({path.relative_to(folder).parts[0] for path in paths})
+    if of_split and len(names) == 1:
+        return of_split
+    if names:
+        named = one_line(", ".join(names), _WHY_CHARS)
+        raise SeedsError(f"{folder}: is a folder of folders; name one of {named}, or a file in it")
+    raise SeedsError(f"{folder}: is a folder; name a file in it")
+
+
+def _no_split(folder: Path, config: SeedsConfig, splits: Collection[str]) -> SeedsError:
+    """Return the error for a folder with other splits than the one that is wanted."""
+    named = one_line(", ".join(sorted(splits)), _WHY_CHARS)
+    return SeedsError(
+        f"{folder}: is a folder; its files have no split {config.split}; set seeds.split to one of "
+        f"{named}"
+    )
 
 
 def _names_of(path: Path, folder: Path) -> set[str]:
-    """Return the beginning of a file's name and the folders above it, which may name a split."""
+    """Return the beginning of a file's name and the folders above it, which may name a split.
+
+    In a name such as `train_sft-00000-of-00003` the split is all before the number.
+    """
+    if match := _SPLIT_SHARD.match(path.name):
+        return {match[1], *path.relative_to(folder).parts[:-1]}
     return {re.split(r"[-_.]", path.name)[0], *path.relative_to(folder).parts[:-1]}
 
 
@@ -173,18 +221,33 @@ def _files_of_card(folder: Path, config: SeedsConfig) -> list[Path]:
         return []
     configs = head.get("configs") if isinstance(head, dict) else None
     every = [one for one in configs or () if isinstance(one, dict)]
-    named = [one for one in every if config.subset in {None, one.get("config_name")}]
+    named = _configs_of_subset(folder, every, config)
     files = named[0].get("data_files") if named else None
     if isinstance(files, list):
-        files = next(
-            (one.get("path") for one in files
-             if isinstance(one, dict) and one.get("split") == config.split),
-            None,
-        )  # fmt: skip
+        splits = {str(one.get("split")): one for one in files if isinstance(one, dict)}
+        if splits and config.split not in splits:
+            raise _no_split(folder, config, splits)
+        files = splits[config.split].get("path") if splits else files
     patterns = [files] if isinstance(files, str) else files
     if not isinstance(patterns, list) or not all(isinstance(one, str) for one in patterns):
         return []
     return _inside(folder, patterns)
+
+
+def _configs_of_subset(
+    folder: Path, configs: Sequence[Mapping[str, object]], config: SeedsConfig
+) -> Sequence[Mapping[str, object]]:
+    """Return the configs of a card for a subset: the one that is named, the default, or the only.
+
+    Raises SeedsError if one of several must be named.
+    """
+    if config.subset is not None:
+        return [one for one in configs if one.get("config_name") == config.subset]
+    default = [one for one in configs if one.get("default") or one.get("config_name") == "default"]
+    if len(configs) > 1 and not default:
+        names = one_line(", ".join(str(one.get("config_name")) for one in configs), _WHY_CHARS)
+        raise SeedsError(f"{folder}: has several subsets; set seeds.subset to one of {names}")
+    return default or configs
 
 
 def _file_rows(path: Path) -> Iterator[SourceRow]:
@@ -231,6 +294,8 @@ def _csv_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
         with io.TextIOWrapper(file, "utf-8", newline="") as text:
             head = text.readline(input_files.MAX_BLANK)
             marks = "\t" if kind == ".tsv" else ",;\t|"
+            if separator := _SEPARATOR.fullmatch(head):
+                head, marks = text.readline(input_files.MAX_BLANK), separator[1]
             delimiter = max(marks, key=lambda mark: (head.count(mark), -marks.index(mark)))
             lines = _Lines(chain([head], text))
             rows = csv.DictReader(lines, delimiter=delimiter, restkey=MORE_FIELDS)
@@ -320,20 +385,29 @@ def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
         if first is not None and _may_hold_rows(first[1]):
             second = next(values, None)
             if second is None:
-                yield from _inner_rows(*first)
+                yield from _inner_rows(*first, name)
                 return
             begun.append(second)
+        are_texts = first is not None and isinstance(first[1], str | list)
         for place, value in chain(begun, values):
-            yield SourceRow(place, _chat_row(value))
+            yield SourceRow(place, _chat_row(value, are_texts=are_texts))
     except input_files.NotJSONError as error:
         raise SeedsError(f"{name}: {error}") from error
 
 
-def _chat_row(value: object) -> object:
-    """Return a row for a list of turns; any other value as it is."""
-    if isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-        is_chat = all("role" in one or "from" in one for one in value)
-        return {"messages": value} if is_chat else value
+def _chat_row(value: object, *, are_texts: bool) -> object:
+    """Return a row for a list of turns; any other value as it is.
+
+    Where the first row is a text or a list, texts are tasks, and lists of texts chats.
+    """
+    if are_texts and isinstance(value, str):
+        return {"instruction": value}
+    if not isinstance(value, list) or not value:
+        return value
+    if are_texts and len(value) > 1 and all(isinstance(one, str) for one in value):
+        return {"conversation": value}
+    if all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value):
+        return {"messages": value}
     return value
 
 
@@ -343,13 +417,42 @@ def _may_hold_rows(value: object) -> bool:
     return format in {None, "chat"} or not pair.instruction
 
 
-def _inner_rows(place: str, value: object) -> Iterator[SourceRow]:
+def _inner_rows(place: str, value: object, name: str) -> Iterator[SourceRow]:
     """Yield the rows of an object that holds a list of them, rows by id, or values by column."""
-    rows: list[object] = [value]
+    value = _train_of(value)
+    rows: list[object] = [*value] if isinstance(value, list) else [value]
     if isinstance(value, Mapping) and value:
-        rows = next(filter(None, (_listed_rows(value), _rows_of_columns(value))), rows)
+        _check_splits(value, name)
+        found = (_rows_of_table(value), _listed_rows(value), _rows_of_columns(value))
+        rows = next(filter(None, found), rows)
     for number, row in enumerate(rows, start=1):
         yield SourceRow(f"row {number}" if len(rows) > 1 else place, row)
+
+
+def _train_of(value: object) -> object:
+    """Return the split `train` of an object, which may be an object in `data` or another field."""
+    for _ in range(_MAX_SPLITS):
+        if not isinstance(value, Mapping):
+            break
+        objects = [value, *(one for one in value.values() if isinstance(one, Mapping))]
+        names = ((one, name) for one in objects for name in _TRAIN if name in one)
+        found = next((one[name] for one, name in names), None)
+        if not isinstance(found, Mapping | list):
+            break
+        value = found
+    return value
+
+
+def _check_splits(value: Mapping[str, object], name: str) -> None:
+    """Raise SeedsError if several fields hold rows, of which none is `train`."""
+    lists = {key: one for key, one in value.items() if isinstance(one, list) and one}
+    split = [key for key, rows in lists.items() if read_detected(rows[0])[1].instruction]
+    if len(split) > 1 and len(lists) == len(split) and not _rows_of_columns(value):
+        named = one_line(", ".join(split), _WHY_CHARS)
+        raise SeedsError(
+            f"{name}: has rows in several fields ({named}), and none of them is `train`; write the "
+            f"rows of one into a file"
+        )
 
 
 def _listed_rows(value: Mapping[str, object]) -> list[object]:
@@ -367,6 +470,16 @@ def _listed_rows(value: Mapping[str, object]) -> list[object]:
         return rows.get("train") or next(iter(rows.values()))
     every = list(value.values())
     return every if all(isinstance(one, Mapping) and format_of(one) for one in every) else []
+
+
+def _rows_of_table(value: Mapping[str, object]) -> list[object]:
+    """Return the rows of a table of names and cells, as W&B and pandas (`split`) write it."""
+    names, cells = value.get("columns"), value.get("data")
+    if not isinstance(names, list) or not isinstance(cells, list) or not names:
+        return []
+    if not all(isinstance(one, list) and len(one) == len(names) for one in cells):
+        return []
+    return [dict(zip(map(str, names), one, strict=True)) for one in cells]
 
 
 def _rows_of_columns(value: Mapping[str, object]) -> list[object]:
