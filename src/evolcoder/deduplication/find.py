@@ -51,7 +51,7 @@ from evolcoder.deduplication.minhash import (
     shingles,
     word_spans,
 )
-from evolcoder.deduplication.shared_text import SAMPLE, SharedText, find_shared
+from evolcoder.deduplication.shared_text import EDGE, SAMPLE, SharedText, find_shared
 from evolcoder.ids import rng_for
 from evolcoder.programming_language import code_blocks, named_languages
 from evolcoder.records import Check, Row
@@ -172,13 +172,16 @@ class Corpus:
             id, _, text = self._file.read(end - start).decode().partition("\0")
         return DocumentFacts(id, text)
 
-    def compared(self, number: int) -> str:
-        """Return what near and semantic duplicates are compared by: the text without a header."""
+    def compared(self, number: int, edge: str = "") -> str:
+        """Return what near and semantic duplicates are compared by: the text without a header.
+
+        With an `edge`, these are the words of its parts, each with the edge around it.
+        """
         text = self.read(number).text
         if not self.shared:
             return text
         folded = _folded(text)
-        rest = self.shared.rest(folded)
+        rest = self.shared.rest(folded, edge)
         return text if rest is folded else rest
 
     def sample(self) -> list[str]:
@@ -408,7 +411,7 @@ class NearMatcher:
         if number in self._cache:
             self._cache.move_to_end(number)
             return self._cache[number][0]
-        text = self._corpus.compared(number)
+        text = self._corpus.compared(number, EDGE)
         found = shingles(fold(text))
         self._cache[number] = found, len(text)
         self._chars += len(text)
@@ -494,7 +497,7 @@ def find_duplicates(
         if signatures is not None and corpus.shared:
             signatures = MinHasher(signatures.threshold, seed)
             for number in range(len(corpus)):
-                signatures.add(fold(corpus.compared(number)))
+                signatures.add(fold(corpus.compared(number, EDGE)))
         order: list[int] = corpus.precedence().tolist()
         matchers: list[Matcher] = [ExactMatcher(corpus)] if thresholds.exact else []
         if signatures is not None:
