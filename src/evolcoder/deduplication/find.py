@@ -32,7 +32,7 @@ import re
 import tempfile
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -476,10 +476,13 @@ def find_duplicates(
     seed: int,
     embedder: Embedder | None = None,
     shared: list[str] | None = None,
+    leaks: Mapping[int, Collection[DuplicateKind]] | None = None,
 ) -> Iterator[Duplicate]:
     """Yield the duplicates, in order of precedence; `meaning` requires an embedder.
 
-    Excerpts of a header that was left out of comparisons are added to `shared`.
+    Excerpts of a header that was left out of comparisons are added to `shared`. `leaks` are the
+    numbers of documents that leave anyway, each with the kinds of duplicates that leave with it; it
+    is read after the documents.
     """
     with ExitStack() as stack:
         corpus = stack.enter_context(Corpus())
@@ -506,20 +509,27 @@ def find_duplicates(
             vectors = VectorIndex(corpus, embedder, order)
             stack.callback(vectors.close)
             matchers.append(EmbeddingMatcher(vectors, thresholds.meaning, seed))
-        yield from _deduplicate(corpus, order, matchers)
+        yield from _deduplicate(corpus, order, matchers, leaks or {})
 
 
-def _deduplicate(corpus: Corpus, order: list[int], matchers: list[Matcher]) -> Iterator[Duplicate]:
+def _deduplicate(
+    corpus: Corpus,
+    order: list[int],
+    matchers: list[Matcher],
+    leaks: Mapping[int, Collection[DuplicateKind]],
+) -> Iterator[Duplicate]:
     """Process documents by precedence: each is reported as a duplicate or kept."""
     places = array("i", bytes(4 * len(order)))
     for place, number in enumerate(order):
         places[number] = place
-        found = None if corpus.is_external(number) else _match(corpus, number, places, matchers)
+        is_fixed = number in leaks or corpus.is_external(number)
+        found = None if is_fixed else _match(corpus, number, places, matchers)
         if found is not None:
             yield found
             continue
         for matcher in matchers:
-            matcher.lsh.add(number)
+            if number not in leaks or matcher.kind in leaks[number]:
+                matcher.lsh.add(number)
 
 
 def _match(
