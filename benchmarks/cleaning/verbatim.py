@@ -1,9 +1,10 @@
 """Measures the detectors that read, on prose of every benchmark without its answer.
 
-Rows are the prose of problems in eleven forms: as it is, with other first words, cut, changed in the
-middle, in other characters, markup and lines, and with an answer in another language. Innocent rows
-are Code Alpaca's, of which every hit was read (`data/verbatim-read.json`), and made-up requests in
-the words that exercises share. The benchmarks are those of the registry whose files are there.
+Rows are the prose of problems in eleven forms: as it is, with other first words, cut, changed in
+the middle, in other characters, markup and lines, and with an answer in another language. Innocent
+rows are Code Alpaca's, of which every hit was read (`data/verbatim-read.json`), and made-up
+requests in the words that exercises share. The benchmarks are those of the registry whose files are
+there.
 
     print(told(measure(DATA)))
 """

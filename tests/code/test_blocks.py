@@ -197,7 +197,9 @@ def test_such_signs_in_strings_and_in_html_stay(text):
     assert as_fences(text) == text
 
 
-@pytest.mark.parametrize("code", ["<<<<<<< SEARCH\nx\n=======\n>>>>>>> REPLACE", "--- a\n+++ b\n-x"])
+@pytest.mark.parametrize(
+    "code", ["<<<<<<< SEARCH\nx\n=======\n>>>>>>> REPLACE", "--- a\n+++ b\n-x"]
+)
 def test_an_edit_that_leaves_nothing_is_empty(code):
     """Only the old text is there, so no code is."""
     assert plain_code(code, "diff").strip() == ""
