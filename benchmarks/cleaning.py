@@ -12,8 +12,8 @@ processor time: clock time depends on the machine's load.
 
 Leaks are HumanEval's and MBPP's test problems, planted in six ways (`cleaning/planted.py`) among
 rows of Code Alpaca. Every detector except the judge looks for them (`cleaning/leaks.py`). With
-`--verbatim` the prose of every benchmark, in nine forms (`cleaning/verbatim.py`). `--store` writes
-recall and precision into the package, from which certificates of cleanings quote them.
+`--verbatim` the prose of every benchmark, in eleven forms (`cleaning/verbatim.py`). `--store`
+writes recall and precision into the package, from which certificates of cleanings quote them.
 """
 
 import argparse

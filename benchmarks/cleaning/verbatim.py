@@ -1,9 +1,10 @@
 """Measures the detectors that read, on prose of every benchmark without its answer.
 
-Rows are the prose of problems in nine forms: as it is, with other first words, cut, changed in the
-middle, in other characters, markup and lines, and with an answer in another language. Innocent rows
-are Code Alpaca's, of which every hit was read (`data/verbatim-read.json`), and made-up requests in
-the words that exercises share. The benchmarks are those of the registry whose files are there.
+Rows are the prose of problems in eleven forms: as it is, with other first words, cut, changed in
+the middle, in other characters, markup and lines, and with an answer in another language. Innocent
+rows are Code Alpaca's, of which every hit was read (`data/verbatim-read.json`), and made-up
+requests in the words that exercises share. The benchmarks are those of the registry whose files are
+there.
 
     print(told(measure(DATA)))
 """
@@ -53,6 +54,9 @@ FORMS: Mapping[str, Callable[[str], tuple[str, str]]] = {
     "first two thirds": lambda text: (" ".join(_part(text, 0, 2)), ""),
     "last two thirds": lambda text: (" ".join(_part(text, 1, 3)), ""),
     "middle changed": lambda text: (" ".join(_middle(text.split())), ""),
+    "last three words cut": lambda text: (" ".join(text.split()[:-3]), ""),
+    "start changed, end cut": lambda text: (" ".join(["kindly", "do", "this", *text.split()[3:-3]]),
+                                            ""),
     "case, no punctuation": lambda text: (re.sub(r"[^\w\s]", " ", text).upper(), ""),
     "HTML": lambda text: (_as_html(text), ""),
     "wrapped comment": lambda text: (textwrap.fill(text, 40, initial_indent="# ",

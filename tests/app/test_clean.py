@@ -136,6 +136,43 @@ def test_leaks_stay_dropped_until_they_are_looked_for_again(store):
     assert child.id not in dropped(store)
 
 
+@pytest.mark.parametrize(
+    ("detector", "left"), [("substring", "second"), ("execution", "second"), (None, "first")]
+)
+def test_no_row_of_a_run_is_lost_as_the_duplicate_of_a_leak(store, detector, left):
+    """The near duplicate of a leak is searched itself, and stays if it is none."""
+    first, second, *_ = fill(store)
+    searched = []
+
+    async def leaked(rows):
+        searched.extend(row.task.id for row in rows)
+        hits = {first.id: [{"row": first.id, "detector": detector}]} if detector else {}
+        return LeakCounts(hits)
+
+    summary = clean_run(store, CleanConfig(), seed=0, leak_detector=leaked)
+    kept = {row.task.id for row in store.rows()}
+    assert kept & {first.id, second.id} == {first.id if left == "first" else second.id}
+    assert dropped(store)[second.id if left == "first" else first.id] is (
+        Reason.LEAK if detector else Reason.DUPLICATE_NEAR
+    )
+    assert sorted(searched) == sorted(set(searched))
+    assert summary.n_kept == len(kept)
+
+
+def test_the_task_of_a_leak_that_was_run_leaves_with_it(store):
+    """An answer that passes a benchmark's tests shows what its task asks for; the drop says so."""
+    _, _, third, _, stray = fill(store)
+
+    async def leaked(rows):
+        return LeakCounts({third.id: [{"row": third.id, "detector": "execution"}]})
+
+    clean_run(store, CleanConfig(), seed=0, leak_detector=leaked)
+    drops = {drop.subject: drop for drop in store.drops() if drop.stage is Stage.CLEAN}
+    assert drops[third.id].reason is Reason.LEAK
+    assert drops[stray.id].reason is Reason.DUPLICATE_EXACT
+    assert f"like {third.id} (a leak): " in drops[stray.id].detail
+
+
 def test_the_protections_under_which_leaks_were_found_stay_with_them(store):
     """They are the run's for as long as the drops are, and those of the next look after it."""
     fill(store)

@@ -5,6 +5,7 @@ import time
 import pytest
 
 from evolcoder.code.blocks import MAX_CHARS, as_fences, find_program
+from evolcoder.code.notations import plain_code
 
 
 def fence(language, code):
@@ -194,3 +195,11 @@ def test_other_signs_between_lines_are_line_feeds(shape, separator):
 def test_such_signs_in_strings_and_in_html_stay(text):
     """The code runs as it was written."""
     assert as_fences(text) == text
+
+
+@pytest.mark.parametrize(
+    "code", ["<<<<<<< SEARCH\nx\n=======\n>>>>>>> REPLACE", "--- a\n+++ b\n-x"]
+)
+def test_an_edit_that_leaves_nothing_is_empty(code):
+    """Only the old text is there, so no code is."""
+    assert plain_code(code, "diff").strip() == ""

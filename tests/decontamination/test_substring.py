@@ -176,3 +176,49 @@ def test_versions_of_a_problem_do_not_make_it_boilerplate():
     """The same text in eighteen languages, each with another signature, is still found."""
     items = [(f"v/{n}", f"{VOYAGES}\nfn f{n}(kind{n}: Type{n})") for n in range(18)]
     assert verbatim(VOYAGES, items=[*REAL, *items]) == {"p/3", *(id for id, _ in items)}
+
+
+NOUNS = "anchor beacon compass dinghy estuary ferry galley hawser island jetty keel lagoon".split()
+MANY = (
+    *REAL,
+    (
+        "c/0",
+        "Write a function to find the first abandoned lighthouse in a given archipelago chart.",
+    ),
+    ("c/1", "Write a function to print all signals of a given lighthouse including repetitions."),
+    ("c/2", "Write a function to multiply two tonnages without using the operator in python."),
+    *(
+        (f"m/{n}", f"Write a function to {verb} the {one} of a given {other} by its {third}.")
+        for n, (verb, one, other, third) in enumerate(
+            zip(
+                ["weigh", "paint", "sink"] * 40,
+                NOUNS * 10,
+                NOUNS[5:] * 18,
+                NOUNS[7:] * 24,
+                strict=False,
+            )
+        )
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    ("task", "found"),
+    [
+        ("Write a function to sort the tide tables of a harbour by", {"p/2"}),
+        ("Write a function to sort the tide tables of a harbour by their second", {"p/2"}),
+        ("write a function to print all signals of a given lighthouse", {"c/1"}),
+        ("Kindly do this find the first abandoned lighthouse in a given", {"c/0"}),
+        ("Hello. Can you find the first abandoned lighthouse in a given map? Thanks.", {"c/0"}),
+        ("Write a C program that finds the first abandoned lighthouse in a given sea.", set()),
+        ("Sort the tide tables of a pier.", set()),
+        ("Write a function to divide two tonnages without using the operator.", set()),
+        ("Print all signals of a given lighthouse, sorted by the hour and the keeper.", set()),
+        ("In an archipelago, a function must find the first abandoned lighthouse for me.", set()),
+        ("Write a function to find the first lighthouse in a given archipelago.", set()),
+        ("Write a function to find the first of all", set()),
+    ],
+)
+def test_a_task_without_its_last_words_is_found(task, found):
+    """A sentence that says little else leaks; one with other words in their place is another."""
+    assert verbatim(task, items=MANY) == found

@@ -13,6 +13,7 @@ import pytest
 from evolcoder.config.load import CleanConfig
 from evolcoder.deduplication import files
 from evolcoder.deduplication.files import drops_path
+from evolcoder.deduplication.summary import LeakCounts
 from evolcoder.errors import SeedsError
 from evolcoder.seeds.rows import ReadCounts
 
@@ -186,3 +187,92 @@ def test_a_killed_cleaning_is_as_if_it_had_not_begun(tmp_path):
     subprocess.run([*command, cut], check=True, stdout=subprocess.DEVNULL)
     assert cut.read_bytes() == whole.read_bytes()
     assert drops_path(cut).read_bytes() == drops_path(whole).read_bytes()
+
+
+WORDS = (
+    TASK.format("ferries", "tonnage", "two") + " and name the harbour of each ferry in the ledger"
+)
+
+
+def finds(n_searched, *, execution=False):
+    """A detector that calls rows with `LEAK` in task or answer leaks, and counts what it reads."""
+
+    async def leaked(rows):
+        detector = "execution" if execution else "substring"
+        for row in rows:
+            n_searched.append(row.task.id)
+            if "LEAK" in row.task.instruction + row.response.text:
+                found[row.task.id] = [{"row": row.task.id, "detector": detector}]
+        return LeakCounts(dict(found))
+
+    found = {}
+    return leaked
+
+
+def pairs(**rows):
+    """Rows by name, as (task, answer)."""
+    return {name: {"instruction": task, "output": answer} for name, (task, answer) in rows.items()}
+
+
+LEAKY_GROUPS = {
+    "near, leaky text": (
+        pairs(leak=(f"{WORDS} LEAK", "a"), clean=(WORDS, "b")), {}, {"leak": "leak"}
+    ),
+    "equal, leaky answer": (
+        pairs(leak=(WORDS, "LEAK"), clean=(WORDS, "b")), {}, {"leak": "leak"}
+    ),
+    "near, an answer that was run": (
+        pairs(leak=(f"{WORDS} today", "LEAK"), clean=(WORDS, "b")),
+        {"execution": True},
+        {"leak": "leak"},
+    ),
+    "equal, an answer that was run": (
+        pairs(leak=(WORDS, "LEAK"), clean=(WORDS, "b")),
+        {"execution": True},
+        {"leak": "leak", "clean": "duplicate_exact"},
+    ),
+    "both leak": (
+        pairs(leak=(f"{WORDS} LEAK", "a"), clean=(WORDS, "LEAK")),
+        {},
+        {"leak": "leak", "clean": "leak"},
+    ),
+    "two clean ones": (
+        pairs(leak=(f"{WORDS} LEAK it", "a"), clean=(WORDS, "b"), twin=(f" {WORDS}", "c")),
+        {},
+        {"leak": "leak", "clean or twin": "duplicate_exact"},
+    ),
+    "none": (pairs(clean=(WORDS, "a"), twin=(f"{WORDS} now", "b")), {}, {"any": "duplicate_near"}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(("rows", "options", "reasons"), LEAKY_GROUPS.values(), ids=LEAKY_GROUPS)
+def test_no_row_is_lost_as_the_duplicate_of_a_leak(tmp_path, rows, options, reasons, seed):
+    """A row stays if it is no leak and no duplicate of a row that stays; else its drop says why."""
+    order = [*rows, "other"]
+    random.Random(seed).shuffle(order)
+    data = [rows.get(name, {"instruction": "Sort it.", "output": "x"}) for name in order]
+    searched, out = [], tmp_path / "out.jsonl"
+    path = write(tmp_path / "d.jsonl", data)
+    summary = clean_file(path, CleanConfig(), seed=0, out=out, leaked=finds(searched, **options))
+    drops = {order[drop["number"]]: drop for drop in lines(drops_path(out))}
+    assert sorted(drop["reason"] for drop in drops.values()) == sorted(reasons.values())
+    for name, drop in drops.items():
+        assert reasons.get(name, drop["reason"]) == drop["reason"]
+        is_of_leak = drop.get("match_is_leak", False)
+        assert is_of_leak == (drop["reason"] != "leak" and "execution" in options)
+    assert summary.n_kept == len(data) - len(drops) == len(lines(out))
+    assert len(searched) == len(set(searched)), "no row is searched twice"
+
+
+def test_a_row_left_by_a_leak_is_compared_with_all_others(tmp_path):
+    """It may duplicate another row, or have a duplicate of its own."""
+    names = "w1 w2 w3 w4 w5 w6 w7 w8 w9 w10".split()
+    base = " ".join(f"word{n}" for n in range(40))
+    chain = [f"{base} LEAK", base, f"{base} now", *names]
+    data = [{"instruction": text, "output": text} for text in chain]
+    out = tmp_path / "out.jsonl"
+    clean_file(write(tmp_path / "d.jsonl", data), CleanConfig(), seed=0, out=out, leaked=finds([]))
+    kept = [row["instruction"] for row in lines(out)]
+    assert len([text for text in kept if text.startswith(base)]) == 1
+    assert len(kept) == len(data) - 2

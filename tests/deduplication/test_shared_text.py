@@ -5,7 +5,7 @@ import random
 import pytest
 
 from deduplication.hashing import Hashing
-from evolcoder.deduplication.find import Document, Similarity, find_duplicates
+from evolcoder.deduplication.find import TURN_END, Document, Similarity, find_duplicates
 
 HEADER = (
     "You answer questions of harbour masters who keep ledgers. Follow the rules of the guild, name "
@@ -102,3 +102,102 @@ def test_the_order_of_rows_does_not_matter():
     assert first == {(int(one.id), int(one.match)) for one in second}
     assert first == {(600 + n, n) for n in range(50)}
     assert len(shared) == 1
+
+
+PLACES = {
+    "front": HEADER + "\n\n### Task:\n{}",
+    "behind": "{}\n\n" + HEADER,
+    "around": HEADER[:250] + "\n{}\n" + HEADER[250:],
+}
+ONE_WORD = {
+    "verb": [f"{one} a list." for one in "Reverse Rotate Sort Shuffle".split()],
+    "verb in a long task": [
+        f"Write a function that {one} a list of integers."
+        for one in "reverses rotates sorts shuffles flattens".split()
+    ],
+    "adjective": [
+        f"Write a function that takes a list and returns the {one} element of it."
+        for one in "largest smallest middle first rarest".split()
+    ],
+    "object": [f"Reverse a {one}." for one in "list string tree number stack".split()],
+    "verb and object": [
+        f"{verb} the {noun}."
+        for verb in ("Reverse", "Rotate", "Sort")
+        for noun in ("list", "tree", "string", "graph")
+    ],
+    "name": [f"Write the function `{one}`." for one in "gcd lcm is_prime rev_list".split()],
+    "stub": [f"def {one}(xs):" for one in "reverse rotate sort shuffle".split()],
+    "number": [f"Print the first {one} primes." for one in (5, 10, 20, 30, 40)],
+    "number at the end": [f"Compute Fibonacci number {one}" for one in (5, 10, 20, 30)],
+    "nothing else": "reverse rotate sort shuffle flatten".split(),
+    "many": [
+        f"Find the {one} of a number."
+        for one in """root square cube digits factors primes divisors sign parity bits length sum
+        product half double triple exponent inverse ceiling floor residue modulus complement
+        rank""".split()
+    ],
+}
+
+
+@pytest.mark.parametrize("template", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("tasks", ONE_WORD.values(), ids=ONE_WORD)
+def test_one_other_word_under_a_header_is_another_task(template, tasks):
+    """What remains without the header decides; the same task in other words stays a duplicate."""
+    texts = [template.format(task) for task in tasks]
+    found, shared = drops(texts)
+    assert found == set()
+    assert shared
+    twins = [template.format(f"Please {tasks[1].upper()}"), template.format(f"{tasks[1]} !")]
+    assert drops([*texts, *twins])[0] == {(len(texts), 1), (len(texts) + 1, 1)}
+
+
+BARLEY = "Return the owner whose barley sacks weigh most in a ledger."
+COPIES = {
+    "courtesies": [f"{BARLEY} {one}" for one in ("", "now", "please", "thanks", "today")],
+    "numbered questions": [f"Question {n}: {BARLEY}" for n in range(5)],
+    "numbered names": [f"solve_{n}" for n in range(5)],
+    "nothing": ["", "please", "now", "thanks", "hello"],
+}
+
+
+@pytest.mark.parametrize("template", PLACES.values(), ids=PLACES)
+@pytest.mark.parametrize("tasks", COPIES.values(), ids=COPIES)
+def test_what_makes_no_other_task_under_a_header_stays_a_duplicate(template, tasks):
+    """Courtesies, the number of a row, and numbers within a name."""
+    found, _ = drops([template.format(task) for task in tasks])
+    assert found == {(n, 0) for n in range(1, len(tasks))}
+
+
+@pytest.mark.parametrize(("n_words", "n_rows"), [(60, 4), (60, 40), (90, 4), (90, 6), (90, 150)])
+@pytest.mark.parametrize("seed", range(3))
+def test_copies_with_other_words_in_other_places_are_duplicates(n_words, n_rows, seed):
+    """Tasks differ at one place of a header, copies of a text anywhere."""
+    rng = random.Random(seed)
+    words = (HEADER + " " + HEADER[::-1]).split()[:n_words]
+    texts = [" ".join(words)]
+    for n in range(n_rows - 1):
+        changed = [*words]
+        changed[rng.randrange(n_words)] = "".join(rng.choices("klmnopq", k=7)) + "xyz"[n % 3]
+        texts.append(" ".join(changed))
+    assert drops(texts)[0] == {(n, 0) for n in range(1, n_rows)}
+
+
+@pytest.mark.parametrize("template", PLACES.values(), ids=PLACES)
+def test_a_header_of_few_rows_is_a_header(template):
+    """Each of several sources of a data set may have its own."""
+    rng = random.Random(3)
+    others = [" ".join(f"w{rng.randrange(9999)}" for _ in range(12)) for _ in range(50)]
+    tasks = ONE_WORD["verb in a long task"] + ONE_WORD["object"]
+    texts = [template.format(task) for task in [*tasks, f"{tasks[3]} !"]]
+    second = [f"{HEADER[::-1]} {task}" for task in tasks]
+    assert drops([*texts, *others])[0] == {(10, 3)}
+    assert drops([*texts, *others, *second])[0] == {(10, 3)}
+
+
+def test_a_header_in_one_turn_of_a_chat_is_left_out():
+    """Whichever turn has it; tasks differ as they do elsewhere."""
+    chats = [
+        TURN_END.join(["Hi.", "What can I do?", f"{HEADER} {task}", "Done."])
+        for task in [*ONE_WORD["verb"], "ROTATE a list!!"]
+    ]
+    assert drops(chats)[0] == {(4, 1)}

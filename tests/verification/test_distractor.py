@@ -274,3 +274,64 @@ def test_the_distractor_is_the_code_that_ends_a_task(text, code):
 def test_examples_in_a_task(text, found):
     """A call of literals, and a literal that it returns."""
     assert examples_in(text, "f") == found
+
+
+SHUFFLE = "import random\ndef mix(nums: list[int]):\n    nums = nums[:]\n    random.shuffle(nums)\n    return nums"
+YIELDS = "def count(n: int):\n    while True:\n        yield n\n        n += 1"
+UNIQUE = "def distinct(words: list[str]):\n    return list(set(words))"
+SPREAD = "def spread(n: int):\n    return list(range(400)) + [n]"
+KINDS = {
+    "a random answer": (
+        "import random\ndef mix(nums: list[int]):\n    return random.sample(nums, len(nums))",
+        SHUFFLE,
+        "not_measured",
+    ),
+    "a random distractor": (
+        "import random\ndef pick(nums: list[int]):\n    return random.choice(nums)",
+        "def pick(nums: list[int]):\n    return nums[0] if nums else None",
+        "fails",
+    ),
+    "the order of a set": (UNIQUE.replace("set(", "dict.fromkeys("), UNIQUE, "works"),
+    "items of a set": (UNIQUE.replace("list(set(words))", "words"), UNIQUE, "fails"),
+    "an endless iterator": (YIELDS.replace("+= 1", "+= 2"), YIELDS, "fails"),
+    "an endless iterator alike": (YIELDS.replace("n += 1", "n = n + 1"), YIELDS, "works"),
+    "long results": (SPREAD.replace("[n]", "[n + 1]"), SPREAD, "fails"),
+    "long results alike": (SPREAD.replace("list(range(400)) + [n]", "[*range(400), n]"), SPREAD, "works"),
+    "another language in the fence": (
+        "function total(nums) {\n  return nums.reduce((a, b) => a + b, 0);\n}", OWN, "not_measured"
+    ),
+    "noise of floats": (
+        "def mean(nums: list[int]):\n    return sum(x / len(nums) for x in nums) if nums else 0",
+        "def mean(nums: list[int]):\n    return sum(nums) / len(nums) if nums else 0",
+        "works",
+    ),
+    "a default that changes": (
+        "def add(x: int, items=[]):\n    items.append(x)\n    return items",
+        "def add(x: int, items=None):\n    items = items or []\n    items.append(x)\n    return items",
+        "fails",
+    ),
+    "a missing name": ("def total(nums):\n    return summ(nums)", OWN, "fails"),
+    "a tuple for a list": (
+        "def order(nums: list[int]):\n    return tuple(sorted(nums))",
+        "def order(nums: list[int]):\n    return sorted(nums)",
+        "fails",
+    ),
+    "another exception": (
+        "def div(a: int, b: int):\n    return a / b",
+        "def div(a: int, b: int):\n    if b == 0:\n        raise ValueError\n    return a / b",
+        "fails",
+    ),
+    "reads input too": (
+        "def total(nums):\n    return sum(nums)\nprint(total(list(map(int, input().split()))))",
+        OWN,
+        "fails",
+    ),
+    "a program that reads input": ("print(sum(map(int, input().split())))", OWN, "not_measured"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("bait", "own", "kind"), KINDS.values(), ids=KINDS)
+def test_distractors_of_every_kind(sandbox, bait, own, kind):
+    """Chance, the order of a set and another language show no fault; long results are compared."""
+    found = run(sandbox, bait, own=own, checks=())
+    assert found.kind == kind, found.detail

@@ -337,6 +337,14 @@ LYING = {
         "pip install numpy\npython app.py", "$ pip install x\n$ ls", "# install it\nsudo apt-get install x",
         "cd app\nnpm install", "git clone https://x/y.git",
     ],
+    "javascript": ["const f = (x) => x * 2;\nconsole.log(f(3));", "function f(a) {\n  return a;\n}"],
+    "sql": ["SELECT name FROM users WHERE age > 3;", "CREATE TABLE t (\n  id INT\n);"],
+    "c": ["#include <stdio.h>\nint main(void) {\n  return 0;\n}"],
+    "java": ["public class A {\n  public int f() { return 1; }\n}"],
+    "html": ["<div>\n  <p>x</p>\n</div>"],
+    "prose": ["First sort the numbers of the list.\nThen return the middle one of them."],
+    "pseudocode": ["FUNCTION f(a)\n  RETURN a\nEND FUNCTION"],
+    "regex": [r"^[\w.]+@[\w.]+$"],
     "data": [
         "a,b\n1,2 3", "a;b\n1 2;3 4", "a\tb c\n1\t2 3", "| a | b |\n|---|---|\n| 1 1 | 2 |",
         "on: push\njobs:\n  - run: x y", "key: value one\nother: value two",
@@ -360,7 +368,7 @@ def test_an_invisible_sign_hides_no_program_without_a_fence(sandbox, sign):
     ("why", "code"), [(why, code) for why, codes in LYING.items() for code in codes]
 )
 def test_a_fence_of_python_that_holds_none_is_not_run(sandbox, why, code):
-    """Python 2 and data are no wrong programs in Python 3."""
+    """Python 2, data, prose and what is plainly another language are no wrong programs."""
     verdict = look(sandbox, fence("python", code), "Write it in Python.", languages=[])
     assert told(verdict) == ("not_run", why)
 
@@ -370,7 +378,8 @@ def test_a_fence_of_python_that_holds_none_is_not_run(sandbox, why, code):
     ["print f'{x}'", "def f(x: int):\n    print x", "print 'hello", "def f(:\n    print 1", "print('a'",
      "x = = 1", "def f(x)\n    return x", "x = [1, 2\ny = 3", "for x in y\n    f(x)", "a b c",
      "pip install x\ndef f(:\n    pass", "python = (1\nnode = 2", "git = [1\n", "# a\nx = = 1",
-     "async def f():\n    print 1", "if x = 1:\n    pass", "return return", "else: x\ntry: y"],
+     "def f(x) {\n    return x;\n}", 'cursor.execute("SELECT a FROM b"', "let x = [1]\nfor y in x:\n    f(y)",
+     "def f(x):\n    return x +\n\nconsole.log(f(1))", "if (x > 0) {\n    return x\n}", "async def f():\n    print 1", "if x = 1:\n    pass", "return return", "else: x\ntry: y"],
 )  # fmt: skip
 def test_a_wrong_program_stays_wrong(sandbox, code):
     """What only Python 3 has, or what no older Python has either."""

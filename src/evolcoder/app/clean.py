@@ -13,7 +13,7 @@ the verified row is kept, then the row of the earlier round, then the smaller or
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
@@ -39,7 +39,7 @@ from evolcoder.text import json_text
 if TYPE_CHECKING:
     from evolcoder.decontamination.certificate import CleanedData
     from evolcoder.deduplication.embedders import Embedder
-    from evolcoder.deduplication.find import Duplicate
+    from evolcoder.deduplication.find import Document, Duplicate, DuplicateKind
 
 
 async def clean_run(
@@ -75,26 +75,25 @@ async def clean_run(
         if not all(path.is_file() for path in run_certificate_paths(store.folder)):
             _certify_run(store, config, summary, _searched_before(done), rows)
         return summary
-    duplicates, shared = _find_duplicates(store, config, seed, embedder)
+    finder = _Finder(store, config, seed, embedder)
     if leak_detector is not None:
-        gone = {duplicate.id for duplicate in duplicates}
-        leaks = await leak_detector(
-            row for row in store.rows(cleaned=False) if row.task.id not in gone
-        )
+        duplicates, leaks, counts = await finder.find_both(leak_detector)
     else:  # the earlier leaks stay dropped, so their sandbox layers stay recorded
-        earlier = done or {}
-        leaks = LeakCounts({}, tuple(earlier.get("layers", ())), _searched_before(earlier))
+        earlier, leaks = done or {}, {}
+        counts = LeakCounts({}, tuple(earlier.get("layers", ())), _searched_before(earlier))
+        duplicates = finder.find({})
     reasons = Counter(f"duplicate_{duplicate.kind}" for duplicate in duplicates)
-    reasons["leak"] = len(leaks.evidence)
+    reasons["leak"] = len(leaks)
     dropped = dict((+reasons).most_common())
-    summary = CleaningSummary(n_rows, dropped, embedder_name(embedder), leaks.layers, shared)
+    shared = tuple(finder.shared)
+    summary = CleaningSummary(n_rows, dropped, embedder_name(embedder), counts.layers, shared)
     drops = chain(
-        (_duplicate_drop(store, duplicate) for duplicate in duplicates),
-        (_leak_drop(store, id, hits) for id, hits in sorted(leaks.evidence.items())),
+        (_duplicate_drop(store, duplicate, leaks) for duplicate in duplicates),
+        (_leak_drop(store, id, hits) for id, hits in sorted(leaks.items())),
     )
-    facts = {**settings, **asdict(summary), "searched": leaks.searched}
+    facts = {**settings, **asdict(summary), "searched": counts.searched}
     store.replace_cleaned(drops, CLEAN_META, facts, with_leaks=leak_detector is not None)
-    _certify_run(store, config, summary, leaks.searched, rows)
+    _certify_run(store, config, summary, counts.searched, rows)
     return summary
 
 
@@ -236,26 +235,72 @@ def _digest_of_file(path: Path) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _find_duplicates(
-    store: RunStore, config: CleanConfig, seed: int, embedder: "Embedder | None"
-) -> "tuple[list[Duplicate], tuple[str, ...]]":
-    """Return the duplicates, and the text that was left out of comparisons."""
-    if not config.exact and config.near is None and config.meaning is None:
-        return [], ()
-    from evolcoder.deduplication.files import external_documents, similarity_of  # noqa: PLC0415
-    from evolcoder.deduplication.find import Document, find_duplicates  # noqa: PLC0415 - numpy
+class _Finder:
+    """Finds the duplicates of a run, and its leaks among what is left."""
 
-    own = (Document.of(row, config.compare) for row in store.rows(cleaned=False))
-    documents = chain(external_documents(config.beside, config), own)
-    shared: list[str] = []
-    found = find_duplicates(
-        documents, similarity_of(config), seed=seed, embedder=embedder, shared=shared
-    )
-    return list(found), tuple(shared)
+    def __init__(
+        self, store: RunStore, config: CleanConfig, seed: int, embedder: "Embedder | None"
+    ) -> None:
+        self.shared: list[str] = []
+        """Text that was left out of comparisons."""
+        self._store, self._config = store, config
+        self._seed, self._embedder = seed, embedder
+        self._first = 0
+
+    def find(self, leaks: "Mapping[int, Collection[DuplicateKind]]") -> "list[Duplicate]":
+        """Return the duplicates; `leaks` are the numbers of rows that leave anyway."""
+        config = self._config
+        if not config.exact and config.near is None and config.meaning is None:
+            return []
+        from evolcoder.deduplication.files import external_documents, similarity_of  # noqa: PLC0415
+        from evolcoder.deduplication.find import find_duplicates  # noqa: PLC0415 - numpy
+
+        self.shared.clear()
+        documents = chain(self._counted(external_documents(config.beside, config)), self._own())
+        found = find_duplicates(
+            documents, similarity_of(config), seed=self._seed, embedder=self._embedder,
+            shared=self.shared, leaks=leaks,
+        )  # fmt: skip
+        return list(found)
+
+    async def find_both(
+        self, detector: LeakDetector
+    ) -> "tuple[list[Duplicate], dict[str, Evidence], LeakCounts]":
+        """Return duplicates, leaks by the ids of their tasks, and what the search returned."""
+        from evolcoder.deduplication import leaky_matches  # noqa: PLC0415 - numpy
+
+        async def search(
+            is_searched: Callable[[int], bool],
+        ) -> tuple[dict[int, Evidence], LeakCounts]:
+            counts = await detector(row for number, row in self._rows() if is_searched(number))
+            known = counts.evidence
+            numbers = ((number, row.task.id) for number, row in self._rows() if known)
+            found = ((n, id) for n, id in numbers if id in known and is_searched(n))
+            ids.update(found)
+            return {n: known[id] for n, id in ids.items() if id in known}, counts
+
+        ids: dict[int, str] = {}
+        duplicates, leaks, counts = await leaky_matches.find_both(self.find, search)
+        return duplicates, {ids[number]: hits for number, hits in leaks.items()}, counts
+
+    def _rows(self) -> Iterator[tuple[int, Row]]:
+        return enumerate(self._store.rows(cleaned=False), self._first)
+
+    def _own(self) -> "Iterator[Document]":
+        from evolcoder.deduplication.find import Document  # noqa: PLC0415 - numpy
+
+        for _, row in self._rows():
+            yield Document.of(row, self._config.compare)
+
+    def _counted(self, documents: "Iterable[Document]") -> "Iterator[Document]":
+        self._first = 0
+        for self._first, document in enumerate(documents, 1):
+            yield document
 
 
-def _duplicate_drop(store: RunStore, duplicate: "Duplicate") -> Drop:
+def _duplicate_drop(store: RunStore, duplicate: "Duplicate", leaks: Mapping[str, Evidence]) -> Drop:
     match = f"{duplicate.kind} {duplicate.similarity:g} like {duplicate.match}"
+    match += " (a leak)" if duplicate.match in leaks else ""
     reason = Reason(f"duplicate_{duplicate.kind}")
     return _drop(store, duplicate.id, reason, f"{match}: {duplicate.match_seen}")
 

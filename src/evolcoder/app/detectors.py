@@ -18,7 +18,13 @@ from evolcoder.bench.multipl_e import CONFIGURATIONS
 from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.config.load import CleanConfig, ClusterConfig, Config
 from evolcoder.decontamination import report as reports
-from evolcoder.decontamination.detect import DetectorSettings, Execution, build_report, detect_leaks
+from evolcoder.decontamination.detect import (
+    DetectedHits,
+    DetectorSettings,
+    Execution,
+    build_report,
+    detect_leaks,
+)
 from evolcoder.decontamination.execution.search import ExecutionSearch
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, benchmark_texts, execution_hits
 from evolcoder.decontamination.report import Report, search_record
@@ -90,17 +96,23 @@ def options_from_config(config: Config) -> DetectorOptions:
     )  # fmt: skip
 
 
-async def find_leaks(rows: Iterable[Row], options: DetectorOptions, config: Config) -> Report:
+async def find_leaks(
+    rows: Iterable[Row],
+    options: DetectorOptions,
+    config: Config,
+    before: DetectedHits | None = None,
+) -> Report:
     """Search rows for benchmark problems; opens the detectors and closes them afterwards.
 
+    The report is on these rows and on those of `before`, to which what is found is added.
     Raises BenchError, ModelError or SandboxRefusedError if a benchmark, model or sandbox is
     unavailable.
     """
     async with AsyncExitStack() as stack:
         settings = await open_detectors(options, config, stack)
-        return build_report(
-            await detect_leaks(rows, settings, seed=config.seed), settings, options.drop_rules
-        )
+        found = DetectedHits() if before is None else before
+        found.add(await detect_leaks(rows, settings, seed=config.seed))
+        return build_report(found, settings, options.drop_rules)
 
 
 async def open_leak_detector(config: Config, stack: AsyncExitStack) -> LeakDetector | None:
@@ -109,10 +121,11 @@ async def open_leak_detector(config: Config, stack: AsyncExitStack) -> LeakDetec
     if not options.against:
         return None
     settings = await open_detectors(options, config, stack)
+    found = DetectedHits()
 
     async def detect(rows: Iterable[Row]) -> LeakCounts:
-        leaks = await detect_leaks(rows, settings, seed=config.seed)
-        report = build_report(leaks, settings, options.drop_rules)
+        found.add(await detect_leaks(rows, settings, seed=config.seed))
+        report = build_report(found, settings, options.drop_rules)
         if report.unjudged:
             print_note(reports.unjudged_note(report))
         return leak_counts(report)

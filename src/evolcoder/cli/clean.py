@@ -22,6 +22,7 @@ from evolcoder.cli.layout import labelled, print_folded
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.decontamination import report as reports
+from evolcoder.decontamination.detect import DetectedHits
 from evolcoder.decontamination.hits import Detector, DropRule
 from evolcoder.decontamination.report import Report
 from evolcoder.deduplication import files
@@ -129,6 +130,7 @@ class _LeakFinder:
         self._config = config
         self._counts = counts
         self._n_searched: int | None = None
+        self._found = DetectedHits()
 
     def progress(self) -> str:
         """Say what is done now."""
@@ -145,7 +147,7 @@ class _LeakFinder:
         """Return the rows to drop, with their evidence."""
         self._n_searched = 0
         rows = self._counted(rows)
-        self.report = await detectors.find_leaks(rows, self._options, self._config)
+        self.report = await detectors.find_leaks(rows, self._options, self._config, self._found)
         counts = detectors.leak_counts(self.report)
         self.searched = counts.searched
         return counts

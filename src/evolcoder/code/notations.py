@@ -401,7 +401,7 @@ def plain_code(code: str, tag: str = "") -> str:
     lines = _without_numbers(lines)
     if all(_BAR.match(line) for line in lines if line.strip()) and len(lines) > 1:
         lines = [_BAR.sub("", line) for line in lines]
-    if lines[0].startswith("In ["):
+    if lines and lines[0].startswith("In ["):
         lines = [_CELL.sub("", line) for line in lines]
     code = "\n".join(lines)
     if _ENTITY.search(code) and "<" not in code and ">" not in code:

@@ -83,6 +83,13 @@ class DetectedHits:
     unjudged: list[tuple[str, str]] = field(default_factory=list)
     """Rows on which a detector failed, with the error."""
 
+    def add(self, other: "DetectedHits") -> None:
+        """Add the findings in other rows."""
+        self.n_rows += other.n_rows
+        self.hits += other.hits
+        self.judged += other.judged
+        self.unjudged += other.unjudged
+
 
 async def detect_leaks(
     rows: Iterable[Row], settings: DetectorSettings, *, seed: int

@@ -6,9 +6,10 @@ punctuation, markup, line breaks, and names, comments and layout of code do not 
 A run of `MIN_RUN_WORDS` words of a problem's task is a hit, or of `ANCHOR_WORDS` of a short one,
 if it holds `MIN_SPECIFIC_WORDS` words that exercises do not share anyhow. So is a whole task of
 `ANCHOR_WORDS` words; in the task of a row also one of `CORE_WORDS` words, and a shorter one as a
-sentence or line of its own. Its request ("write a function to") and imports do not count. Word
-n-grams that are in more than `MAX_FAMILIES` unlike problems are boilerplate; versions of one
-problem in several benchmarks count as one.
+sentence or line of its own. So is a sentence that says little but a short task without up to
+`MAX_CUT_WORDS` of its words, if what is left tells the task. A task's request ("write a function
+to") and imports do not count. Word n-grams that are in more than `MAX_FAMILIES` unlike problems are
+boilerplate; versions of one problem in several benchmarks count as one.
 
 Runs of code are weighted by information, so long boilerplate counts less than short rare text. Time
 and memory are linear in the row, even if it repeats one word a million times. Does not find copies
@@ -34,6 +35,7 @@ from evolcoder.decontamination.hits import (
     RowField,
     TextSpan,
 )
+from evolcoder.decontamination.ngrams import Gram, Slot, rarity
 from evolcoder.text import one_line
 
 ANCHOR_WORDS = 8
@@ -92,6 +94,23 @@ GENERIC_WORDS = frozenset(
     where whether which while will with within without word words write x y you your zero""".split()
 )
 """Words that any programming exercise may contain."""
+MAX_CUT_WORDS = 3
+"""Words that may be missing of a short task if a sentence says little else."""
+CUT_ANCHOR_WORDS = 5
+"""Words of the n-grams by which such a sentence is found."""
+MIN_CUT_SHARE = 0.55
+"""Minimum share of the task's words that it has."""
+MIN_WORDS_FROM_START = 8
+"""Minimum words of a sentence that is the beginning of a task with its request, and no more."""
+MAX_OTHER_WORDS = 9
+"""Maximum words that another sentence has besides."""
+MIN_CUT_BITS = 24.0
+"""Minimum information of the words that such a sentence shares with the task; less than what words
+cost on average, since each is counted by the benchmark in which it is most common."""
+MIN_CUT_BITS_FROM_START = 9.0
+"""The same for the beginning of a task."""
+MIN_CUT_BITS_SHARE = (0.6, 0.5)
+"""Minimum share of the task's information, in such a sentence and in a beginning."""
 ANCHOR_TOKENS = 10
 """Tokens of an exact match from which a run of code is extended."""
 MAX_ANCHOR_PLACES = 8
@@ -119,6 +138,7 @@ class SubstringDetector:
     def __init__(self, items: Sequence[BenchmarkText]) -> None:
         self._items = items
         self._prose = _Prose([item.wordings for item in items])
+        self._cut = _CutTasks(items, self._prose)
         self._code = {
             TextSpan.SOLUTION: _Code(code_tokens(i.solution, i.language) for i in items),
             TextSpan.TESTS: _Code(code_tokens(i.tests, i.language) for i in items),
@@ -128,9 +148,11 @@ class SubstringDetector:
         """Return the longest common run with each problem, if it is a hit."""
         found = []
         for part, normalized in ((RowField.TASK, task), (RowField.ANSWER, answer)):
+            runs = [*self._prose.runs(normalized, short=part is RowField.TASK)]
+            runs += self._cut.runs(normalized) if part is RowField.TASK else ()
             found += [
                 self._hit(row, part, TextSpan.PROMPT, at, run)
-                for run in _best(self._prose.runs(normalized, short=part is RowField.TASK))
+                for run in _best(runs)
                 for at in self._prose.items[run.text]
             ]
             for side, index in self._code.items():
@@ -169,16 +191,16 @@ class _Prose:
     def __init__(self, wordings: Sequence[tuple[str, ...]]) -> None:
         words = [words_of(_IMPORT.sub("", one)) for several in wordings for one in several]
         owners = [item for item, several in enumerate(wordings) for _ in several]
-        self._texts, found = _distinct(words)
+        self.texts, found = _distinct(words)
         self.items = [sorted({owners[at] for at in some}) for some in found]
-        self._cores = list(map(task_words, self._texts))
+        self.cores = list(map(task_words, self.texts))
         self._short: defaultdict[Tokens, list[int]] = defaultdict(list)
         self._anchored: defaultdict[Tokens, list[Tokens]] = defaultdict(list)
-        for text, core in enumerate(self._cores):
+        for text, core in enumerate(self.cores):
             if len(core) < ANCHOR_WORDS:
                 self._add_short(text, core)
-        places = _places(self._texts)
-        families = _families(self._texts, places)
+        places = _places(self.texts)
+        families = _families(self.texts, places)
         self._places = {
             gram: found
             for gram, found in places.items()
@@ -205,7 +227,7 @@ class _Prose:
                 for text in self._short.get(core, ()):
                     yield _Match(text, len(core), core)
         for words in filter(None, (row.words, row.relaid)):
-            for text, place, run in _runs(words, ANCHOR_WORDS, self._places, self._texts):
+            for text, place, run in _runs(words, ANCHOR_WORDS, self._places, self.texts):
                 if self._is_hit(text, place, run):
                     yield _Match(text, len(run), run)
 
@@ -217,7 +239,7 @@ class _Prose:
                     yield core
 
     def _is_hit(self, text: int, place: int, run: Tokens) -> bool:
-        whole, core = len(self._texts[text]), len(self._cores[text])
+        whole, core = len(self.texts[text]), len(self.cores[text])
         n_in_core = min(len(run), len(run) + place - (whole - core))
         n_specific, n_plain = len(_specific(run)), _n_plain(run)
         if n_in_core == core or n_plain >= LONG_RUN_WORDS:
@@ -288,6 +310,63 @@ def _families(
         if families[other] == other and count >= SAME_PROBLEM * min(sizes[first], sizes[other]):
             families[other] = families[first]
     return families
+
+
+class _CutTasks:
+    """Short tasks, to be found in sentences that lack their last words."""
+
+    def __init__(self, items: Sequence[BenchmarkText], prose: _Prose) -> None:
+        self._texts, self._cores = prose.texts, prose.cores
+        postings: defaultdict[Gram, list[Slot]] = defaultdict(list)
+        for words, found in zip(self._texts, prose.items, strict=True):
+            for word in set(words):
+                postings[(word,)] += [(at, TextSpan.PROMPT, 0) for at in found]
+        self._bits = rarity(items, postings)
+        places: defaultdict[Tokens, list[tuple[int, int]]] = defaultdict(list)
+        for text, core in enumerate(self._cores):
+            if len(core) < SHORT_WORDS:
+                for at, anchor in enumerate(_anchors(core, CUT_ANCHOR_WORDS)):
+                    places[anchor].append((text, at))
+        self._places = dict(places)
+
+    def runs(self, row: NormalizedText) -> Iterator[_Match]:
+        """Yield the words that sentences of a row share with a task of which they say most."""
+        for words in row.phrases():
+            for text, place, run in _runs(words, CUT_ANCHOR_WORDS, self._places, self._cores):
+                if self._tells(words, run, text, place):
+                    yield _Match(text, len(run), run)
+
+    def _tells(self, words: Tokens, run: Tokens, text: int, place: int) -> bool:
+        core, whole = self._cores[text], self._texts[text]
+        share = self._information(run) / self._information(core)
+        if not _specific(run):
+            return False
+        if words == whole[: len(words)] and len(words) >= MIN_WORDS_FROM_START:
+            is_enough = self._information(run) >= MIN_CUT_BITS_FROM_START
+            return (
+                is_enough
+                and len(whole) - len(words) <= MAX_CUT_WORDS
+                and (share >= MIN_CUT_BITS_SHARE[1])
+            )
+        n_missing = len(core) - len(run)
+        if n_missing > MAX_CUT_WORDS or len(run) < MIN_CUT_SHARE * len(core):
+            return False
+        if len(words) - len(run) > MAX_OTHER_WORDS or share < MIN_CUT_BITS_SHARE[0]:
+            return False
+        is_enough = self._information(run) >= MIN_CUT_BITS
+        return is_enough and not _says_other(words, run, core, place)
+
+    def _information(self, words: Tokens) -> float:
+        return sum(self._bits[(word,)] for word in sorted(set(words)))
+
+
+def _says_other(words: Tokens, run: Tokens, core: Tokens, place: int) -> bool:
+    """Whether a sentence has other words in the place of those that it lacks of a task."""
+    at = next(n for n in range(len(words)) if words[n : n + len(run)] == run)
+    lost = _specific(core) - _specific(run)
+    around = words[max(0, at - 1) : at] + words[at + len(run) :]
+    is_another_verb = place > 0 and bool(_specific(core[:1])) and core[0] not in words
+    return bool(lost and _specific(around)) or is_another_verb
 
 
 class _Code:

@@ -1,7 +1,8 @@
 """Deduplication and decontamination of a data file.
 
-The file is read once to compare and once to write, and is never held in memory. Output files are
-written atomically. Reordered rows give the same drops, apart from row numbers.
+The file is read once to compare and once to write, and is never held in memory; it is read again if
+leaks have duplicates (`leaky_matches`). Output files are written atomically. Reordered rows give
+the same drops, apart from row numbers.
 
 >>> summary = await clean_file("data.jsonl", config, seed=0, out=out)   # doctest: +SKIP
 """
@@ -10,7 +11,7 @@ import base64
 import json
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,7 +20,14 @@ from typing import TextIO
 from evolcoder.config.load import CleanConfig, SeedsConfig
 from evolcoder.config.schema import ColumnName
 from evolcoder.deduplication.embedders import Embedder
-from evolcoder.deduplication.find import Document, Duplicate, Similarity, find_duplicates
+from evolcoder.deduplication.find import (
+    Document,
+    Duplicate,
+    DuplicateKind,
+    Similarity,
+    find_duplicates,
+)
+from evolcoder.deduplication.leaky_matches import Leaks, find_both
 from evolcoder.deduplication.summary import (
     CleaningSummary,
     LeakCounts,
@@ -56,36 +64,45 @@ async def clean_file(  # noqa: PLR0913 - all of it decides
     source = SeedsConfig(path=source) if isinstance(source, str) else source
     documents = _CountedDocuments(source, config, counts)
     shared: list[str] = []
-    found = find_duplicates(
-        documents, similarity_of(config), seed=seed, embedder=embedder, shared=shared
-    )
+    ids: dict[int, str] = {}
+
+    def find(leaks: Mapping[int, Collection[DuplicateKind]]) -> list[Duplicate]:
+        shared.clear()
+        found = find_duplicates(
+            documents, similarity_of(config), seed=seed, embedder=embedder, shared=shared,
+            leaks=leaks,
+        )  # fmt: skip
+        return list(found)
+
+    async def search(is_searched: Callable[[int], bool]) -> tuple[Leaks, LeakCounts]:
+        if not documents.n_rows:
+            raise SeedsError(f"{source.path}: contains no rows")
+        found, rows = await _leaks_of(source, documents, is_searched, leaked)
+        ids.update(rows)
+        return {number: found.evidence[id] for number, id in rows}, found
+
+    duplicates, leaks, found = await find_both(find, search)
+    is_dropped = bytearray(documents.n_rows)
     reasons: Counter[str] = Counter()
     with ExitStack() as stack:
-        drops = (
+        file = (
             stack.enter_context(atomic.open_text(drops_path(out), inside=out.parent))
             if out is not None
             else None
         )
-        duplicates = list(found)  # before the rows are counted
-        if not documents.n_rows:
-            raise SeedsError(f"{source.path}: contains no rows")
-        is_dropped = bytearray(documents.n_rows)
-        for duplicate in duplicates:
-            is_dropped[documents.row_number(duplicate.number)] = 1
-            reasons[f"duplicate_{duplicate.kind}"] += 1
-            if drops is not None:
-                _write(drops, _evidence(duplicate, documents))
-        leaks = await _leaks_of(source, is_dropped, leaked)
-        for number, leak in _leaks(source, is_dropped, leaks):
+        for number, drop in _drops(duplicates, leaks, ids, documents):
             is_dropped[number] = 1
-            reasons["leak"] += 1
-            if drops is not None:
-                _write(drops, leak)
+            reasons[str(drop["reason"])] += 1
+            if file is not None:
+                _write(file, drop)
     if out is not None:
         _write_kept(source, out, is_dropped)
-    dropped = dict(reasons.most_common())
     return CleaningSummary(
-        documents.n_rows, dropped, embedder_name(embedder), leaks.layers, tuple(shared)
+        documents.n_rows,
+        dict(reasons.most_common()),
+        embedder_name(embedder),
+        found.layers,
+        tuple(shared),
     )
 
 
@@ -127,11 +144,13 @@ class _CountedDocuments:
         self._numbers = array("q")
 
     def __iter__(self) -> Iterator[Document]:
-        columns = self._source.columns
+        columns, counts = self._source.columns, self._counts
+        self.n_external, self.n_rows, self._counts = 0, 0, None  # a second reading counts no more
+        del self._numbers[:]
         for document in external_documents(self._config.beside, self._config, columns):
             self.n_external += 1
             yield document
-        for placed in placed_rows(self._source, self._counts):
+        for placed in placed_rows(self._source, counts):
             if is_readable(placed.row):
                 self._numbers.append(self.n_rows)
                 yield Document.of(placed.row, self._config.compare)
@@ -142,30 +161,53 @@ class _CountedDocuments:
         return self._numbers[document - self.n_external]
 
 
-def _evidence(duplicate: Duplicate, documents: _CountedDocuments) -> dict[str, object]:
-    match = duplicate.match_number
-    is_beside = match < documents.n_external
-    numbers = {
-        "number": documents.row_number(duplicate.number),
-        "match_number": match if is_beside else documents.row_number(match),
-        "match_is_beside": is_beside,
-    }
-    evidence = asdict(duplicate) | numbers
-    return {"stage": "clean", "reason": f"duplicate_{evidence.pop('kind')}", **evidence}
+def _drops(
+    duplicates: Sequence[Duplicate],
+    leaks: Leaks,
+    ids: Mapping[int, str],
+    documents: _CountedDocuments,
+) -> Iterator[tuple[int, dict[str, object]]]:
+    """Yield the row number of each drop, with its evidence."""
+    for duplicate in duplicates:
+        match = duplicate.match_number
+        is_beside = match < documents.n_external
+        number = documents.row_number(duplicate.number)
+        numbers = {
+            "number": number,
+            "match_number": match if is_beside else documents.row_number(match),
+            "match_is_beside": is_beside,
+            "match_is_leak": match in leaks,
+        }
+        evidence = asdict(duplicate) | numbers
+        reason = f"duplicate_{evidence.pop('kind')}"
+        yield number, {"stage": "clean", "reason": reason, **evidence}
+    for document, hits in sorted(leaks.items()):
+        number = documents.row_number(document)
+        evidence = {"number": number, "id": ids[document], "hits": hits}
+        yield number, {"stage": "clean", "reason": "leak", **evidence}
 
 
 async def _leaks_of(
-    source: SeedsConfig, is_dropped: bytearray, leaked: LeakDetector | None
-) -> LeakCounts:
-    """Run leak detection on the remaining rows."""
+    source: SeedsConfig,
+    documents: _CountedDocuments,
+    is_searched: Callable[[int], bool],
+    leaked: LeakDetector | None,
+) -> tuple[LeakCounts, list[tuple[int, str]]]:
+    """Run leak detection on some documents; also return number and id of each that is a leak."""
     if leaked is None:
-        return LeakCounts({})
-    rows = _left(source, is_dropped)
-    return await leaked(with_all_turns(row) for _, row in rows if is_readable(row))
+        return LeakCounts({}), []
+    first = documents.n_external
+    counts = await leaked(
+        with_all_turns(row) for number, row in _documents_of(source, first) if is_searched(number)
+    )
+    if not counts.evidence:
+        return counts, []
+    rows = ((number, row.task.id) for number, row in _documents_of(source, first))
+    return counts, [(n, id) for n, id in rows if is_searched(n) and id in counts.evidence]
 
 
-def _left(source: SeedsConfig, is_dropped: bytearray) -> Iterator[tuple[int, Row]]:
-    """Yield the rows that are left with their numbers, each with an id of its own.
+def _documents_of(source: SeedsConfig, first: int) -> Iterator[tuple[int, Row]]:
+    """Yield the rows that are documents with the numbers of these, each with an id of its own.
 
     Rows derived from one row share its id, and a leak among them is none of the others.
     """
@@ -175,8 +217,9 @@ def _left(source: SeedsConfig, is_dropped: bytearray) -> Iterator[tuple[int, Row
         if task.id in seen:
             task = replace(task, id=f"{task.id}#{number}")
         seen.add(task.id)
-        if not is_dropped[number]:
-            yield number, replace(placed.row, task=task)
+        if is_readable(placed.row):
+            yield first, replace(placed.row, task=task)
+            first += 1
 
 
 def with_all_turns(row: Row) -> Row:
@@ -186,19 +229,6 @@ def with_all_turns(row: Row) -> Row:
     task = replace(row.task, instruction="\n\n".join(row.turns[::2]))
     response = replace(row.response, text="\n\n".join(row.turns[1::2]))
     return replace(row, task=task, response=response)
-
-
-def _leaks(
-    source: SeedsConfig, is_dropped: bytearray, leaks: LeakCounts
-) -> Iterator[tuple[int, dict[str, object]]]:
-    """Yield number and evidence of the remaining rows that are leaks."""
-    why = leaks.evidence
-    if not why:
-        return
-    for number, row in _left(source, is_dropped):
-        if (id := row.task.id) in why:
-            evidence = {"number": number, "id": id, "hits": why[id]}
-            yield number, {"stage": "clean", "reason": "leak", **evidence}
 
 
 def _write_kept(source: SeedsConfig, out: Path, is_dropped: bytearray) -> None:

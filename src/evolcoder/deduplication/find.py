@@ -32,7 +32,7 @@ import re
 import tempfile
 from array import array
 from collections import OrderedDict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -51,7 +51,7 @@ from evolcoder.deduplication.minhash import (
     shingles,
     word_spans,
 )
-from evolcoder.deduplication.shared_text import SAMPLE, SharedText, find_shared
+from evolcoder.deduplication.shared_text import EDGE, SAMPLE, SharedText, find_shared
 from evolcoder.ids import rng_for
 from evolcoder.programming_language import code_blocks, named_languages
 from evolcoder.records import Check, Row
@@ -172,13 +172,16 @@ class Corpus:
             id, _, text = self._file.read(end - start).decode().partition("\0")
         return DocumentFacts(id, text)
 
-    def compared(self, number: int) -> str:
-        """Return what near and semantic duplicates are compared by: the text without a header."""
+    def compared(self, number: int, edge: str = "") -> str:
+        """Return what near and semantic duplicates are compared by: the text without a header.
+
+        With an `edge`, these are the words of its parts, each with the edge around it.
+        """
         text = self.read(number).text
         if not self.shared:
             return text
         folded = _folded(text)
-        rest = self.shared.rest(folded)
+        rest = self.shared.rest(folded, edge)
         return text if rest is folded else rest
 
     def sample(self) -> list[str]:
@@ -408,7 +411,7 @@ class NearMatcher:
         if number in self._cache:
             self._cache.move_to_end(number)
             return self._cache[number][0]
-        text = self._corpus.compared(number)
+        text = self._corpus.compared(number, EDGE)
         found = shingles(fold(text))
         self._cache[number] = found, len(text)
         self._chars += len(text)
@@ -473,10 +476,13 @@ def find_duplicates(
     seed: int,
     embedder: Embedder | None = None,
     shared: list[str] | None = None,
+    leaks: Mapping[int, Collection[DuplicateKind]] | None = None,
 ) -> Iterator[Duplicate]:
     """Yield the duplicates, in order of precedence; `meaning` requires an embedder.
 
-    Excerpts of a header that was left out of comparisons are added to `shared`.
+    Excerpts of a header that was left out of comparisons are added to `shared`. `leaks` are the
+    numbers of documents that leave anyway, each with the kinds of duplicates that leave with it; it
+    is read after the documents.
     """
     with ExitStack() as stack:
         corpus = stack.enter_context(Corpus())
@@ -494,7 +500,7 @@ def find_duplicates(
         if signatures is not None and corpus.shared:
             signatures = MinHasher(signatures.threshold, seed)
             for number in range(len(corpus)):
-                signatures.add(fold(corpus.compared(number)))
+                signatures.add(fold(corpus.compared(number, EDGE)))
         order: list[int] = corpus.precedence().tolist()
         matchers: list[Matcher] = [ExactMatcher(corpus)] if thresholds.exact else []
         if signatures is not None:
@@ -503,20 +509,27 @@ def find_duplicates(
             vectors = VectorIndex(corpus, embedder, order)
             stack.callback(vectors.close)
             matchers.append(EmbeddingMatcher(vectors, thresholds.meaning, seed))
-        yield from _deduplicate(corpus, order, matchers)
+        yield from _deduplicate(corpus, order, matchers, leaks or {})
 
 
-def _deduplicate(corpus: Corpus, order: list[int], matchers: list[Matcher]) -> Iterator[Duplicate]:
+def _deduplicate(
+    corpus: Corpus,
+    order: list[int],
+    matchers: list[Matcher],
+    leaks: Mapping[int, Collection[DuplicateKind]],
+) -> Iterator[Duplicate]:
     """Process documents by precedence: each is reported as a duplicate or kept."""
     places = array("i", bytes(4 * len(order)))
     for place, number in enumerate(order):
         places[number] = place
-        found = None if corpus.is_external(number) else _match(corpus, number, places, matchers)
+        is_fixed = number in leaks or corpus.is_external(number)
+        found = None if is_fixed else _match(corpus, number, places, matchers)
         if found is not None:
             yield found
             continue
         for matcher in matchers:
-            matcher.lsh.add(number)
+            if number not in leaks or matcher.kind in leaks[number]:
+                matcher.lsh.add(number)
 
 
 def _match(

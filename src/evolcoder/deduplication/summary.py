@@ -26,7 +26,16 @@ class LeakCounts:
 
 
 LeakDetector = Callable[[Iterable[Row]], Awaitable[LeakCounts]]
-"""Detects leaks among rows."""
+"""Detects leaks among the rows of one cleaning; a further call adds rows to those searched."""
+
+
+def shares_its_task(hits: Evidence) -> bool:
+    """Whether rows with the same task as a leak are leaks too, whatever their own answers are.
+
+    They are if only running the leak's answer showed what its task asks for. Any other hit is on a
+    text, which is looked for in each row.
+    """
+    return bool(hits) and all(hit.get("detector") == "execution" for hit in hits)
 
 
 @dataclass(frozen=True, slots=True)

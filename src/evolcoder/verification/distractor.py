@@ -36,6 +36,7 @@ from evolcoder.code.callables import (
     find_compatible_in_code,
     subject_of,
 )
+from evolcoder.code.mistagged import other_language
 from evolcoder.code.python_ast import definitions, parse
 from evolcoder.config.load import VerifyConfig
 from evolcoder.ids import rng_for
@@ -55,7 +56,7 @@ MIN_VALUES = 8
 MIN_DISTINCT = 3
 """Fewest different values among these."""
 MAX_OUTCOME_CHARS = 400
-"""Longest text of a value that is compared."""
+"""Longest text of a value that is compared as it is; a longer one by its beginning and a digest."""
 
 
 class DistractorFinding(StrEnum):
@@ -104,6 +105,9 @@ class DistractorCheck:
             reason = "the response's program is code shown in the task"
             return _result(response, DistractorFinding.IS_ANSWER, reason)
         if distractor.language == "python" and parse(distractor.code) is None:
+            if name := other_language(distractor.code):
+                reason = f"the distractor is no Python, whatever its fence says: {name}"
+                return _result(response, DistractorFinding.NOT_MEASURED, reason)
             return _fails(response, "the distractor does not parse")
         return await self._by_running(task, response, distractor, before)
 
@@ -189,6 +193,8 @@ class DistractorCheck:
         calls = varied_calls(arguments, rng_for(0, "bait", task.id), N_CALLS)
         own = await _outcomes(self.sandbox, subject, calls, self._limits)
         other = await _outcomes(self.sandbox, distractor, calls, self._limits)
+        if _ORDER_OF_SETS.search(subject.source):
+            own, other = _in_any_order(own, other)
         found = _compared(response, subject.entry_point, calls, own, other)
         demand = _UNSEEN_DEMAND.search(_before_distractor(task.instruction))
         if found.kind != DistractorFinding.WORKS or demand is None:
@@ -216,7 +222,8 @@ def _compared(
             said = f"{name}({shown}): the response {_says(one)}, the distractor {_says(two)}"
             return _result(response, DistractorFinding.FAILS, said, {"calls": len(own)})
     values = [one for one in own if one.startswith("=") and one != _INCOMPARABLE]
-    if len(values) < MIN_VALUES or len(set(values)) < MIN_DISTINCT:
+    n_open = sum(_INCOMPARABLE in pair for pair in zip(own, other, strict=False))
+    if 2 * n_open > len(own) or len(values) < MIN_VALUES or len(set(values)) < MIN_DISTINCT:
         said = f"only {len(values)} of {len(calls)} random calls return a value to compare"
         return _result(response, DistractorFinding.NOT_MEASURED, said)
     said = f"the distractor behaves as the response on all {len(own)} random calls"
@@ -238,10 +245,26 @@ def _says(outcome: str) -> str:
     return f"returns {one_line(outcome[1:], 80)}" if outcome.startswith("=") else outcome
 
 
+_ORDER_OF_SETS = re.compile(r"\b(?:frozen)?set\(|\{[^{}:\n]+ for ")
+"""A program that may return items in the order of a set, which is none."""
+_ITEMS = re.compile(r"=(?:list|tuple)\(([^()]*)\)")
+
+
+def _in_any_order(own: Sequence[str], other: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Return outcomes of which those that differ in the order of their items cannot be compared."""
+    result = [*own], [*other]
+    for at, (one, two) in enumerate(zip(own, other, strict=False)):
+        first, second = _ITEMS.fullmatch(one), _ITEMS.fullmatch(two)
+        items = [sorted(found[1].split(", ")) for found in (first, second) if found]
+        if one != two and len(items) == 2 and items[0] == items[1]:
+            result[0][at] = result[1][at] = _INCOMPARABLE
+    return result
+
+
 _INCOMPARABLE = "=?"
 """Outcome of a call whose value cannot be compared between programs."""
 _RUN_CALLS = """\
-import marshal, os, random, sys
+import hashlib, marshal, os, random, sys
 source, name, calls, longest = marshal.loads(sys.stdin.buffer.read())
 null = os.open(os.devnull, os.O_RDWR)
 for fd in (0, 1, 2):
@@ -266,9 +289,9 @@ def plain(value):
     raise Opaque
 space = {"__name__": "candidate"}
 exec(source, space)
-for data in calls:
+def outcome(data, seed):
     given = marshal.loads(data)
-    random.seed(0)
+    random.seed(seed)
     try:
         result = plain(space[name](*given))
         left, before = plain(given), plain(marshal.loads(data))
@@ -277,7 +300,14 @@ for data in calls:
         said = "=?"
     except Exception as error:
         said = "raises " + type(error).__name__
-    said = said if len(said) <= longest else "=?"
+    if len(said) > longest:
+        digest = hashlib.sha256(said.encode("utf-8", "backslashreplace")).hexdigest()
+        said = said[:longest] + " ... " + digest[:16]
+    return said
+for data in calls:
+    said = outcome(data, 0)
+    if "random" in source and outcome(data, 1) != said:
+        said = "=?"
     os.write(3, said.encode("utf-8", "backslashreplace").replace(b"\\n", b" ") + b"\\n")
 """
 

@@ -16,7 +16,7 @@ from typing import Any
 from evolcoder.records import JSON, ResponseCandidate
 from evolcoder.safe_repr import safe_repr
 from evolcoder.text import one_line
-from evolcoder.verification.agreement.inputs import Probe
+from evolcoder.verification.agreement.inputs import Origin, Probe
 
 AGREED, UNVERIFIED = "agreed", "unverified"
 """Findings. Values are stored; never rename one."""
@@ -28,6 +28,7 @@ WHY: Mapping[str, str] = {
     "no_inputs": "no input is known on which most answers return or print anything",
     "differ": "too few answers behave alike",
     "fail_tests": "the answers that agree pass none of the tests that others pass",
+    "fail_examples": "the answers that agree contradict all examples of the task",
     "sandbox": "the sandbox failed",
     "unjudged": "the comparison failed",
 }
@@ -72,7 +73,8 @@ class Observation:
     def shows_something(self) -> bool:
         """Whether it accepted the input and did anything that can be seen."""
         is_silent = self.changed is None and not self.printed.strip()
-        return self.is_result and not (self.value in _NOTHING and is_silent)
+        says_nothing = self.value in _NOTHING or is_opaque(self.value)
+        return self.is_result and not (says_nothing and is_silent)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,22 @@ class Choice:
     """Share of the answers asked for that agree; None if unverified."""
     detail: Mapping[str, JSON]
     """Evidence: numbers, clusters, losing answers."""
+
+
+def is_opaque(value: object) -> bool:
+    """Whether a value is shown by its type alone, as a function is: any two look alike.
+
+    >>> is_opaque(("odd", "function")), is_opaque([1, ("odd", "function")])
+    (True, False)
+    """
+    match value:
+        case ("odd", str()):
+            return True
+        case ("object", str(), dict(parts)) | dict(parts) if parts:
+            return all(map(is_opaque, parts.values()))
+        case list(parts) | tuple(parts) if parts:
+            return all(map(is_opaque, parts))
+    return False
 
 
 def is_same(first: Observation, second: Observation) -> bool:
@@ -275,8 +293,24 @@ def choose(answers: Sequence[ResponseCandidate], found: Comparison | str, agreei
     best = large[0]
     if tests and not passed[best[0]]:
         return unverified(labelled, "fail_tests", facts)
+    if not passed[best[0]] and _contradicts_examples(found, found.candidates[best[0]]):
+        return unverified(labelled, "fail_examples", facts)
     detail = {**facts, **_losers(found, clusters, best, tests, numbers)}
     return _agreed(labelled, found, best, passed[best[0]], detail)
+
+
+_ROUNDED = re.compile(r"==.*\d\.\d", re.DOTALL)
+"""A result that a task may show with fewer digits."""
+
+
+def _contradicts_examples(comparison: Comparison, candidate: ObservedAnswer) -> bool:
+    """Whether a task shows results of calls, and an answer returns others for all of them."""
+    shown = [
+        seen.kind
+        for probe, seen in zip(comparison.probes, candidate.observed, strict=True)
+        if probe.origin is Origin.TASK and probe.test and not _ROUNDED.search(probe.test)
+    ]
+    return bool(shown) and set(shown) == {"failed"}
 
 
 def _score(members: Sequence[int], passed: Sequence[int], tests: Sequence[int]) -> int:

@@ -19,6 +19,7 @@ program reads. `call_forms` returns the readings of a value, likeliest first.
 import functools
 import hashlib
 import io
+import itertools
 import random
 import sys
 import types
@@ -74,7 +75,18 @@ def make(code: types.CodeType, space: dict[str, Any], n: int, seed: int) -> Any:
     own = {**space, "__name__": "inputs"}
     exec(code, own)  # noqa: S102 - in the sandbox
     random.seed(seed)
-    return own[ENTRY](n)
+    value = own[ENTRY](n)
+    if isinstance(value, types.GeneratorType):
+        value = next(value)
+    return tuple(map(_items_of, value)) if type(value) is tuple else _items_of(value)
+
+
+def _items_of(part: Any) -> Any:
+    """Return an iterator's items as a list, whose elements can be counted; others unchanged."""
+    is_iterator = hasattr(type(part), "__next__")
+    if is_iterator and type(part).__module__ in {"builtins", "itertools"}:
+        return list(itertools.islice(part, MAX_ELEMENTS + 1))
+    return part
 
 
 def make_in_time(code: types.CodeType, space: dict[str, Any], n: int, seed: int) -> Any:

@@ -4,8 +4,8 @@ Responses are only run inside the sandbox, and only parsed there in depth. Kinds
 
 - `parse_error`, `compile_error`: the program itself is wrong.
 - `not_run`: it lacks a library, uses names from the task's context, may be in a dialect that the
-  installed tools do not support, is Python 2, data or commands of a shell whatever its fence says,
-  or is no program.
+  installed tools do not support, is Python 2, data, commands of a shell, plainly another language
+  or prose whatever its fence says, or is no program.
   `why` has the reason.
 - `wants`: it needs input, arguments, files, network, display, browser, an environment variable or a
   permission, or runs until it is stopped. `why` has the resource.
@@ -39,6 +39,7 @@ from evolcoder.code.blocks import (
     is_shell,
     looks_like,
 )
+from evolcoder.code.mistagged import is_plainly_python, other_language
 from evolcoder.code.notations import plain_code
 from evolcoder.programming_language import named_languages
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
@@ -368,12 +369,17 @@ _WRONG = frozenset({PARSE_ERROR, Status.COMPILE_ERROR.value, "error"})
 
 
 def _why_no_program(language: str, program: FoundProgram) -> str:
-    """Return what a text is if its tag does not say so: `python2`, `data`, `shell`; or ''."""
+    """Return what a text is if its tag does not say so, such as `python2` or `data`; or ''."""
     if language == "python" and any(map(is_python2, program.sources)):
         return "python2"
     if language == "python" and all(map(is_shell, program.sources)):
         return "shell"
-    return "data" if all(map(is_data, program.sources)) else ""
+    if all(map(is_data, program.sources)):
+        return "data"
+    if language != "python":
+        return "python" if all(map(is_plainly_python, program.sources)) else ""
+    found = {other_language(source) for source in program.sources}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _languages_of(task: Task) -> list[str]:
