@@ -25,6 +25,7 @@ from evolcoder.bench.base import (
     UnittestChecks,
 )
 from evolcoder.bench.extract import cut_continuation, given_program, parses, python_program
+from evolcoder.code.statements import is_whole
 
 _FUTURE = re.compile(
     r"^from[ \t]+__future__[ \t]+import[ \t]+(?:\([^()]*\)|\w[\w, \t]*)(?:#.*)?$", re.MULTILINE
@@ -76,6 +77,13 @@ def entry_points(problem: Problem) -> tuple[str, ...]:
         return problem.checks.entry_points
     one_function = CallChecks | UnittestChecks
     return (problem.checks.entry_point,) if isinstance(problem.checks, one_function) else ()
+
+
+def undefined_functions(problem: Problem, program: str) -> list[str]:
+    """Return the names that a valid program for this problem should define with a body."""
+    if not parses(program):
+        return []
+    return [name for name in entry_points(problem) if not is_whole(program, (name,))]
 
 
 def _program(
