@@ -12,6 +12,7 @@ def parser(request):
     made.add_argument("--bench")
     made.add_argument("--limit", "-l", type=int)
     made.add_argument("--compare", nargs="+")
+    made.add_argument("--share", type=float)
     made.add_argument("--set", action="append", default=[])
     made.add_argument("--json", action="store_true")
     return made
@@ -41,6 +42,7 @@ def test_a_flag_with_several_values_is_noted(capsys, parser, given, flag):
         ["--set", "a=1", "--set", "b=2"],
         ["--json", "--json"],
         ["--bench", "a", "--limit", "1"],
+        ["--share", "nan"],
     ],
     ids=str,
 )

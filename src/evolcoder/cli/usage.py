@@ -51,7 +51,7 @@ class _Parser(argparse.ArgumentParser):
         self._values: dict[str, list[Any]] = {}
         found = super().parse_known_args(args, namespace)
         for flag, values in self._values.items():
-            if any(one != values[-1] for one in values):
+            if any(one != values[-1] for one in values[:-1]):
                 what = f"{flag} is given {len(values)} times; the last one counts"
                 print_error_line(f"evolcoder: {visible(what)}")
         return found
