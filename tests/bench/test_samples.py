@@ -341,6 +341,8 @@ def test_rows_of_other_tools_are_read_as_answers(tmp_path, row):
         ({"samples": [{"id": "Toy/1", "output": {"choices": [{"message": {
             "role": "assistant", "content": "a"}}], "completion": "a"}}]}, PromptForm.ANSWER),
         ({"task_id": "Toy/1", "solution": ["a"]}, None),
+        ({"results": {}, "samples": {"t": [{"doc": {"task_id": "Toy/1"}, "resps": [["a"]]}]}},
+         PromptForm.ANSWER),
         ({"task_id": "Toy/1", "completion": "a", "solution": None}, None),
         ({"id": 1, "code": "a", "metadata": {"problem_id": 1}}, None),
         ({"id": 1, "code": ["a"]}, None),
@@ -349,7 +351,7 @@ def test_rows_of_other_tools_are_read_as_answers(tmp_path, row):
             {"program": "p(a\nt", "exit_code": 0, "status": "OK"}]}, None),
         ({"task_id": "Toy/1", "resps": [["b"]], "filtered_resps": [["a"]]}, PromptForm.PROGRAM),
     ],
-    ids=range(17),
+    ids=range(18),
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["s.json", "S.JSON", "utf16.json"])
 def test_values_of_other_tools_are_read(tmp_path, value, form, name):
@@ -379,6 +381,43 @@ def test_a_folder_of_programs_is_read(tmp_path):
         ("Toy/1", 1, "b", PromptForm.PROGRAM),
         ("Toy/2", 0, "c", PromptForm.PROGRAM),
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"Toy_1.py": "a", "Toy_0.py": "b"}, [("Toy/0", "b"), ("Toy/1", "a")]),
+        (
+            {"code/run.py": "x", "s.jsonl": '{"task_id": "Toy/1", "solution": "a"}'},
+            [("Toy/1", "a")],
+        ),
+        ({"Toy_1/0.py": "a", "eval_results.json": "{}", "run.py": "x"}, [("Toy/1", "a")]),
+        ({"m/t/Toy_1/0.py": "a", "m/t/Toy_1/10.py": "b"}, [("Toy/1", "a"), ("Toy/1", "b")]),
+    ],
+    ids=range(4),
+)
+def test_programs_are_found_by_the_names_of_their_problems(tmp_path, files, found):
+    """Other programs in a folder are no samples."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    reading = read(tmp_path)
+    assert [(one.problem, one.text) for one in reading.samples] == found
+    assert (reading.unknown, reading.unreadable) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Toy_1/0.txt", "a folder holds JSON files, or programs by problem"),
+        ("x/0.py", "look like x"),
+    ],
+)
+def test_a_folder_without_samples_is_one_line(tmp_path, name, why):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text("a")
+    with pytest.raises(BenchError, match=why):
+        read(tmp_path)
 
 
 CHAT = [{"role": "user", "content": "task"}, {"role": "assistant", "content": "wrong"}]

@@ -56,7 +56,7 @@ MOST_LINE_MB = 256
 MOST_WHOLE_MB = 64
 """Maximum size of a JSON value other than an array; a larger file is read as JSON lines."""
 _ROWS = ("samples", "request_states")
-"""Fields of an object with rows: of Inspect and of HELM."""
+"""Fields of an object with rows: of Inspect, and of HELM."""
 _DECODE_ERRORS = "surrogateescape"
 """Turns bytes that are not UTF-8 into lone surrogates, which only invalidate their sample."""
 
@@ -361,7 +361,11 @@ class _Reader:
 
         Files of results are read only if there are no others.
         """
-        programs = [one for one in sorted(folder.rglob("*.py")) if one.parent != folder]
+        known = _KnownIds(self.problems)
+        sources = sorted(folder.rglob("*.py"))
+        programs = {one: one.stem for one in sources if not one.stem.isdecimal()}
+        programs |= {one: one.parent.name for one in sources if known.find(one.parent.name)}
+        programs = {file: name for file, name in programs.items() if known.find(name)}
         if programs:
             yield from _from_programs(folder, programs)
             return
@@ -374,6 +378,8 @@ class _Reader:
         for file in [one for one in files if ".results." not in one.name] or files:
             name = str(file.relative_to(folder))
             yield from (replace(entry, file=name) for entry in self._from_json(file))
+        if not files:
+            yield from _from_programs(folder, {one: one.parent.name for one in sources})
 
     def _from_json(self, path: Path) -> Iterator[Entry]:
         """Read a file that may be a JSON array, one JSON value, or JSON lines named `.json`."""
@@ -409,6 +415,8 @@ class _Reader:
             yield from self._from_row(path.name, value)
             return
         rows = next((value[one] for one in _ROWS if isinstance(value.get(one), list)), None)
+        if isinstance(tasks := value.get("samples"), dict):  # of lm-evaluation-harness
+            rows = [row for task in tasks.values() if isinstance(task, list) for row in task]
         if (texts := _of_multipl_e(value)) is not None:
             name = id_of(value.get("name") or value.get("task_id"))
             language = value.get("language")
@@ -518,12 +526,12 @@ def _unpacked(path: Path) -> Iterator[Path]:
         yield Path(name)
 
 
-def _from_programs(folder: Path, files: Iterable[Path]) -> Iterator[Entry]:
-    """Read EvalPlus's folder of programs, such as `HumanEval_0/0.py`."""
-    for file in files:
+def _from_programs(folder: Path, files: dict[Path, str]) -> Iterator[Entry]:
+    """Read programs by the names of their problems: EvalPlus's folder has `HumanEval_0/0.py`."""
+    for file, name in sorted(files.items()):
         data = input_files.read_bytes(file, max_mb=MOST_LINE_MB, error=BenchError)
         text = data.decode("utf-8", _DECODE_ERRORS)
-        yield Entry(str(file.relative_to(folder)), file.parent.name, text, PromptForm.PROGRAM)
+        yield Entry(str(file.relative_to(folder)), name, text, PromptForm.PROGRAM)
 
 
 def _as_utf8(file: BinaryIO) -> BinaryIO:
@@ -550,4 +558,6 @@ def _no_sample_message(
     if unknown:
         known = f", those of the benchmark like {problems[0].id}" if problems else ""
         return f"{path}: no sample is for this benchmark; its ids look like {unknown[0]}{known}"
+    if not faults and path.is_dir():
+        return f"{path}: contains no sample; a folder holds JSON files, or programs by problem"
     return f"{path}: contains no sample" + (f"; {faults[0]}" if faults else "")
