@@ -175,7 +175,7 @@ SAYS = {
     "did you mean openai:gpt-4o?": ["run --model gpt-4o", "run --model openai/gpt-4o"],
     "did you mean anthropic:claude-x?": ["run --model claude-x", "run --model anthropic/claude-x"],
     "did you mean http://localhost:8000/v1#NAME?": ["run --model localhost:8000"],
-    "did you mean hf:model?": ["run --model model", f"{EVAL_ONE} --model model"],
+    "did you mean hf:model?": ["run --model model", "eval --bench humaneval --model model"],
     # a base that is none, before torch is loaded
     "no config.json": ["train two.jsonl --base folder --out o"],
     "is no model": ["train two.jsonl --base script.json --out o"],
