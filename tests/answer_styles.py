@@ -320,6 +320,12 @@ BODIES: dict[str, Style] = {
     "body with docstring": lambda s: fence(f'    """Do it."""\n{s.body}'),
     "thought, then body": lambda s: f"<think>\nok\n</think>\n\n{s.body}\n",
     "body and end of text": lambda s: f"{s.body}\n<|endoftext|>",
+    "closed, then prose": lambda s: f"{s.body}\n```\nThis works.",
+    "closed, then usage": lambda s: (
+        f"{s.body}\n```\n\nUsage:\n\n{fence(f'print({s.name}(1))')}\nOk?"
+    ),
+    "closed, then imports": lambda s: f"{s.body}\n\n```\n\n{fence('from x import y')}",
+    "closed, first line lost its indent": lambda s: f"{s.body.lstrip()}\n```\n**Explanation**",
 }
 """Only the function's body; the prompt must have its signature."""
 

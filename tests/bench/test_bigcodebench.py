@@ -34,11 +34,16 @@ SAMPLES = [
     (ANSWER, "```python\ndef task_func(s):\n    return len(s\n```", Kind.COMPILE_ERROR),
     (ANSWER, "```python\nimport os\ndef task_func(s):\n    os._exit(0)\n```", Kind.FORGED),
     (CONTINUATION, "    return 0\n", Kind.ERROR),
+    (PromptForm.PROGRAM, RIGHT, Kind.PASSED),
+    (PromptForm.PROGRAM, f"import math\n\n{RIGHT}", Kind.PASSED),
+    (PromptForm.PROGRAM, f"from __future__ import annotations\nimport math\n\n{RIGHT}", Kind.PASSED),
+    (PromptForm.PROGRAM, "def solve(s):\n    return 0, 0\n", Kind.ERROR),
+    (PromptForm.PROGRAM, "import math\ndef task_func(s):\n    return len(s\n", Kind.COMPILE_ERROR),
 ]  # fmt: skip
-"""Ten samples of one problem, judged by hand."""
+"""Samples of one problem, judged by hand."""
 
 
-def test_ten_samples_have_the_verdict_that_they_were_given_by_hand(named, sandbox, tmp_path):  # noqa: F811
+def test_samples_have_the_verdict_that_they_were_given_by_hand(named, sandbox, tmp_path):  # noqa: F811
     verdicts = graded(named("bigcodebench-complete"), PROBLEM, SAMPLES, sandbox, tmp_path)
     assert [one.kind for one in verdicts] == [kind for _, _, kind in SAMPLES]
     assert {one.separation for one in verdicts} == {Separation.TOKEN}

@@ -358,3 +358,23 @@ def test_the_looks_at_repeated_tokens_are_bounded(monkeypatch):
     )
     without_start("def f():\n" + "<|call_begin|>" * 1000)
     assert len(looks) == end_of_text.MAX_OPENINGS
+
+
+@pytest.mark.parametrize("end", ["```", "```\nDone.", "\n```", "  ```\n\nIt adds."])
+def test_a_fence_ends_the_body_that_continues_the_prompts_fence(end):
+    """At the end of a line of code too; in answers and in continuations."""
+    text = f"    return x + 1{end}"
+    for found in (
+        python_program(text, ("f",), PROMPT),
+        cut_continuation(PROMPT, text, ("f",), STOPS),
+    ):
+        assert found.code.rstrip() == "    return x + 1"
+
+
+@pytest.mark.parametrize("text", ["    y = x + 1\n    return y", "y = x + 1\nreturn y"])
+@pytest.mark.parametrize("is_fenced", [True, False])
+def test_a_body_continues_a_prompt_that_is_only_a_signature(text, is_fenced):
+    """BigCodeBench's instructions end with one, without a description."""
+    found = python_program(f"```python\n{text}\n```" if is_fenced else text, ("f",), "def f(x):\n")
+    assert found.found is ExtractedProgram.BODY
+    assert found.code.rstrip() == "    y = x + 1\n    return y"

@@ -2,15 +2,18 @@
 
 import gzip
 import json
+import zipfile
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from evolcoder.bench import samples
 from evolcoder.bench.base import MAX_CHARS, AssertChecks, Problem, ProgramChecks, PromptForm, Sample
 from evolcoder.bench.function_bench import FunctionBench
-from evolcoder.bench.samples import ANSWER_FIELDS, SampleFormat, read_samples, write_samples
+from evolcoder.bench.sample_rows import ANSWER_FIELDS
+from evolcoder.bench.samples import SampleFormat, read_samples, write_samples
 from evolcoder.errors import BenchError
 
 PROMPT = 'def f(x):\n    """Add one."""\n'
@@ -298,8 +301,21 @@ CHAT = {"choices": [{"message": {"role": "assistant", "content": "a"}, "finish_r
         {"task_id": "Toy/1", "raw_generation": ["a"], "parsed": "b"},
         {"prompt": "Add two.", "response": "a"},
         {"id": 0, "prompt": "Add two.", "response": "a"},
+        {"request_id": "r", "prompt": "Add two.", "outputs": [{"index": 0, "text": "a"}]},
+        {"id": "cmpl-7", "prompt": "Add two.", "response": "a"},
+        {"custom_id": "toy_1", "result": {"type": "succeeded", "message": {"role": "assistant",
+            "content": [{"type": "thinking", "thinking": "b"}, {"type": "text", "text": "a"}]}}},
+        {"custom_id": "Toy/1", "response": {"body": {"output": [
+            {"type": "reasoning", "summary": [{"type": "summary_text", "text": "b"}]},
+            {"type": "message", "role": "assistant", "content": [
+                {"type": "output_text", "text": "a"}]}]}}},
+        {"task_id": "Toy/1", "message": {"content": [{"type": "thinking", "thinking": "b"},
+            {"type": "text", "text": ""}, {"type": "text", "text": "a"}]}},
+        {"key": "Toy/1", "response": {"candidates": [{"content": {"parts": [{"text": "a"}]}}]}},
+        {"recordId": "Toy/1", "modelOutput": {"content": [{"type": "text", "text": "a"}]}},
+        {"task_id": "Toy/1", "response": "a", "code": "b", "result": "passed"},
     ],
-    ids=range(18),
+    ids=range(26),
 )  # fmt: skip
 def test_rows_of_other_tools_are_read_as_answers(tmp_path, row):
     """With `--samples-are answers`; without it, they are named as unreadable with that advice."""
@@ -325,9 +341,17 @@ def test_rows_of_other_tools_are_read_as_answers(tmp_path, row):
         ({"samples": [{"id": "Toy/1", "output": {"choices": [{"message": {
             "role": "assistant", "content": "a"}}], "completion": "a"}}]}, PromptForm.ANSWER),
         ({"task_id": "Toy/1", "solution": ["a"]}, None),
+        ({"results": {}, "samples": {"t": [{"doc": {"task_id": "Toy/1"}, "resps": [["a"]]}]}},
+         PromptForm.ANSWER),
         ({"task_id": "Toy/1", "completion": "a", "solution": None}, None),
+        ({"id": 1, "code": "a", "metadata": {"problem_id": 1}}, None),
+        ({"id": 1, "code": ["a"]}, None),
+        ({"task_id": "Toy/1", "program": "a", "test": "b"}, None),
+        ({"name": "Toy/1", "prompt": "p(", "tests": "t", "results": [
+            {"program": "p(a\nt", "exit_code": 0, "status": "OK"}]}, None),
+        ({"task_id": "Toy/1", "resps": [["b"]], "filtered_resps": [["a"]]}, PromptForm.PROGRAM),
     ],
-    ids=range(12),
+    ids=range(18),
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["s.json", "S.JSON", "utf16.json"])
 def test_values_of_other_tools_are_read(tmp_path, value, form, name):
@@ -357,6 +381,43 @@ def test_a_folder_of_programs_is_read(tmp_path):
         ("Toy/1", 1, "b", PromptForm.PROGRAM),
         ("Toy/2", 0, "c", PromptForm.PROGRAM),
     ]
+
+
+@pytest.mark.parametrize(
+    ("files", "found"),
+    [
+        ({"Toy_1.py": "a", "Toy_0.py": "b"}, [("Toy/0", "b"), ("Toy/1", "a")]),
+        (
+            {"code/run.py": "x", "s.jsonl": '{"task_id": "Toy/1", "solution": "a"}'},
+            [("Toy/1", "a")],
+        ),
+        ({"Toy_1/0.py": "a", "eval_results.json": "{}", "run.py": "x"}, [("Toy/1", "a")]),
+        ({"m/t/Toy_1/0.py": "a", "m/t/Toy_1/10.py": "b"}, [("Toy/1", "a"), ("Toy/1", "b")]),
+    ],
+    ids=range(4),
+)
+def test_programs_are_found_by_the_names_of_their_problems(tmp_path, files, found):
+    """Other programs in a folder are no samples."""
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    reading = read(tmp_path)
+    assert [(one.problem, one.text) for one in reading.samples] == found
+    assert (reading.unknown, reading.unreadable) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("Toy_1/0.txt", "a folder holds JSON files, or programs by problem"),
+        ("x/0.py", "look like x"),
+    ],
+)
+def test_a_folder_without_samples_is_one_line(tmp_path, name, why):
+    (tmp_path / name).parent.mkdir()
+    (tmp_path / name).write_text("a")
+    with pytest.raises(BenchError, match=why):
+        read(tmp_path)
 
 
 CHAT = [{"role": "user", "content": "task"}, {"role": "assistant", "content": "wrong"}]
@@ -477,3 +538,167 @@ def test_a_blank_text_gives_way_to_that_of_another_field(tmp_path, row, form):
     assert sample.text == "    return 1"
     path.write_text(json.dumps({"task_id": "P/0", **dict.fromkeys(row, "")}))
     assert [one.text for one in read_samples(path, problems, form=form).samples] == [""]
+
+
+HELM = {"instance": {"id": "id0"}, "request": {"prompt": "Add two."},
+        "result": {"success": True, "completions": [{"text": "a", "tokens": []}]}}  # fmt: skip
+
+
+def test_the_states_of_helm_are_found_by_their_prompts(tmp_path):
+    """Its ids count instances, in an order of its own."""
+    path = tmp_path / "scenario_state.json"
+    path.write_text(json.dumps({"adapter_spec": {}, "request_states": [HELM]}))
+    found = read_samples(path, OTHER, form=PromptForm.CONTINUATION).samples
+    assert [(one.problem, one.text) for one in found] == [("Toy/1", "a")]
+
+
+LOG = {
+    "header.json": {"eval": {"task": "t", "dataset": {"samples": 1}}},
+    "summaries.json": [{"id": "Toy/1", "target": "b"}],
+    "_journal/start.json": {"eval": {"task": "t"}},
+    "samples/Toy_1_epoch_1.json": {"id": "Toy/1", "epoch": 1, "output": {"completion": "a"}},
+    "samples/Toy_1_epoch_2.json": {"id": "Toy/1", "epoch": 2, "output": {"completion": "c"}},
+}
+"""Files of a log of Inspect."""
+
+
+@pytest.mark.parametrize("inside", ["", "log/"])
+@pytest.mark.parametrize("is_packed", [True, False])
+def test_a_log_of_inspect_is_read(tmp_path, inside, is_packed):
+    """Its archive, or the unpacked folder: all epochs, and no other file."""
+    path = tmp_path / "log.eval"
+    if not is_packed:
+        path.mkdir()
+    for name, value in LOG.items():
+        if is_packed:
+            with zipfile.ZipFile(path, "a") as archive:
+                archive.writestr(inside + name, json.dumps(value))
+        else:
+            (path / inside / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / inside / name).write_text(json.dumps(value))
+    found = read_samples(path, PROBLEMS, form=PromptForm.ANSWER)
+    assert [(one.problem, one.text) for one in found.samples] == [("Toy/1", "a"), ("Toy/1", "c")]
+    assert (found.unknown, found.unreadable) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("gpt/Toy_1/0.py", "a"),
+        ("Toy_1/0.py", "a"),
+        ("samples.jsonl", json.dumps({"task_id": "Toy/1", "solution": "a"})),
+    ],
+)
+def test_an_archive_of_samples_is_read(tmp_path, name, text):
+    """EvalPlus publishes folders of programs as archives."""
+    with zipfile.ZipFile(tmp_path / "s.zip", "w") as archive:
+        archive.writestr(name, text)
+    assert told(read(tmp_path / "s.zip")) == [("Toy/1", 0, "a", PromptForm.PROGRAM)]
+
+
+def test_a_damaged_or_huge_archive_is_one_line(tmp_path, monkeypatch):
+    path = tmp_path / "s.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("s.jsonl", json.dumps({"task_id": "Toy/1", "solution": "a" * 50}))
+    whole = path.read_bytes()
+    path.write_bytes(whole.replace(b"aaaaa", b"bbbbb"))
+    with pytest.raises(BenchError, match="cannot be unpacked: Bad CRC"):
+        read(path)
+    path.write_bytes(whole)
+    monkeypatch.setattr(samples, "MOST_FILES", 0)
+    with pytest.raises(BenchError, match="more than 2,048 MB or 0 files"):
+        read(path)
+
+
+@pytest.mark.parametrize("other", ["s.raw.jsonl", "s_eval_results.json", "run/s.jsonl"])
+def test_a_folder_with_two_files_of_the_same_problems_is_refused(tmp_path, other):
+    """Their samples would be mixed: EvalPlus writes raw answers and results next to programs."""
+    (tmp_path / other).parent.mkdir(exist_ok=True)
+    lines(tmp_path / "s.jsonl", completion(0))
+    lines(tmp_path / other, completion(1))
+    assert [one.problem for one in sorted(read(tmp_path).samples, key=str)] == ["Toy/0", "Toy/1"]
+    lines(tmp_path / other, completion(1), completion(0))
+    with pytest.raises(BenchError, match="both hold samples of Toy/0; name one file"):
+        read(tmp_path)
+
+
+def test_results_of_multipl_e_are_read_where_completions_are_missing(tmp_path):
+    """A program without its prompt and its tests is the completion."""
+    row = {"name": "Toy/1", "language": "py", "prompt": "def f(x):", "tests": "f(1)"}
+    result = {"program": "def f(x):\n  pass\nf(1)", "status": "OK"}
+    (tmp_path / "1.results.json").write_text(json.dumps({**row, "results": [result]}))
+    assert told(read(tmp_path)) == [("Toy/1", 0, "\n  pass", PromptForm.COMPLETION)]
+    (tmp_path / "1.json").write_text(json.dumps({**row, "completions": ["b"]}))
+    assert told(read(tmp_path)) == [("Toy/1", 0, "b", PromptForm.COMPLETION)]
+
+
+def test_the_code_of_a_row_of_mbpp_is_no_sample(tmp_path):
+    """It is the reference."""
+    row = {"task_id": 1, "text": None, "code": "a", "test_list": ["assert f(1)"]}
+    with pytest.raises(BenchError, match="has neither completion nor solution"):
+        read(lines(tmp_path / "s.jsonl", row))
+
+
+@pytest.mark.parametrize("name", ["rows", "lines"])
+@pytest.mark.parametrize(("given", "is_read"), [("cpp", False), ("rs", True), ("en", True)])
+def test_rows_in_another_language_are_refused(tmp_path, name, given, is_read):
+    """A language that is no programming language is not the samples'."""
+    problem = Problem("Toy_0_f", "fn f(", ProgramChecks("rust", "}", "f"), None, "", ())
+    row = {"task_id": "Toy_0_f", "language": given, "solution": "x"}
+    path = tmp_path / f"{name}.json"
+    path.write_text(json.dumps([row] if name == "rows" else row))
+    if is_read:
+        assert len(read_samples(path, (problem,)).samples) == 1
+    else:
+        with pytest.raises(BenchError, match="in cpp, but this benchmark is in rust"):
+            read_samples(path, (problem,))
+
+
+NAMES = ("add_up", "reverse", "flatten", "encode")
+NAMED = tuple(
+    Problem(f"Mbpp/{number}", "", AssertChecks("", (name,), None), None, "", ())
+    for number, name in enumerate(NAMES, 11)
+)
+TEXTS = [f"def {name}(x):\n    return x" for name in NAMES]
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[], *([text] for text in TEXTS[:3])],
+        [[text] for text in reversed(TEXTS)],
+        [{"task_id": number, "solution": text} for number, text in enumerate(TEXTS[:3], 12)],
+        {f"Mbpp/{number}": [text] for number, text in enumerate(TEXTS[:3], 12)},
+        [[f"I will help.\n```python\n{text}\n```"] for text in reversed(TEXTS)],
+    ],
+    ids=["lists", "reversed lists", "numbers of rows", "ids", "answers"],
+)
+def test_samples_of_other_problems_than_they_say_are_refused(tmp_path, value):
+    """Lists in another order and numbers of rows would make every sample wrong."""
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps(value))
+    with pytest.raises(BenchError, match="samples define another problem's function, such as"):
+        read_samples(path, NAMED, form=PromptForm.ANSWER)
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        TEXTS,
+        [f"{TEXTS[0]}\n\n{text}" for text in TEXTS],
+        [
+            "    return x",
+            "    return encode(x)",
+            "    return x",
+            "def g(x):\n    return reverse(x)",
+        ],
+        [*TEXTS[:2], TEXTS[3], TEXTS[2]],
+        ["", "", "", ""],
+    ],
+    ids=["own", "helper of another name", "bodies", "half of them", "empty"],
+)
+def test_samples_that_may_be_of_their_problems_are_read(tmp_path, texts):
+    """A helper may have the name of another problem's function, and a model may be mistaken."""
+    path = tmp_path / "s.json"
+    path.write_text(json.dumps([[text] for text in texts]))
+    assert len(read_samples(path, NAMED).samples) == 4

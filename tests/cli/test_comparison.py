@@ -212,3 +212,24 @@ def test_mistakes_are_one_line_and_exit_2(capsys, tmp_path, monkeypatch, argumen
     code, out, err = call(capsys, *arguments)
     assert (code, out) == (2, "")
     assert said in err
+
+
+@pytest.mark.parametrize("mode", [("--compare", "a", "b"), ("--plan", "a", "b")])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ("--bench", "humaneval"), ("--limit", "3"), ("--n", "5"), ("--out", "x"), ("--partial",),
+        ("--set", "a=1"), ("--temperature", "0.2"), ("--samples", "s.jsonl"), ("--no-grade",),
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_a_flag_without_an_effect_on_stored_evaluations_is_refused(capsys, mode, flags):
+    code, _, err = call(capsys, *mode, *flags)
+    assert code == 2
+    assert err.startswith(f"evolcoder: {flags[0]}: not with {mode[0]}, which reads stored")
+
+
+@pytest.mark.parametrize("mode", [(), ("--check",), ("--prompt-variants",)])
+def test_an_effect_goes_with_a_comparison(capsys, mode):
+    code, _, err = call(capsys, "--bench", "humaneval", "--model", "x", "--effect", "3", *mode)
+    assert (code, err) == (2, "evolcoder: --effect: goes with --compare or --plan; leave it out\n")

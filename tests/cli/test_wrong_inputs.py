@@ -20,7 +20,8 @@ SCRIPTED = "scripted:script.json"
 NO_SERVER = "http://127.0.0.1:9/v1#m"
 NO_HUB = {"HF_ENDPOINT": "http://127.0.0.1:9", "HF_HUB_OFFLINE": ""}
 NO_CACHE = {"EVOLCODER_CACHE": "/proc/none"}
-RUN = f"run --seeds two.jsonl --model {SCRIPTED} --cache c.db"
+BARE_RUN = f"run --seeds two.jsonl --model {SCRIPTED}"
+RUN = f"{BARE_RUN} --cache c.db"
 EVAL = f"eval --bench humaneval --model {SCRIPTED}"
 TRAIN = "train two.jsonl --base toy --out o"
 LOOP = "loop loop.yaml --out o"
@@ -40,7 +41,7 @@ CASES = {
         "run {value}", "run --seeds {value}", "verify {value}", "clean {value}", "loop {value}",
         "train {value} --base toy --out o", f"{TRAIN} --notes {{value}}",
         "verify two.jsonl --config {value}", "clean two.jsonl --beside {value}",
-        "inspect {value}", "export {value}", f"{RUN} --out o --cache {{value}}",
+        "inspect {value}", "export {value}", f"{BARE_RUN} --out o --cache {{value}}",
         "run --seeds two.jsonl --model {value}",
     ],
     # files
@@ -100,7 +101,7 @@ EVAL_ONE = f"{EVAL} --data-dir folder"
 SAYS = {
     # an empty value, such as of a variable that is not set
     "the value is empty": [
-        f"{RUN} --out ''", "run --seeds ''", "run --model ''", f"{RUN} --cache ''", "verify ''",
+        f"{RUN} --out ''", "run --seeds ''", "run --model ''", f"{BARE_RUN} --cache ''", "verify ''",
         "verify two.jsonl --out ''", "verify two.jsonl --checks ''", "clean ''",
         "clean two.jsonl --against ''", "clean two.jsonl --out ''", "eval --bench ''",
         f"{EVAL} --out ''", f"{EVAL} --data-dir ''", "train two.jsonl --base toy --out ''",
@@ -174,7 +175,7 @@ SAYS = {
     "did you mean openai:gpt-4o?": ["run --model gpt-4o", "run --model openai/gpt-4o"],
     "did you mean anthropic:claude-x?": ["run --model claude-x", "run --model anthropic/claude-x"],
     "did you mean http://localhost:8000/v1#NAME?": ["run --model localhost:8000"],
-    "did you mean hf:model?": ["run --model model", f"{EVAL_ONE} --model model"],
+    "did you mean hf:model?": ["run --model model", "eval --bench humaneval --model model"],
     # a base that is none, before torch is loaded
     "no config.json": ["train two.jsonl --base folder --out o"],
     "is no model": ["train two.jsonl --base script.json --out o"],
@@ -192,7 +193,7 @@ LOSES = [
     ("r.json", "clean r.json --against humaneval --report r.json", "is a file that is read"),
     ("r.json", "clean two.jsonl --against humaneval --out r.json --report r.json", "is also --out"),
     ("two.jsonl", "report run --out two.jsonl", "must end in .html"),
-    ("two.jsonl", f"{RUN} --cache two.jsonl --out o", "name another file"),
+    ("two.jsonl", f"{BARE_RUN} --cache two.jsonl --out o", "name another file"),
     ("model/config.json", "train two.jsonl --base model --out model", "is the base"),
     ("model/config.json", "train two.jsonl --base ./model --out folder/../model", "is the base"),
     ("run/run.db", "train two.jsonl --base model --out run", "contains files but no training"),

@@ -70,3 +70,70 @@ def test_the_rule_and_the_limit_of_tokens_are_counted(sandbox, controls, tmp_pat
     )
     assert dict(result.chosen) == {"only": 2, "not_stub": 1}
     assert json.loads(json.dumps(result.as_plain()))["n_cut_off"] == 3
+
+
+@pytest.mark.parametrize(
+    ("texts", "words"),
+    [
+        ([fenced(DOUBLE), ADD, LAST], ["1 of 3 programs are compile errors: they contain fences"]),
+        ([fenced(DOUBLE), fenced(ADD), LAST], ["2 of 3 programs are compile errors: they contain"]),
+        (["def double(x):\n    return (x", ADD, LAST], []),
+    ],
+    ids=["one fence", "two fences", "a model's own error"],
+)
+def test_a_part_of_programs_that_are_answers_is_noted(sandbox, controls, tmp_path, texts, words):  # noqa: F811
+    """A file with raw answers among its programs; a weak model's compile errors are its own."""
+    notes = graded(sandbox, controls, tmp_path / "e", texts, PromptForm.PROGRAM).notes
+    assert [note[: len(word)] for note, word in zip(notes, words, strict=True)] == words
+
+
+@pytest.mark.parametrize(
+    ("text", "form"),
+    [
+        ("def other(x):\n    return x", PromptForm.PROGRAM),
+        ("def other(x):\n    return x", PromptForm.COMPLETION),
+        ("    pass", PromptForm.COMPLETION),
+        ("# Nothing", PromptForm.PROGRAM),
+        ("class A:\n    def double(self, x):\n        return 2 * x", PromptForm.PROGRAM),
+        (fenced("def other(x):\n    return x"), PromptForm.ANSWER),
+        (fenced("def double(x):\n    raise NotImplementedError"), PromptForm.ANSWER),
+    ],
+    ids=range(7),
+)
+def test_the_verdict_names_the_function_that_a_program_lacks(
+    sandbox, controls, tmp_path, text, form  # noqa: F811 - the fixture
+):  # fmt: skip
+    """Not that there is no program, nor the error of the call; whatever the sample's form."""
+    graded(sandbox, controls, tmp_path / "e", [text], form)
+    with EvalStore.read(tmp_path / "e") as store:
+        (verdict,) = store.verdicts("small")
+    assert verdict.facts["detail"].startswith("the program has no function double with a body")
+    assert "KeyError" not in verdict.facts["detail"]
+
+
+@pytest.mark.parametrize("text", ["double = lambda x: x", "def double(x):\n    return int('a')"])
+def test_a_wrong_function_is_not_called_missing(sandbox, controls, tmp_path, text):  # noqa: F811
+    graded(sandbox, controls, tmp_path / "e", [text], PromptForm.PROGRAM)
+    with EvalStore.read(tmp_path / "e") as store:
+        (verdict,) = store.verdicts("small")
+    assert "no function" not in verdict.facts["detail"]
+    assert not verdict.passed
+
+
+@pytest.mark.parametrize(
+    ("n_asked", "notes"),
+    [
+        (None, ["2 problems have no sample (small/1, small/2)"]),
+        (2, ["1 problems have no sample (small/1)", "only the first 2 of 3 problems: --limit"]),
+        (1, ["only the first 1 of 3 problems: --limit"]),
+    ],
+)
+def test_only_problems_that_were_asked_for_lack_a_sample(
+    sandbox, controls, tmp_path, n_asked, notes  # noqa: F811 - the fixture
+):  # fmt: skip
+    """`--limit` asks for the first ones; that the others are left out is said once."""
+    graded(sandbox, controls, tmp_path / "e", [DOUBLE], PromptForm.PROGRAM)
+    with EvalStore.read(tmp_path / "e") as store:
+        found = result_of(store, small_bench(), faults={}, partial=True, n_asked=n_asked)
+    assert list(found.notes) == notes
+    assert found.scores[0].value == 1

@@ -332,8 +332,9 @@ async def run_plan(
                 store.exclude(bench.name, {*faults, *known_failures}, checked)
             faults = {one: why for one, why in faults.items() if one not in known_failures}
             result = result_of(
-                store, bench, faults=faults, known_failures=known_failures, partial=partial
-            )
+                store, bench, faults=faults, known_failures=known_failures, partial=partial,
+                n_asked=args.limit,
+            )  # fmt: skip
             notes = [
                 *(sample_file.notes if sample_file else ()),
                 *broken_off_notes(store, bench),

@@ -18,6 +18,7 @@ import re
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from evolcoder.bench.answer_blocks import (
     AnswerBlock,
@@ -55,6 +56,10 @@ _FIRST_LINE = re.compile(
     r"(?:[ \t]*\nCopy(?: code)?)?|Copy code)[ \t]*\n",
 )
 """A file name or the language above the code."""
+MAX_FENCES = 5
+"""Fences at which a body may end; a string may hold one too."""
+_GLUED_FENCE = re.compile(r"(?<=[^\s`\"'])[ \t]*```(?=[ \t]*(?:\n|\Z))")
+"""A closing fence at the end of a line of code."""
 _PROMPTED = re.compile(r"^(?:>>>|\.\.\.)(?: |$)", re.MULTILINE)
 
 
@@ -98,8 +103,22 @@ def _in_answer(answer: str, names: Sequence[str], prompt: str) -> Extraction:
     if not statements.is_whole(extract.code, names):
         extract = _otherwise(answer, names, prompt) or extract
     if extract.found in {ExtractedProgram.NO_ENTRY, ExtractedProgram.NOTHING}:
-        extract = _as_body(extract.code or answer, extract, prompt)
+        extract = _closed_body(answer, extract, prompt) or _as_body(
+            extract.code or answer, extract, prompt
+        )
     return extract
+
+
+def _closed_body(answer: str, extract: Extraction, prompt: str) -> Extraction | None:
+    """Find a body that continues the prompt's fence: it ends at the fence that closes it.
+
+    So do answers that a harness begins with the fence and the prompt.
+    """
+    name = _last_function(prompt)
+    for found in islice(re.finditer("```", answer), MAX_FENCES) if name else ():
+        if body := _whole_body(answer[: found.start()], prompt, [name]):
+            return replace(extract, code=body, found=ExtractedProgram.BODY)
+    return None
 
 
 def _repaired_parts(
@@ -162,6 +181,7 @@ def cut_continuation(
     signature on if the model repeats it.
     """
     text, is_ended = without_end(_usual_lines(text), is_base=True)
+    text = _GLUED_FENCE.sub("\n```", text, count=1)
     cut = ("end_of_text",) if is_ended else ()
     for body in _endings(text, names) if names else ():
         found = _continued(prompt, body, names)
@@ -346,7 +366,17 @@ def _as_body(text: str, extract: Extraction, prompt: str) -> Extraction:
     names = [_last_function(prompt)] if _last_function(prompt) else []
     if not names:
         return extract
-    body = _with_helpers(text, prompt, names, is_first=True) or next(
+    body = _with_helpers(text, prompt, names, is_first=True) or _whole_body(text, prompt, names)
+    body = body or _with_helpers(text, prompt, names, is_first=False)
+    if body:
+        return replace(extract, code=body, found=ExtractedProgram.BODY)
+    is_known = extract.found is ExtractedProgram.NO_ENTRY
+    return extract if is_known else replace(extract, code="")
+
+
+def _whole_body(text: str, prompt: str, names: Sequence[str]) -> str:
+    """Return a text that is a body at the indent of the prompt's function; empty if it is none."""
+    return next(
         (
             f"{body.rstrip()}\n"
             for body in _margins(text)
@@ -356,11 +386,6 @@ def _as_body(text: str, extract: Extraction, prompt: str) -> Extraction:
         ),
         "",
     )
-    body = body or _with_helpers(text, prompt, names, is_first=False)
-    if body:
-        return replace(extract, code=body, found=ExtractedProgram.BODY)
-    is_known = extract.found is ExtractedProgram.NO_ENTRY
-    return extract if is_known else replace(extract, code="")
 
 
 def _with_helpers(text: str, prompt: str, names: Sequence[str], *, is_first: bool) -> str:
@@ -398,8 +423,11 @@ def _margins(text: str) -> Iterator[str]:
 
 
 def _last_function(prompt: str) -> str:
-    """Return the name of the function with which a prompt ends; empty if it ends otherwise."""
-    tree = tree_of(prompt)
+    """Return the name of the function with which a prompt ends; empty if it ends otherwise.
+
+    A signature without a description needs a body to be parsed.
+    """
+    tree = tree_of(prompt) or tree_of(f"{prompt.rstrip()}\n    pass\n")
     last = tree.body[-1] if tree is not None and tree.body else None
     name = getattr(last, "name", "")
     return name if isinstance(name, str) else ""

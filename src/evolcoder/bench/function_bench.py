@@ -2,7 +2,8 @@
 
 Guarantees: a program is the problem's prompt followed by the model's code, so that the prompt's
 imports are present and the model's function overrides the prompt's stub, as in WizardCoder's
-evaluation. A complete program is left unchanged.
+evaluation. A complete program is left unchanged, but in BigCodeBench, whose own harness puts the
+problem's imports and signature before programs too.
 
     FunctionBench("humaneval", problems, prompt_of).candidate(problem, sample)
 """
@@ -24,6 +25,7 @@ from evolcoder.bench.base import (
     UnittestChecks,
 )
 from evolcoder.bench.extract import cut_continuation, given_program, parses, python_program
+from evolcoder.code.statements import is_whole
 
 _FUTURE = re.compile(
     r"^from[ \t]+__future__[ \t]+import[ \t]+(?:\([^()]*\)|\w[\w, \t]*)(?:#.*)?$", re.MULTILINE
@@ -53,7 +55,8 @@ class FunctionBench:
         """Extract the program from a sample."""
         extract = self._extract(problem, sample)
         found = extract.found if extract.code.strip() else ExtractedProgram.NOTHING
-        program = _program(problem.prompt, sample.form, extract)
+        is_calibrated = isinstance(problem.checks, UnittestChecks)
+        program = _program(problem.prompt, sample.form, extract, is_calibrated=is_calibrated)
         return CandidateProgram.of(sample, program, found, cut=extract.cut, chosen=extract.chosen)
 
     def _extract(self, problem: Problem, sample: Sample) -> Extraction:
@@ -76,15 +79,25 @@ def entry_points(problem: Problem) -> tuple[str, ...]:
     return (problem.checks.entry_point,) if isinstance(problem.checks, one_function) else ()
 
 
-def _program(prompt: str, form: PromptForm, extract: Extraction) -> str:
+def undefined_functions(problem: Problem, program: str) -> list[str]:
+    """Return the names that a valid program for this problem should define with a body."""
+    if not parses(program):
+        return []
+    return [name for name in entry_points(problem) if not is_whole(program, (name,))]
+
+
+def _program(
+    prompt: str, form: PromptForm, extract: Extraction, *, is_calibrated: bool = False
+) -> str:
     if not extract.code.strip():
         return ""
-    if form is PromptForm.PROGRAM:
+    if form is PromptForm.PROGRAM and not is_calibrated:
         return extract.code
-    if form is PromptForm.COMPLETION or extract.found in {
+    is_continued = form is PromptForm.COMPLETION or extract.found in {
         ExtractedProgram.BODY,
         ExtractedProgram.WHOLE,
-    }:
+    }
+    if is_continued and form is not PromptForm.PROGRAM:
         return prompt + extract.code
     # A prompt without a description has no body either.
     stub = prompt if parses(prompt) else f"{prompt.rstrip()}\n    pass\n"

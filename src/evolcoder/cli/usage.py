@@ -20,6 +20,8 @@ MAX_TOKENS_NOTE = (
     "--max-tokens is read as a budget of paid tokens here; write --max-tokens-paid, since "
     "--max-tokens is the length of an answer in other verbs"
 )
+_COLLECTS = (argparse._AppendAction, argparse._ExtendAction)  # noqa: SLF001 - argparse names them so
+"""Actions of flags that may be given several times."""
 MAY_BE_EMPTY = frozenset({"system"})
 """Arguments for which an empty text is a value."""
 _NO_VALUE = re.compile(r"argument (?P<flag>--\S+): expected ")
@@ -36,6 +38,23 @@ class _Parser(argparse.ArgumentParser):
                 action, "the value is empty; a variable of the shell may not be set"
             )
         return super()._get_value(action, arg_string)
+
+    def _get_values(self, action: argparse.Action, arg_strings: list[str]) -> Any:  # noqa: ANN401 - as argparse has it
+        """Read the values of an argument, and remember those of a flag that takes one."""
+        values = super()._get_values(action, arg_strings)
+        if action.option_strings and arg_strings and not isinstance(action, _COLLECTS):
+            self._values.setdefault(action.option_strings[-1], []).append(values)
+        return values
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: ANN401 - as argparse has it
+        """Parse, and say which flags were given several values of which the last one counts."""
+        self._values: dict[str, list[Any]] = {}
+        found = super().parse_known_args(args, namespace)
+        for flag, values in self._values.items():
+            if any(one != values[-1] for one in values[:-1]):
+                what = f"{flag} is given {len(values)} times; the last one counts"
+                print_error_line(f"evolcoder: {visible(what)}")
+        return found
 
     def _print_message(self, message: str, file: Any = None) -> None:  # noqa: ANN401 - as argparse has it
         """Print help; unlike argparse, fail where it cannot be written."""

@@ -110,12 +110,13 @@ def result_of(
     faults: Mapping[str, str],
     known_failures: Mapping[str, str] = MappingProxyType({}),
     partial: bool,
+    n_asked: int | None = None,
 ) -> BenchmarkResult:
     """Compute the result of one benchmark from its stored verdicts.
 
     `faults` maps problems whose controls failed to the reason; they withhold the score unless
     `partial`. `known_failures` maps problems that cannot be graded here to the reason; the score
-    excludes them, with a note.
+    excludes them, with a note. `n_asked`: the evaluation is of the first so many problems.
     """
     excluded = {*faults, *known_failures}
     judged = [one for one in store.verdicts(bench.name) if one.problem not in excluded]
@@ -124,7 +125,7 @@ def result_of(
     failures = store.failures(bench.name)
     withheld = withhold(
         bench.name,
-        wanted=[p.id for p in bench.problems() if p.id not in known_failures],
+        wanted=[p.id for p in bench.problems()[:n_asked] if p.id not in known_failures],
         outcomes=outcomes,
         unjudged=[problem for problem, _ in failures] + list(faults),
     )
@@ -132,6 +133,8 @@ def result_of(
     why = why or ("" if partial else _uneven(outcomes))
     notes = [*_notes(known_failures, faults, failures), *_note_of_unjudged(judged)]
     notes += [withheld.why] if withheld and not why else []
+    if n_asked is not None and n_asked < len(bench.problems()):
+        notes.append(f"only the first {n_asked} of {len(bench.problems())} problems: --limit")
     notes += [*_notes_of_packages(judged), *note_of_format(store, bench, judged)]
     finishes = store.finishes(bench.name)
     sealed, tested = _sealed(judged)
@@ -244,29 +247,44 @@ def note_of_format(
 ) -> Iterable[str]:
     """Say in one line why all programs do not compile, or many are not where they should be."""
     judged = [one for one in judged if not one.is_unjudged]
-    n_broken = sum(one.facts["kind"] == Kind.COMPILE_ERROR for one in judged)
+    broken = [one for one in judged if one.facts["kind"] == Kind.COMPILE_ERROR]
     odd = [one for one in judged if ExtractedProgram(one.found).is_odd]
-    is_odd = len(odd) > MAX_ODD_SHARE * len(judged)
-    if not judged or not (n_broken == len(judged) or is_odd):
+    if len(odd) > MAX_ODD_SHARE * len(judged):
+        concerned, what = odd, "samples did not have the requested format"
+    elif len(broken) > MAX_ODD_SHARE * len(judged):
+        concerned, what = broken, "programs are compile errors"
+    else:
         return
-    concerned = odd if is_odd else judged
     samples = [
         sample
-        for one in list(concerned)[:READ_SAMPLES]
+        for one in concerned[:READ_SAMPLES]
         if (sample := store.samples(bench.name, one.problem).get(one.number)) is not None
     ]
-    what = (
-        "all programs are compile errors"
-        if n_broken == len(judged)
-        else f"{len(odd)} of {len(judged)} samples did not have the requested format"
-    )
-    yield f"{what}: {_reason(store, bench, samples, concerned)}"
+    is_all = len(broken) == len(judged)
+    why = _reason(store, bench, samples, concerned)
+    if not why and (is_all or concerned is odd):
+        why = _example(samples, concerned)
+    if is_all:
+        yield f"all programs are compile errors: {why}"
+    elif why:  # a weak model's compile errors are its own
+        yield f"{len(concerned)} of {len(judged)} {what}: {why}"
+
+
+def _example(samples: Sequence[Sample], judged: Sequence[StoredVerdict]) -> str:
+    """Return what is wrong with the first of the samples."""
+    n_completions = sum(one.form is PromptForm.COMPLETION for one in samples)
+    if n_completions >= max(1, len(samples) // 2):
+        return "do they continue the prompt? whole programs belong in `solution`"
+    details = [str(one.facts.get("detail", "")) for one in judged]
+    first = next((one for one in details if one), "no program was found")
+    found = Counter(one.found for one in judged).most_common(1)[0][0]
+    return f"most often {found}; the first says: {one_line(first, 120)}"
 
 
 def _reason(
     store: EvalStore, bench: Bench, samples: Sequence[Sample], judged: Sequence[StoredVerdict]
 ) -> str:
-    """Return the likeliest reason why samples have no program of the right form."""
+    """Return the likeliest reason why samples have no program of the right form; empty if none."""
     given = [one for one in samples if one.form in {PromptForm.PROGRAM, PromptForm.COMPLETION}]
     wanted = bench.prompt(bench.problems()[0]).language
     languages = Counter(language_of_code(one.text) or wanted for one in samples)
@@ -285,14 +303,9 @@ def _reason(
          "their thinking does not end; raise --max-tokens"),
         (sum(n for word, n in finishes.items() if normalize_finish(word) == LENGTH),
          "the limit of tokens cut them off; raise --max-tokens"),
-        (sum(one.form is PromptForm.COMPLETION for one in given),
-         "do they continue the prompt? whole programs belong in `solution`"),
     )  # fmt: skip
     least = max(1, len(samples) // 2)
-    first = next((one for one in details if one), "no program was found")
-    found = Counter(one.found for one in judged).most_common(1)[0][0]
-    why = f"most often {found}; the first says: {one_line(first, 120)}"
-    return next((reason for n, reason in counted if n >= least), why)
+    return next((reason for n, reason in counted if n >= least), "")
 
 
 def _counted(values: Iterable[str]) -> tuple[tuple[str, int], ...]:

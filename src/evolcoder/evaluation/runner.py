@@ -28,6 +28,7 @@ from evolcoder.bench.base import (
     PromptSettings,
     Sample,
 )
+from evolcoder.bench.function_bench import undefined_functions
 from evolcoder.bench.prompts import Template
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, SandboxError, UnjudgedError
@@ -383,7 +384,7 @@ def _stored_verdict(
         "check": verdict.check,
         "expected": verdict.expected,
         "got": verdict.got,
-        "detail": verdict.detail,
+        "detail": _detail(problem, candidate, verdict),
         "separation": verdict.separation,
         "cut": candidate.cut,
         "chosen": candidate.chosen,
@@ -401,6 +402,18 @@ def _stored_verdict(
         candidate.found.value,
         facts,
     )
+
+
+def _detail(problem: Problem, candidate: CandidateProgram, verdict: Verdict) -> str:
+    """Return what went wrong; first of all the function that the program does not define."""
+    if verdict.passed:
+        return verdict.detail
+    lacking = undefined_functions(problem, candidate.program)
+    if not lacking:
+        return verdict.detail
+    what = f"the program has no function {', '.join(lacking)} with a body"
+    is_same = not verdict.detail or verdict.detail == f"KeyError: {lacking[0]!r}"
+    return what if is_same else f"{what}; {verdict.detail}"
 
 
 def _base_passed(problem: Problem, verdict: Verdict) -> bool | None:
