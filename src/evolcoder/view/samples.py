@@ -33,6 +33,8 @@ from evolcoder.view.sources import Source
 
 PAGE = 50
 """Problems on a page."""
+FACT_TEXTS = ("check", "expected", "got", "detail")
+"""Facts of a verdict that are texts of any length."""
 SAMPLES = 10
 """Samples on a page."""
 _BENCHES = """
@@ -172,6 +174,13 @@ class ShownSample:
         if self.verdict is None:
             return "could not be judged" if self.failure else "not judged yet"
         return "passed" if self.verdict.passed else str(self.verdict.facts["kind"])
+
+    @property
+    def texts(self) -> dict[str, str]:
+        """Its texts by name: the answer, the program, and those of the verdict."""
+        facts = self.verdict.facts if self.verdict else {}
+        texts = {name: str(facts[name]) for name in FACT_TEXTS if facts.get(name)}
+        return {"answer": self.text, "program": self.program or "", **texts}
 
 
 @dataclass(frozen=True, slots=True)
