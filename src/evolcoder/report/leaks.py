@@ -184,7 +184,7 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
         "certificate",
         "Certificate",
         f"What the cleaning by evolcoder {record['evolcoder']} took and gave, with digests.",
-        ReportTable(("side", "name", "rows", "SHA-256"), data),
+        ReportTable(("side", "name", "rows", "SHA-256"), data, ("side", "name")),
         notes=tuple(f"not looked for: {one}" for one in record["not_looked_for"]),
         is_open=True,
     )
@@ -200,7 +200,11 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
         "Rows in which each detector found a problem of a benchmark, dropped by: "
         f"{', '.join(record['drop']) or 'none'}; weak or plain are passes that alone prove "
         "nothing.",
-        ReportTable(("detector", "benchmark", "rows", "problems", "weak or plain"), rows),
+        ReportTable(
+            ("detector", "benchmark", "rows", "problems", "weak or plain"),
+            rows,
+            ("detector", "benchmark"),
+        ),
     )
     yield ReportSection(
         "detectors",
@@ -209,6 +213,7 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
         ReportTable(
             ("detector", "looks for", "model", "recall, lowest kind", "precision"),
             tuple(_detector(one) for one in record["detectors"]),
+            ("detector",),
         ),
     )
 

@@ -10,6 +10,7 @@ has it; nothing is downloaded or run.
 
 import itertools
 import threading
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -246,6 +247,7 @@ class Evaluation:
         self.source = source
         self._live = Live(source, _COUNTS)
         self._benches = Latest(self._count_benches)
+        self._ids: dict[str, tuple[object, list[str]]] = {}
 
     def live(self, *, wait_s: float | None = None) -> LiveCounts:
         """Return numbers of samples, verdicts and failures, and how many came per minute.
@@ -274,6 +276,16 @@ class Evaluation:
         """Return the names of the benchmarks."""
         with self.source.open() as store:
             return _bench_names(store)
+
+    def ids(self, bench: str) -> list[str]:
+        """Return the ids of a benchmark's problems, in order; read again when there are changes."""
+        signature = self.source.signature()
+        if self._ids.get(bench, ("", []))[0] != signature:
+            with self.source.open() as store:
+                rows = store.db.each(_NAME.validate, _PROBLEMS, (bench,))
+                found = sorted((str(id) for (id,) in rows), key=natural_key)
+            self._ids[bench] = signature, found
+        return self._ids[bench][1]
 
 
 def _bench_names(store: EvalStore) -> list[str]:
@@ -322,17 +334,21 @@ def list_problems(
     is_filtered = bool(filters.outcome or filters.query or filters.kind)
     counts = evaluation.bench(filters.bench, wait_s=None if is_filtered else 0.0)
     if counts is None:
-        if is_filtered and evaluation.benches() is None:
+        if is_filtered and evaluation.benches(wait_s=0.0) is None:
             return [], "The verdicts are being counted; load the page again in a moment."
+        ids = evaluation.ids(filters.bench)
+        start = bisect_right(ids, natural_key(after), key=natural_key)
+        ids = ids[start : start + PAGE + 1]
         with evaluation.source.open() as store:
-            ids = _ids_after(store, filters.bench, after)[: PAGE + 1]
             return [_sampled(store, filters.bench, id) for id in ids], ""
     fits = _HAVING.get(filters.outcome, _HAVING[""])
+    start = bisect_right(
+        counts.problems, natural_key(after), key=lambda one: natural_key(one.problem)
+    )
     found = (
         one
-        for one in counts.problems
-        if natural_key(one.problem) > natural_key(after)
-        and filters.query.lower() in one.problem.lower()
+        for one in itertools.islice(counts.problems, start, None)
+        if filters.query.lower() in one.problem.lower()
         and (not filters.kind or filters.kind in counts.kinds_of.get(one.problem, ()))
         and fits(one)
     )
@@ -341,15 +357,8 @@ def list_problems(
 
 def next_problem(evaluation: Evaluation, bench: str, problem: str) -> str | None:
     """Return the id of the problem after one; None at the end."""
-    with evaluation.source.open() as store:
-        return next(iter(_ids_after(store, bench, problem)), None)
-
-
-def _ids_after(store: EvalStore, bench: str, after: str) -> list[str]:
-    """Return the ids of a benchmark's problems after one, in order."""
-    rows = store.db.each(_NAME.validate, _PROBLEMS, (bench,))
-    ids = sorted((str(id) for (id,) in rows), key=natural_key)
-    return [id for id in ids if natural_key(id) > natural_key(after)]
+    ids = evaluation.ids(bench)
+    return next(iter(ids[bisect_right(ids, natural_key(problem), key=natural_key) :][:1]), None)
 
 
 def _sampled(store: EvalStore, bench: str, problem: str) -> ListedProblem:
