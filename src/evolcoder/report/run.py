@@ -247,7 +247,7 @@ def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> ReportSectio
             ("round", "stage", "seconds", "records", "records/s"), tuple(rows), ("round", "stage")
         ),
         chart,
-        notes=() if rows else ("no time is stored: a session stores it when it ends",),
+        notes=() if rows else ("no time is stored; evolcoder run stores it when a session ends",),
     )
 
 

@@ -369,7 +369,7 @@ class Viewer:
         following = eval_samples.next_problem(one, bench, id)
         return self._page(
             "problem.html", source=one.source, bench=bench, problem=id, samples=shown,
-            prompt=eval_samples.prompt_of(self._benchmarks, bench, id), following=following,
+            prompt=eval_samples.prompt_of(one, self._benchmarks, bench, id), following=following,
             limit=TEXT_CHARS, per_page=eval_samples.SAMPLES,
         )  # fmt: skip
 
@@ -379,7 +379,7 @@ class Viewer:
         bench, id = _problem_of(request, one.bench_names())
         number, part = _number(request, "number"), request.query_params.get("part", "")
         if number is None:
-            instruction, checks, _ = eval_samples.prompt_of(self._benchmarks, bench, id)
+            instruction, checks, _ = eval_samples.prompt_of(one, self._benchmarks, bench, id)
             return plain_text(part, {"prompt": instruction, "checks": checks})
         found = eval_samples.read_samples(one, self._benchmarks, bench, id, first=number)
         if not found or found[0].number != number:
@@ -420,7 +420,7 @@ class Viewer:
             bench=bench,
             problem=id,
             sides=sides,
-            prompt=eval_samples.prompt_of(self._benchmarks, bench, id),
+            prompt=eval_samples.prompt_of(first, self._benchmarks, bench, id),
             limit=TEXT_CHARS,
         )
 

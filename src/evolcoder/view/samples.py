@@ -8,6 +8,7 @@ has it; nothing is downloaded or run.
 >>> print(found[0].problem, found[0].n_passed, found[0].n_samples)   # doctest: +SKIP
 """
 
+import hashlib
 import itertools
 import threading
 from bisect import bisect_right
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.bench.base import Bench, Problem, PromptForm, Sample
+from evolcoder.bench.custom import SUFFIX, custom_bench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.bench.scores import Score, score
@@ -26,9 +28,9 @@ from evolcoder.errors import BenchError, UnjudgedError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict, VerdictFacts
 from evolcoder.sample_errors import judging
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns
-from evolcoder.storage.workdir import parse_fact
+from evolcoder.storage.workdir import FolderFacts, parse_fact
 from evolcoder.text import natural_key
-from evolcoder.view.latest import Latest
+from evolcoder.view.latest import Latest, unreadable
 from evolcoder.view.live import Live, LiveCounts
 from evolcoder.view.sources import Source
 
@@ -209,20 +211,40 @@ class Benchmarks:
         self._folders = tuple(folders)
         self.folder = self._folders[0] if self._folders else None
         """The folder that is read first."""
-        self._found: dict[str, tuple[Bench, dict[str, Problem]] | str] = {}
+        self._found: dict[object, tuple[Bench, dict[str, Problem]] | str] = {}
         self._lock = threading.Lock()
 
-    def problem(self, bench: str, id: str) -> tuple[Bench, Problem] | str:
-        """Return a problem with its benchmark, or say why it is not here."""
+    def problem(self, evaluation: "Evaluation", bench: str, id: str) -> tuple[Bench, Problem] | str:
+        """Return a problem of an evaluation with its benchmark, or say why it is not here."""
+        own = evaluation.own_benches().get(bench)
         with self._lock:
-            if bench not in self._found:
-                self._found[bench] = self._read(bench)
-            found = self._found[bench]
+            if own is not None and isinstance(self._found.get((bench, own)), str):
+                del self._found[bench, own]  # the file may have come meanwhile
+            if (bench, own) not in self._found:
+                self._found[bench, own] = self._read_own(*own) if own else self._read(bench)
+            found = self._found[bench, own]
         if isinstance(found, str):
             return found
         if id not in found[1]:
             return f"{bench} has no problem {id}"
         return found[0], found[1][id]
+
+    def _read_own(self, name: str, digest: str) -> tuple[Bench, dict[str, Problem]] | str:
+        """Read a benchmark of the user's own, if its file is the one that was evaluated."""
+        places = [Path(name), *(folder / Path(name).name for folder in self._folders)]
+        for path in (one for one in places if one.is_file()):
+            try:
+                with path.open("rb") as file:
+                    is_same = hashlib.file_digest(file, "sha256").hexdigest() == digest
+                if is_same:
+                    bench = custom_bench(path)
+                    return bench, {problem.id: problem for problem in bench.problems()}
+            except (BenchError, OSError) as error:
+                return unreadable(error) if isinstance(error, OSError) else str(error)
+        return (
+            f"{name}, as it was evaluated, is not here; name the folder with that file with "
+            "--data-dir"
+        )
 
     def _read(self, name: str) -> tuple[Bench, dict[str, Problem]] | str:
         if name not in BENCHES:
@@ -271,6 +293,16 @@ class Evaluation:
     def _count_benches(self) -> list[BenchCounts]:
         with self.source.open() as store:
             return [_counts_of(store, bench) for bench in _bench_names(store)]
+
+    def own_benches(self) -> dict[str, tuple[str, str]]:
+        """Return name -> path and SHA-256 of the benchmarks that are files of the user's own."""
+        with self.source.open() as store:
+            settings = store.meta("settings", FolderFacts) or {}
+        files = settings.get("bench_files")
+        found = files.items() if isinstance(files, dict) else ()
+        return {
+            Path(path).name.removesuffix(SUFFIX): (str(path), str(digest)) for path, digest in found
+        }
 
     def bench_names(self) -> list[str]:
         """Return the names of the benchmarks."""
@@ -371,7 +403,7 @@ def read_samples(
     evaluation: Evaluation, benchmarks: Benchmarks, bench: str, problem: str, *, first: int = 0
 ) -> list[ShownSample]:
     """Return at most SAMPLES samples of a problem, from a number on."""
-    known = benchmarks.problem(bench, problem)
+    known = benchmarks.problem(evaluation, bench, problem)
     with evaluation.source.open() as store:
         values = (bench, problem, first, SAMPLES)
         rows = list(store.db.each(_SAMPLE.validate, _SAMPLES, values))
@@ -402,9 +434,11 @@ def _program(bench: Bench, problem: Problem, sample: Sample) -> str:
         return ""
 
 
-def prompt_of(benchmarks: Benchmarks, bench: str, problem: str) -> tuple[str, str, str]:
+def prompt_of(
+    evaluation: Evaluation, benchmarks: Benchmarks, bench: str, problem: str
+) -> tuple[str, str, str]:
     """Return a problem's instruction and checks, or why they are not shown as the last text."""
-    known = benchmarks.problem(bench, problem)
+    known = benchmarks.problem(evaluation, bench, problem)
     if isinstance(known, str):
         return "", "", known
     found, one = known
