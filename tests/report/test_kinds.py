@@ -52,13 +52,22 @@ def test_rows_that_changed_since_are_not_shown_and_the_report_says_so(tmp_path, 
 
 
 def test_a_leak_of_a_benchmark_of_the_users_own_has_its_evidence(tmp_path, capsys, monkeypatch):
-    """The problem's text is in a file that the report does not know, and the report says so."""
+    """The problem's text is in a file that the report does not know, unless its folder is named."""
     out = samples.cleaned(tmp_path)
     monkeypatch.delitem(registry.BENCHES, "toy")
     leaks = sections(capsys, out)["leaks"]
     assert "problems of toy are not shown: it is no benchmark of this version" in str(leaks)
+    assert "name the folder with toy.jsonl with --data-dir" in str(leaks)
     assert leaks["records"][0]["texts"]["task of the row"] == samples.LEAK.wording
     assert "the problem" not in leaks["records"][0]["texts"]
+    data = tmp_path / "data"
+    data.mkdir()
+    problem = {"task_id": samples.LEAK.id, "entry_point": "f", "prompt": "def f():\n    pass\n",
+               "canonical_solution": "", "test": "def check(f):\n    assert f()\n"}  # fmt: skip
+    (data / "toy.jsonl").write_text(json.dumps(problem))
+    assert main(["report", str(out), "--json", "--data-dir", str(data)]) == 0
+    (record,) = json.loads(capsys.readouterr().out)["sections"]["leaks"]["records"]
+    assert record["texts"]["the problem"].startswith("def f():")
 
 
 def test_a_file_that_was_not_searched_names_the_command(tmp_path, capsys):

@@ -233,7 +233,7 @@ def test_a_comparison_joins_rows_by_what_they_are_about():
     """Rows are joined by their keys; a row that one report lacks is empty there."""
     one, other = (
         ReportContent(name, "s", (), (ReportSection("drops", "Drops", "c", ReportTable(("reason", "rows", "evidence"),
-               rows)),))
+               rows, ("reason",))),))
         for name, rows in (("x", (("empty", 1, "e"),)), ("y", (("empty", 2, "f"), ("short", 3, "g"))))
     )  # fmt: skip
     assert plain(compared([one, other]), "drops") == [

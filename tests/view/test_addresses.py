@@ -34,10 +34,13 @@ ROUTES = {
     "/evaluation/{key}/problems": {"bench": "humaneval", "outcome": "all passed", "query": "Eval",
                                    "kind": "passed", "after": "HumanEval/0"},
     "/evaluation/{key}/problem": {"bench": "humaneval", "id": "HumanEval/1", "first": "1"},
+    "/evaluation/{key}/problem/text": {"bench": "humaneval", "id": "HumanEval/1", "number": "1",
+                                       "part": "answer"},
     "/compare": {**BOTH, "start": "1"},
     "/compare/problem": {**BOTH, "id": "HumanEval/1", "first": "1"},
     "/cleaned/{key}/rows": {"reason": "leak", "after": "0"},
     "/cleaned/{key}/row/{number}": {}, "/cleaned/{key}/row/{number}/texts": {},
+    "/cleaned/{key}/row/{number}/text/{part}": {},
     "/loop/{key}": {}, "/loop/{key}/live": {}, "/loop/{key}/figure/{name}": {"narrow": "1"},
     "/cleaned/{key}": {}, "/cleaned/{key}/live": {}, "/cleaned/{key}/figure/{name}": {"narrow": "1"},
 }  # fmt: skip

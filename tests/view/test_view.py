@@ -20,6 +20,7 @@ import small_run
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.cli.main import main
 from evolcoder.config.load import validate
+from evolcoder.engine.registry import digest_of
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
 from evolcoder.storage.annotations import Annotation, annotate
@@ -447,6 +448,37 @@ def test_prompts_and_programs_come_from_data_that_is_here(evaluations, shared):
     page = known.page(f"/evaluation/{key}/problem?bench=humaneval&id=HumanEval/0")
     assert "has_close_elements" in page
     assert "Extracted program" in page
+
+
+@pytest.mark.parametrize("where", ["as it was named", "in --data-dir", "gone", "changed"])
+def test_a_benchmark_of_ones_own_is_read_if_it_is_the_one_that_was_evaluated(tmp_path, where):
+    """By the path that was given, or by its name in the data folder; another version is not shown."""
+    problem = {"task_id": "own/0", "entry_point": "f", "prompt": 'def f(x):\n    """Own task."""\n',
+               "canonical_solution": "    return x\n",
+               "test": "def check(candidate):\n    assert candidate(1) == 1\n"}  # fmt: skip
+    path, data = tmp_path / "own.jsonl", tmp_path / "data"
+    data.mkdir()
+    path.write_text(json.dumps(problem))
+    settings = {"model": "x", "bench_files": {str(path): digest_of(path)}}
+    with EvalStore.create(tmp_path / "eval", settings) as store:
+        text = "```python\ndef f(x):\n    return 7 + x\n```"
+        store.add_sample("own", Sample("own/0", 0, text, PromptForm.ANSWER, None), "stop")
+    if where == "in --data-dir":
+        path.rename(data / path.name)
+    elif where == "gone":
+        path.unlink()
+    elif where == "changed":
+        path.write_text(json.dumps(problem).replace("Own", "Other"))
+    shown = Shown(tmp_path / "eval", tmp_path / "index", data=[data])
+    address = f"/evaluation/{next(iter(shown.viewer.evaluations))}/problem?bench=own&id=own/0"
+    page = shown.page(address)
+    is_shown = where in ("as it was named", "in --data-dir")
+    assert ("Own task." in page) == is_shown
+    assert ("Extracted program" in page) == is_shown
+    assert ("name the folder with that file with --data-dir" in page) != is_shown
+    if where == "gone":
+        path.write_text(json.dumps(problem))
+        assert "Own task." in shown.page(address)
 
 
 def test_a_damaged_folder_hides_no_other(tmp_path):

@@ -35,6 +35,8 @@ MARKERS = ("o", "s", "^", "D", "v", "P")
 POINT_MARKERS = ("o", "^", "s", "D", "v", "p", "+", "x", "*", "1", "2", "3")
 SIGN_CHARS = 8
 """Width of a sign and its gaps in the legend, in characters."""
+NAME_LINES = 3
+"""Most lines of a name; the table has all of it."""
 LINE = 0.19
 """Height of a line of text in inches."""
 DARK = "@media screen and (prefers-color-scheme:dark)"
@@ -99,7 +101,7 @@ class _Rows:
 
 def _rows_of(chart: Chart, layout: _Layout) -> _Rows:
     """Arrange the rows of a figure."""
-    names = tuple(fill(one, layout.label_chars) for one in chart.categories)
+    names = tuple(_broken(one, layout.label_chars) for one in chart.categories)
     n_lines = max((one.count("\n") + 1 for one in names), default=1)
     body = max(0.24, 0.16 * len(chart.series)) if chart.kind == "points" else 0.24
     if not layout.names_above:
@@ -107,6 +109,11 @@ def _rows_of(chart: Chart, layout: _Layout) -> _Rows:
         return _Rows(names, height, body / height, 0.0)
     height = body + LINE * n_lines + 0.1
     return _Rows(names, height, body / height, 0.5 - body / height / 2)
+
+
+def _broken(name: str, chars: int) -> str:
+    """Break a name into lines of so many characters; what does not fit is left out."""
+    return fill(name, chars, max_lines=NAME_LINES, placeholder="…")
 
 
 def svg(chart: Chart, *, is_narrow: bool = False) -> str:
@@ -133,7 +140,7 @@ def svg(chart: Chart, *, is_narrow: bool = False) -> str:
     height = {"lines": lines, "scatter": plane}.get(
         chart.kind, 0.9 + rows.height * max(1, len(chart.categories))
     )
-    names = [fill(one.name, layout.chars - SIGN_CHARS) for one in chart.series]
+    names = [_broken(one.name, layout.chars - SIGN_CHARS) for one in chart.series]
     n_columns = max(1, min(4, layout.chars // (max(map(len, names), default=0) + SIGN_CHARS)))
     has_legend = len(names) > 1
     if has_legend:
@@ -153,7 +160,7 @@ def svg(chart: Chart, *, is_narrow: bool = False) -> str:
         if has_legend:
             signs, given = axes.get_legend_handles_labels()
             axes.legend(
-                signs, [fill(one, layout.chars - SIGN_CHARS) for one in given],
+                signs, [_broken(one, layout.chars - SIGN_CHARS) for one in given],
                 frameon=False, fontsize=9, loc="lower left", ncols=n_columns,
                 bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.2,
             )  # fmt: skip

@@ -116,7 +116,7 @@ def _rows_section(rows: Mapping[str, Any]) -> ReportSection:
         "rows",
         "Rows",
         "What became of the rows that were read; in = kept + dropped.",
-        ReportTable(("rows", "number", "share"), (("read", rows["read"], 1.0), *lines)),
+        ReportTable(("rows", "number", "share"), (("read", rows["read"], 1.0), *lines), ("rows",)),
         Chart("stacked", ("rows",), series, "rows"),
         is_open=True,
     )

@@ -25,6 +25,8 @@ class ReportTable:
     """Names of the columns."""
     rows: tuple[tuple[Cell, ...], ...]
     """Values, one tuple for each row, as long as `columns`."""
+    keys: tuple[str, ...] = ()
+    """Columns that say what a row is about, alike in no two rows; empty for a list of evidence."""
 
     def as_plain(self) -> list[dict[str, Cell]]:
         """Return the rows as objects."""
@@ -200,8 +202,9 @@ def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
 def compared(reports: Sequence[ReportContent]) -> ReportContent:
     """Put reports side by side: each number once for each report, named A, B and so on.
 
-    Rows belong together where their texts and rounds are equal; texts that are evidence or
-    examples, and records, are left out. A curve by round becomes one line for each report.
+    Rows belong together where the keys of their tables are equal. Tables without keys, texts that
+    are evidence or examples, and records are left out. Captions are those of the reports, each if
+    they differ.
     """
     letters = tuple(chr(ord("A") + at) for at in range(len(reports)))
     names = dict.fromkeys(section.name for report in reports for section in report.sections)
@@ -212,11 +215,12 @@ def compared(reports: Sequence[ReportContent]) -> ReportContent:
         ]
         first = next(one for one in found if one is not None)
         tables = [one.table if one else None for one in found]
-        if first.table is None or not any(table and table.rows for table in tables):
+        if not any(table and table.keys and table.rows for table in tables):
             continue
         chart = _one_chart(letters, [one.chart if one else None for one in found])
         table = _one_table(letters, tables)
-        sections.append(ReportSection(name, first.title, first.caption, table, chart, is_open=True))
+        caption = _one_caption(letters, [one.caption if one else None for one in found])
+        sections.append(ReportSection(name, first.title, caption, table, chart, is_open=True))
     titles = [f"{letter}: {one.title}" for letter, one in zip(letters, reports, strict=True)]
     summaries = [f"{letter}: {one.summary}" for letter, one in zip(letters, reports, strict=True)]
     facts = tuple(
@@ -227,47 +231,57 @@ def compared(reports: Sequence[ReportContent]) -> ReportContent:
     return ReportContent("; ".join(titles), " ".join(summaries), facts, tuple(sections))
 
 
-KEYS = frozenset({"round", "stage", "reason", "model", "heuristic", "check", "finding",
-                  "benchmark"})  # fmt: skip
-"""Columns that say what a row is about; other texts are evidence."""
+def _one_caption(letters: Sequence[str], captions: Sequence[str | None]) -> str:
+    """Return what the reports say of a section: once if they say the same."""
+    known = [(letter, one) for letter, one in zip(letters, captions, strict=True) if one]
+    if len({one for _, one in known}) == 1:
+        return known[0][1]
+    return " ".join(f"{letter}: {one}" for letter, one in known)
 
 
 def _one_table(letters: Sequence[str], tables: Sequence[ReportTable | None]) -> ReportTable:
     """Join tables by their keys."""
-    every = dict.fromkeys(name for table in tables if table for name in table.columns)
-    keys = tuple(name for name in every if name in KEYS)
+    keys = next(table.keys for table in tables if table and table.keys)
     values: dict[tuple[Cell, ...], dict[tuple[str, str], Cell]] = {}
     measured: dict[str, None] = {}
     for letter, table in zip(letters, tables, strict=True):
         for row in table.as_plain() if table else ():
             mine = values.setdefault(tuple(row.get(name) for name in keys), {})
             for name, value in row.items():
-                if name not in KEYS and isinstance(value, int | float):
+                if name not in keys and isinstance(value, int | float):
                     mine[name, letter] = value
                     measured[name] = None
     pairs = [(name, letter) for name in measured for letter in letters]
     columns = (*keys, *(f"{name} {letter}" for name, letter in pairs))
     rows = tuple((*key, *(mine.get(pair) for pair in pairs)) for key, mine in values.items())
-    return ReportTable(columns, rows)
+    return ReportTable(columns, rows, keys)
+
+
+MOST_SERIES = 6
+"""Most series of a figure that is drawn of several: as many as there are colours."""
 
 
 def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart | None:
-    """Draw the first series of charts with lines or points together; None for other kinds."""
+    """Draw charts with lines or points together; None for other kinds, or too many series."""
     known = [chart for chart in charts if chart is not None]
     if not known or known[0].kind in {"stacked", "scatter"}:
         return None
+    if sum(len(chart.series) for chart in known) > MOST_SERIES:
+        return None
     places = tuple(dict.fromkeys(name for chart in known for name in chart.categories))
-    series = []
-    for letter, chart in zip(letters, charts, strict=True):
-        if chart is None:
-            continue
-        one = chart.series[0]
-        ends = (one.values, one.low, one.high)
-        value, low, high = (
-            dict(zip(chart.categories, part, strict=False)) if part else {} for part in ends
-        )
-        values, lows, highs = (
-            tuple(part.get(name) for name in places) for part in (value, low, high)
-        )
-        series.append(Series(f"{letter}: {one.name}", values, lows, highs))
+    series = [
+        _at_places(replace(one, name=f"{letter}: {one.name}"), chart.categories, places)
+        for letter, chart in zip(letters, charts, strict=True) if chart is not None
+        for one in chart.series
+    ]  # fmt: skip
     return replace(known[0], categories=places, series=tuple(series))
+
+
+def _at_places(one: Series, own: Sequence[str], places: Sequence[str]) -> Series:
+    """Return a series over more categories than its own; None where it has no value."""
+    parts = (
+        dict(zip(own, part, strict=True)) if part else {}
+        for part in (one.values, one.low, one.high)
+    )
+    values, low, high = (tuple(part.get(name) for name in places) for part in parts)
+    return replace(one, values=values, low=low, high=high)

@@ -10,7 +10,8 @@ have verdicts, whatever of the benchmark that is, and the caption says so.
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
-from evolcoder.bench.scores import by_problem, score
+from evolcoder.bench.multipl_e import LANGUAGES
+from evolcoder.bench.scores import base_by_problem, by_problem, has_base, score
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.report.content import (
     Cell,
@@ -20,13 +21,18 @@ from evolcoder.report.content import (
     ReportSection,
     ReportTable,
     Series,
+    parts_of,
     shortened,
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
 from evolcoder.text import natural_key, one_line, shell_path, without_logins
 
+KS = (1, 5, 10, 100)
+"""The k of pass@k, as far as there are samples."""
 RECORDS = 20
 """Most samples of a benchmark that are shown: those that did not pass first."""
+MOST_PARTS = 5
+"""Most findings with a part of their own in the figure; the others share one."""
 TEXT_CHARS, NOTE_CHARS = 4_000, 300
 CUT = "length"
 """Finish reason of an answer that the token limit cut off."""
@@ -38,6 +44,7 @@ def report_of(store: EvalStore) -> ReportContent:
     settings = store.meta("settings", FolderFacts) or {}
     source = f"model {settings['model']}" if settings.get("model") else "samples of a file"
     n = sum(map(len, judged.values()))
+    n_asked = store.db.number("SELECT COUNT(*) FROM samples")
     origin = store.meta(PROVENANCE_META, FolderFacts) or {}
     versions = origin.get("versions", {})
     facts = (
@@ -48,10 +55,11 @@ def report_of(store: EvalStore) -> ReportContent:
     )
     return ReportContent(
         title=f"Evaluation {store.folder.name}",
-        summary=f"Samples with verdicts: {n:,}; benchmarks: {len(judged)} ({source}).",
+        summary=f"Samples with verdicts: {n:,} of {n_asked:,}; benchmarks: {len(judged)} "
+        f"({source}).",
         facts=facts,
         sections=(
-            _scores_section(judged, {bench: store.excluded(bench) for bench in judged}),
+            _scores_section(judged, {bench: store.excluded(bench) for bench in judged}, n_asked),
             _findings_section(judged, store),
             *(_samples_section(store, bench, found) for bench, found in judged.items()),
         ),
@@ -59,37 +67,66 @@ def report_of(store: EvalStore) -> ReportContent:
 
 
 def _scores_section(
-    judged: dict[str, list[StoredVerdict]], excluded: Mapping[str, frozenset[str]]
+    judged: dict[str, list[StoredVerdict]],
+    excluded: Mapping[str, frozenset[str]],
+    n_samples: int,
 ) -> ReportSection:
+    """Show pass@k of every benchmark, and of the original checks of one that extends another."""
     rows: list[tuple[Cell, ...]] = []
     notes = []
     for bench, found in judged.items():
-        outcomes = by_problem(found)
-        if left_out := excluded[bench] & outcomes.keys():
-            outcomes = {id: passed for id, passed in outcomes.items() if id not in left_out}
+        left_out = excluded[bench] & {one.problem for one in found}
+        if left_out:
             notes.append(f"{bench}: {len(left_out):,} problems are left out, as eval found them")
-        if not outcomes:
-            continue
-        one = score(outcomes, bench=bench, k=1)
-        ends = (one.interval.low, one.interval.high) if one.interval else (one.value, one.value)
-        low, high = (round(100 * end, 1) for end in ends)
-        rows.append((bench, one.n_problems, one.n_samples, round(100 * one.value, 1), low, high))
-    names = tuple(str(row[0]) for row in rows)
-    points = Series(
-        "pass@1",
-        tuple(float(row[3] or 0) for row in rows),
-        tuple(float(row[4] or 0) for row in rows),
-        tuple(float(row[5] or 0) for row in rows),
+        counted = [one for one in found if one.problem not in left_out]
+        sets = {"all": by_problem(counted)}
+        if has_base(counted):
+            sets["original"] = base_by_problem(counted)
+        for checks, outcomes in sets.items():
+            rows += _score_rows(bench, checks, outcomes)
+    if n_samples > (n := sum(map(len, judged.values()))):
+        notes.append(f"{n_samples - n:,} samples have no verdict; the same evolcoder eval goes on")
+    elif not rows:
+        notes.append("there are no samples yet; the same evolcoder eval goes on")
+    first = [row for row in rows if row[3] == 1]
+    if any(row[7] is None for row in first):
+        notes.append("one problem says nothing of others, so its score has no interval")
+    names = tuple(f"{row[0]}{'' if row[2] == 'all' else ', original checks'}" for row in first)
+    value, low, high = (
+        tuple(None if row[at] is None else float(row[at] or 0) for row in first) for at in (6, 7, 8)
     )
+    columns = ("benchmark", "language", "checks", "k", "problems", "samples", "pass@k", "from",
+               "to")  # fmt: skip
     return ReportSection(
         "scores",
         "Scores",
-        "pass@1 in per cent with its 95 % interval, over the problems that have verdicts here.",
-        ReportTable(("benchmark", "problems", "samples", "pass@1", "from", "to"), tuple(rows)),
-        Chart("points", names, (points,), "pass@1, %") if rows else None,
+        "pass@k in per cent with its 95 % interval, over the problems that have verdicts here"
+        f"{'; the figure shows pass@1' if len(first) < len(rows) else ''}.",
+        ReportTable(columns, tuple(rows), columns[:4]),
+        Chart("points", names, (Series("pass@1", value, low, high),), "pass@1, %")
+        if rows
+        else None,
         notes=tuple(notes),
         is_open=True,
-    )
+    )  # fmt: skip
+
+
+def _score_rows(
+    bench: str, checks: str, outcomes: Mapping[str, Sequence[bool]]
+) -> Iterator[tuple[Cell, ...]]:
+    """Yield pass@k for each k for which all problems have the samples."""
+    least = min(map(len, outcomes.values()), default=0)
+    for k in (k for k in KS if k <= least):
+        one = score(outcomes, bench=bench, k=k)
+        ends = (one.interval.low, one.interval.high) if one.interval else (None, None)
+        low, high = (None if end is None else round(100 * end, 1) for end in ends)
+        yield (bench, language_of(bench), checks, k, one.n_problems, one.n_samples,
+               round(100 * one.value, 1), low, high)  # fmt: skip
+
+
+def language_of(bench: str) -> str:
+    """Return the language of a benchmark's programs, by the end of its name."""
+    return LANGUAGES.get(bench.partition(" ")[0].rpartition("-")[2], "python")
 
 
 def _findings_section(judged: dict[str, list[StoredVerdict]], store: EvalStore) -> ReportSection:
@@ -105,14 +142,20 @@ def _findings_section(judged: dict[str, list[StoredVerdict]], store: EvalStore) 
             notes.append(f"{bench}: {n_cut:,} answers were cut off by the token limit")
         if failures := store.failures(bench):
             notes.append(f"{bench}: {len(failures):,} samples could not be judged")
-    series = tuple(
-        Series(kind, tuple(float(counts[bench][kind]) for bench in counts)) for kind in kinds[:6]
-    )
+    parts = {kind: [counts[bench][kind] for bench in counts] for kind in kinds[:MOST_PARTS]}
+    parts["other findings"] = [
+        sum(counts[bench][kind] for kind in kinds[MOST_PARTS:]) for bench in counts
+    ]
+    series = parts_of(parts)
     return ReportSection(
         "findings",
         "Findings",
         "What became of the samples of each benchmark.",
-        ReportTable(("benchmark", "finding", "samples"), tuple(row for row in rows if row[2])),
+        ReportTable(
+            ("benchmark", "finding", "samples"),
+            tuple(row for row in rows if row[2]),
+            ("benchmark", "finding"),
+        ),
         Chart("stacked", tuple(counts), series, "samples") if counts else None,
         notes=tuple(notes),
     )

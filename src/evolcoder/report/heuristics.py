@@ -156,6 +156,8 @@ def _counts_section(
                "median growth", "median complexity", "tokens for each kept row",
                "USD for each kept row")  # fmt: skip
     notes = [note] if note else []
+    if not rows:
+        notes.append("no evolution has an outcome; evolcoder run with --rounds N evolves")
     if difficulty[SEED]:
         middle = quartiles(difficulty[SEED])[1]
         notes.append(f"the median complexity of the seeds' Python answers is {middle:g}")
@@ -166,7 +168,7 @@ def _counts_section(
         "kept task is than its parent (1.3: by 30 %), the median cyclomatic complexity of the kept "
         "Python answers, and what a kept row cost, with all that was paid for candidates that "
         "were dropped.",
-        ReportTable(columns, tuple(rows)),
+        ReportTable(columns, tuple(rows), ("heuristic",)),
         Chart("stacked", tuple(names), parts_of(parts), "evolutions") if names else None,
         notes=tuple(notes),
     )
@@ -199,7 +201,7 @@ def _costs_section(
         "Tokens that were paid to evolve, answer and verify all candidates of a heuristic, for "
         "each row that was kept of them; what came from the cache, or was sent and not answered, "
         "is not in it.",
-        ReportTable(columns, tuple(rows)),
+        ReportTable(columns, tuple(rows), ("heuristic",)),
         Chart("stacked", drawn, series, "tokens for each kept row") if series else None,
         notes=tuple(_not_kept(costs, kept)),
     )

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evolcoder.bench.custom import SUFFIX, custom_bench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.decontamination.hits import BenchmarkText, benchmark_texts
@@ -159,11 +160,19 @@ def _problems(
     notes = []
     folder = data_dir or cache_folder() / "benchmarks"  # as the user's folder: no download
     for name in sorted({bench for bench, _ in wanted}):
-        if name not in BENCHES:
-            notes.append(f"problems of {name} are not shown: it is no benchmark of this version")
+        own = folder / f"{name}{SUFFIX}"  # certificates name files of the user's own so
+        if name not in BENCHES and not own.is_file():
+            notes.append(
+                f"problems of {name} are not shown: it is no benchmark of this version; if it is a "
+                f"file of your own, name the folder with {own.name} with --data-dir"
+            )
             continue
         try:
-            problems = bench_named(name, DataFolder(folder, folder)).problems()
+            if name in BENCHES:
+                problems = bench_named(name, DataFolder(folder, folder)).problems()
+            else:
+                problems = custom_bench(own).problems()
+                notes.append(f"problems of {name} are those of {own} as it is now")
         except BenchError as error:
             notes.append(f"problems of {name} are not shown: {error}")
             continue
@@ -184,7 +193,7 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
         "certificate",
         "Certificate",
         f"What the cleaning by evolcoder {record['evolcoder']} took and gave, with digests.",
-        ReportTable(("side", "name", "rows", "SHA-256"), data),
+        ReportTable(("side", "name", "rows", "SHA-256"), data, ("side", "name")),
         notes=tuple(f"not looked for: {one}" for one in record["not_looked_for"]),
         is_open=True,
     )
@@ -200,7 +209,11 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
         "Rows in which each detector found a problem of a benchmark, dropped by: "
         f"{', '.join(record['drop']) or 'none'}; weak or plain are passes that alone prove "
         "nothing.",
-        ReportTable(("detector", "benchmark", "rows", "problems", "weak or plain"), rows),
+        ReportTable(
+            ("detector", "benchmark", "rows", "problems", "weak or plain"),
+            rows,
+            ("detector", "benchmark"),
+        ),
     )
     yield ReportSection(
         "detectors",
@@ -209,6 +222,7 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
         ReportTable(
             ("detector", "looks for", "model", "recall, lowest kind", "precision"),
             tuple(_detector(one) for one in record["detectors"]),
+            ("detector",),
         ),
     )
 

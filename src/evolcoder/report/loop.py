@@ -13,7 +13,6 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from evolcoder.bench.multipl_e import LANGUAGES
 from evolcoder.bench.scores import score, wilson
 from evolcoder.decontamination.similarity import TaskSimilarity
 from evolcoder.experiment import results
@@ -30,14 +29,13 @@ from evolcoder.report.content import (
     ReportTable,
     Series,
 )
+from evolcoder.report.evaluation import KS, language_of
 from evolcoder.report.similarity import similarity_sections
 from evolcoder.storage.run_store import DB_NAME as RUN_DB
 from evolcoder.storage.run_store import RunStore
 
 Samples = Mapping[str, Sequence[StoredSample]]
 """Benchmark -> stored samples."""
-KS = (1, 5, 10, 100)
-"""The k of pass@k, as far as there are samples."""
 SCORED_ARMS = 12
 """Most arms in the figure of scores."""
 
@@ -151,7 +149,7 @@ def _rounds_section(facts: Mapping[str, Any], samples: Samples) -> ReportSection
         "Rounds on the dev set",
         f"pass@1 in per cent on {facts.get('n_dev', 0):,} dev problems of a student trained on the "
         f"seeds and all rounds so far, with its 95 % interval; Evol Stop {kept}.",
-        ReportTable(columns, tuple(rows)),
+        ReportTable(columns, tuple(rows), ("round",)),
         Chart("lines", names, (Series("dev set", values, low_ends, high_ends),), "pass@1, %",
               has_zero=False),
         notes=tuple(str(one["reason"]) for one in decision["judgements"]),
@@ -226,7 +224,7 @@ def _forest(table: Table) -> ReportSection:
         table.question.title,
         "Difference of each arm to its control in points of pass@1, paired by problem, with its "
         "95 % interval over problems and training seeds; an interval that holds 0 proves nothing.",
-        ReportTable(columns, tuple(rows)),
+        ReportTable(columns, tuple(rows), ("arm", "control", "benchmark")),
         Chart("points", arms, tuple(series), "difference to the control, points") if arms else None,
     )
 
@@ -255,7 +253,7 @@ def _scores_section(
                 found = score(outcomes, bench=bench, k=k)
                 ends = (found.interval.low, found.interval.high) if found.interval else (None, None)
                 low, high = (None if end is None else _percent(end) for end in ends)
-                rows.append((entry.arm, bench, _language(bench), k, found.n_problems,
+                rows.append((entry.arm, bench, language_of(bench), k, found.n_problems,
                              len(by_seed), _percent(found.value), low, high))  # fmt: skip
     first = [row for row in rows if row[3] == 1]
     arms = list(dict.fromkeys(str(row[0]) for row in first))[:SCORED_ARMS]
@@ -275,7 +273,7 @@ def _scores_section(
         "Scores by benchmark and language",
         "pass@k in per cent with its 95 % interval over problems, samples of all training seeds "
         f"pooled{shown}.",
-        ReportTable(columns, tuple(rows)),
+        ReportTable(columns, tuple(rows), ("arm", "benchmark", "language", "k")),
         Chart("points", tuple(arms), tuple(series), "pass@1, %") if arms else None,
     )
 
@@ -293,11 +291,6 @@ def _pooled(by_seed: BySeed) -> dict[str, list[bool]]:
     return found
 
 
-def _language(bench: str) -> str:
-    """Return the language of a benchmark's programs, by the end of its name."""
-    return LANGUAGES.get(bench.partition(" ")[0].rpartition("-")[2], "python")
-
-
 def _data_section(facts: Mapping[str, Any]) -> ReportSection:
     models = results.trainings(facts)
     rows = tuple(
@@ -307,7 +300,11 @@ def _data_section(facts: Mapping[str, Any]) -> ReportSection:
         "models",
         "Models",
         "What each model was trained on; steps are given where an arm is matched by them.",
-        ReportTable(("arm", "training seed", "rows", "answer tokens", "steps", "model"), rows),
+        ReportTable(
+            ("arm", "training seed", "rows", "answer tokens", "steps", "model"),
+            rows,
+            ("arm", "training seed"),
+        ),
     )
 
 
@@ -326,7 +323,7 @@ def _steps_section(facts: Mapping[str, Any]) -> Iterator[ReportSection]:
             "Time",
             "Seconds of the loop's steps by kind, over all sessions; steps in the background run "
             "at the same time as others.",
-            ReportTable(("step", "times", "seconds", "longest"), rows),
+            ReportTable(("step", "times", "seconds", "longest"), rows, ("step",)),
         )
 
 

@@ -153,7 +153,11 @@ def _funnel_section(lines: Sequence[FunnelLine]) -> ReportSection:
         "Funnel",
         "Records that entered each stage of each round, and what became of them; "
         "in = kept + dropped + waiting.",
-        ReportTable(("round", "stage", "in", "kept", "dropped", "waiting", "why dropped"), rows),
+        ReportTable(
+            ("round", "stage", "in", "kept", "dropped", "waiting", "why dropped"),
+            rows,
+            ("round", "stage"),
+        ),
         Chart("stacked", names, parts_of(parts), "records"),
         is_open=True,
     )
@@ -175,8 +179,11 @@ def _drops_section(store: RunStore) -> ReportSection:
         "Drops by reason",
         "Why records left, the most frequent reason first, with an example of each; a task whose "
         "evolution was dropped is tried again in the next round.",
-        ReportTable(("stage", "reason", "records", "example", "evidence"), rows),
+        ReportTable(
+            ("stage", "reason", "records", "example", "evidence"), rows, ("stage", "reason")
+        ),
         Chart("stacked", names, (Series("records", values),), "records") if rows else None,
+        notes=() if rows else ("nothing was dropped",),
     )
 
 
@@ -205,11 +212,17 @@ def _costs_section(store: RunStore, config: Config) -> ReportSection:
     ]
     if any(row[-1] is None for row in rows):
         notes.append("a model without a price costs what its server costs; the config can set one")
+    if not rows:
+        notes.append("no request of this run was answered, or all answers came from the cache")
     columns = ("model", "requests", "sent", "of these cached", "received", "reasoning", "USD")
     caption = "Requests that were answered, their tokens as the servers counted them, and their "
     caption += "price; what came from the cache is not in it."
     return ReportSection(
-        "costs", "Tokens and money", caption, ReportTable(columns, tuple(rows)), notes=tuple(notes)
+        "costs",
+        "Tokens and money",
+        caption,
+        ReportTable(columns, tuple(rows), ("model",)),
+        notes=tuple(notes),
     )
 
 
@@ -230,8 +243,11 @@ def _speed_section(store: RunStore, lines: Sequence[FunnelLine]) -> ReportSectio
         "Seconds during which at least one record was in a stage, over all sessions; stages run "
         "at the same time, so they do not add up"
         f"{'; the figure has the throughput of rounds' if chart else ''}.",
-        ReportTable(("round", "stage", "seconds", "records", "records/s"), tuple(rows)),
+        ReportTable(
+            ("round", "stage", "seconds", "records", "records/s"), tuple(rows), ("round", "stage")
+        ),
         chart,
+        notes=() if rows else ("no time is stored; evolcoder run stores it when a session ends",),
     )
 
 
@@ -288,7 +304,9 @@ def _rounds_sections(measured: Sequence[RowMeasures], store: RunStore) -> Iterat
             name,
             title,
             f"Median and quartiles by round, of {len(measured):,} of {store.n_kept():,} kept rows.",
-            ReportTable(("round", "rows", "lower quartile", "median", "upper quartile"), rows),
+            ReportTable(
+                ("round", "rows", "lower quartile", "median", "upper quartile"), rows, ("round",)
+            ),
             Chart("lines", names, (Series("median", middle, low, high),), unit)
             if len(names) > 1
             else None,
@@ -315,8 +333,9 @@ def _verdicts_section(store: RunStore) -> Iterator[ReportSection]:
         "Verification",
         f"What the checks ({', '.join(checks)}) found about answers; only findings "
         "in verify.drop drop a row.",
-        ReportTable(("check", "finding", "answers"), rows),
+        ReportTable(("check", "finding", "answers"), rows, ("check", "finding")),
         Chart("stacked", names, (Series("answers", values),), "answers") if rows else None,
+        notes=() if rows else ("no answer has a verdict yet",),
     )
 
 
@@ -334,8 +353,11 @@ def _cleaning_sections(store: RunStore, data_dir: Path | None) -> Iterator[Repor
         "cleaning",
         "Duplicates and leaks",
         f"Rows that cleaning dropped of {facts['n_rows']:,}; {looked}.",
-        ReportTable(("reason", "rows"), tuple(facts["dropped"].items())),
-        notes=() if against else (f"{command} looks for problems of these benchmarks",),
+        ReportTable(("reason", "rows"), tuple(facts["dropped"].items()), ("reason",)),
+        notes=(
+            *(() if facts["dropped"] else ("nothing was dropped",)),
+            *(() if against else (f"{command} looks for problems of these benchmarks",)),
+        ),
     )
     certificate = store.folder / "certificate.json"
     if certificate.is_file():

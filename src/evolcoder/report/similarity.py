@@ -95,7 +95,7 @@ def _by_round(found: TaskSimilarity, notes: Sequence[str]) -> ReportSection:
         "Mean cosine between each problem and its five nearest rows of a round, with its 95 % "
         "interval over problems; the bound of a leak is a cosine of "
         f"{bounds.get('cosine')}.",
-        ReportTable(columns, rows),
+        ReportTable(columns, rows, ("benchmark", "round")),
         _lines(found, [_of(found, name) for name in _benchmarks(found)]),
         notes=tuple(notes),
     )
@@ -151,7 +151,7 @@ def _with_complexity(found: TaskSimilarity) -> ReportSection:
         "Similarity to benchmarks next to lengths, complexity, pass rate and what a model judged, "
         "where these were measured, each in per cent of "
         f"its value in {_name(rounds[0])} (medians of rows): gains may come from either.",
-        ReportTable(("round", *values), rows),
+        ReportTable(("round", *values), rows, ("round",)),
         Chart("lines", tuple(map(_name, rounds)), series, f"% of {_name(rounds[0])}"),
     )
 
@@ -187,7 +187,7 @@ def _scores(found: TaskSimilarity) -> ReportSection:
         "Mean score from 1 to 10 of the difficulty of a round's tasks, and of the likeness of "
         "problems and their nearest rows, with 95 % intervals over rows and over problems: one "
         "model's opinion, to be compared between rounds only.",
-        ReportTable(columns, tuple(rows)),
+        ReportTable(columns, tuple(rows), ("judged", "round")),
         Chart("lines", tuple(map(_name, _rounds(found))), tuple(series), "mean score, 1 to 10",
               has_zero=False),
         notes=(f"judged by {found.judge}",),
@@ -236,7 +236,11 @@ def _map(found: TaskSimilarity) -> ReportSection:
         f"{n_tasks:,} tasks, spread evenly over the run, and problems by the first two principal "
         f"components of the tasks' embeddings, which hold {found.explained:.0%} of their variance; "
         "near points are not always near in meaning.",
-        ReportTable(("group", "points", "mean x", "mean y", "mean distance to its middle"), rows),
+        ReportTable(
+            ("group", "points", "mean x", "mean y", "mean distance to its middle"),
+            rows,
+            ("group",),
+        ),
         Chart("scatter", (), series, "second component"),
         notes=("similarity.json in the run's folder has every point",),
     )

@@ -153,10 +153,13 @@ def funnel(store: RunStore) -> list[FunnelLine]:
 def why_empty(store: RunStore) -> str:
     """Say that a run kept no row and why, with an example of the most frequent reason.
 
-    Returns an empty string if a row was kept.
+    Returns an empty string if a row was kept. Of a run that goes on or was interrupted, it also
+    says how many records wait.
     """
     if next(store.rows(), None) is not None:
         return ""
+    waiting = sum(line.waiting for line in funnel(store))
+    head = f"no row was kept yet, {waiting:,} records wait" if waiting > 0 else "no row was kept"
     counts = store.db.each(
         _WHY.validate,
         "SELECT stage, reason, COUNT(*) AS n, "
@@ -168,10 +171,12 @@ def why_empty(store: RunStore) -> str:
     for stage, reason, n, detail in counts:
         reasons.append(f"{stage} {reason} {n}")
         example = example or detail
+    if not reasons and waiting > 0:
+        return head
     if not reasons:
-        return "no row was kept: nothing was dropped, so there was nothing to do"
+        return f"{head}: nothing was dropped, so there was nothing to do"
     most = f"; most often: {one_line(example, EXAMPLE_CHARS)}" if example else ""
-    return f"no row was kept; dropped: {', '.join(reasons)}{most}"
+    return f"{head}; dropped: {', '.join(reasons)}{most}"
 
 
 def _cleaned(

@@ -25,12 +25,12 @@ from evolcoder.storage.annotations import MAX_NOTE, Annotation, annotate
 from evolcoder.storage.lineage import LineageStep
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import visible, without_logins
+from evolcoder.text import without_logins
 from evolcoder.view import latest
 from evolcoder.view import rows as run_rows
 from evolcoder.view import samples as eval_samples
 from evolcoder.view.index import Filters, Slice, key_of
-from evolcoder.view.pages import INSTALL, TEXT_CHARS, Pages, static
+from evolcoder.view.pages import INSTALL, TEXT_CHARS, Pages, plain_text, static
 from evolcoder.view.reports import ReportPages, ShownReport
 from evolcoder.view.rows import Run
 from evolcoder.view.samples import Benchmarks, Evaluation, ProblemFilters
@@ -79,6 +79,7 @@ def make_app(viewer: "Viewer") -> "Starlette":
         Route("/evaluation/{key}/live", viewer.evaluation_live),
         Route("/evaluation/{key}/problems", viewer.problems),
         Route("/evaluation/{key}/problem", viewer.problem),
+        Route("/evaluation/{key}/problem/text", viewer.problem_text),
         Route("/compare", viewer.compare),
         Route("/compare/problem", viewer.compare_problem),
         *viewer.reports.routes(),
@@ -288,17 +289,15 @@ class Viewer:
 
     def text(self, request: "Request") -> "Response":
         """Return a whole text of a row."""
-        from starlette.responses import PlainTextResponse  # noqa: PLC0415 - optional
-
         with self._run(request).source.open() as store:
-            id, part = request.path_params["id"], request.path_params["part"]
+            id = request.path_params["id"]
             step = _chosen(run_rows.read_lineage(store, id), id)
         texts = {"task": step.task.instruction}
         if step.response is not None:
             texts |= {"answer": step.response.text, "reasoning": step.response.reasoning}
-        if part not in texts:
-            raise UserError(f"this row has no {part}")
-        return PlainTextResponse(visible(texts[part]))
+        texts |= {f"answer-{one.number}": one.text for one in step.answers}
+        texts |= {f"drop-{at}": drop_text(drop) for at, drop in enumerate(step.drops)}
+        return plain_text(request.path_params["part"], texts)
 
     async def annotate(self, request: "Request") -> "Response":
         """Store a flag and a note, and show the row again."""
@@ -370,9 +369,22 @@ class Viewer:
         following = eval_samples.next_problem(one, bench, id)
         return self._page(
             "problem.html", source=one.source, bench=bench, problem=id, samples=shown,
-            prompt=eval_samples.prompt_of(self._benchmarks, bench, id), following=following,
+            prompt=eval_samples.prompt_of(one, self._benchmarks, bench, id), following=following,
             limit=TEXT_CHARS, per_page=eval_samples.SAMPLES,
         )  # fmt: skip
+
+    def problem_text(self, request: "Request") -> "Response":
+        """Return a whole text of a problem, or of one of its samples."""
+        one = self._evaluation(request.path_params["key"])
+        bench, id = _problem_of(request, one.bench_names())
+        number, part = _number(request, "number"), request.query_params.get("part", "")
+        if number is None:
+            instruction, checks, _ = eval_samples.prompt_of(one, self._benchmarks, bench, id)
+            return plain_text(part, {"prompt": instruction, "checks": checks})
+        found = eval_samples.read_samples(one, self._benchmarks, bench, id, first=number)
+        if not found or found[0].number != number:
+            raise UserError(f"this evaluation has no sample {number} of {bench} {id}")
+        return plain_text(part, found[0].texts)
 
     def compare(self, request: "Request") -> "Response":
         """Show the problems on which two evaluations differ."""
@@ -408,7 +420,7 @@ class Viewer:
             bench=bench,
             problem=id,
             sides=sides,
-            prompt=eval_samples.prompt_of(self._benchmarks, bench, id),
+            prompt=eval_samples.prompt_of(first, self._benchmarks, bench, id),
             limit=TEXT_CHARS,
         )
 
@@ -449,10 +461,15 @@ def _bench_name(request: "Request", names: Sequence[str]) -> str:
 
 def _problem_address(request: "Request", names: Sequence[str]) -> tuple[str, str, int]:
     """Return the benchmark, problem and first sample that an address names."""
+    return *_problem_of(request, names), _number(request, "first") or 0
+
+
+def _problem_of(request: "Request", names: Sequence[str]) -> tuple[str, str]:
+    """Return the benchmark and problem that an address names."""
     bench, id = _bench_name(request, names), request.query_params.get("id", "").strip()
     if not id:
         raise UserError(f"this address names no problem of {bench}: it has no id=")
-    return bench, id, _number(request, "first") or 0
+    return bench, id
 
 
 def _drop_kind(request: "Request") -> str:

@@ -9,18 +9,20 @@ it is in. Marked-up texts come from the report's own functions, which do both.
 
 import json
 import re
+from collections.abc import Mapping
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode
 
-from evolcoder.errors import ConfigError
+from evolcoder.errors import ConfigError, UserError
 from evolcoder.programming_language import CodeBlock
 from evolcoder.report.render import answer_html, changes_html, code_html, named_html, number
 from evolcoder.text import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from starlette.responses import Response
 
 TEXT_CHARS = 20_000
 """Most characters of a text that a page shows; the rest is one click away."""
@@ -38,6 +40,17 @@ class Pages:
     def render(self, name: str, **values: Any) -> str:  # noqa: ANN401 - whatever a template shows
         """Fill a template."""
         return self._environment.get_template(name).render(**values)
+
+
+def plain_text(part: str, texts: Mapping[str, str]) -> "Response":
+    """Return one of a record's texts as a page of plain text; UserError if it is not there."""
+    from starlette.responses import PlainTextResponse  # noqa: PLC0415 - optional
+
+    if not texts.get(part):
+        raise UserError(
+            f"there is no text {part!r} here, but {', '.join(filter(texts.get, texts))}"
+        )
+    return PlainTextResponse(visible(texts[part]))
 
 
 def static(name: str) -> bytes:

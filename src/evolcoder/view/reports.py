@@ -19,7 +19,7 @@ from evolcoder.report.content import Cell, ReportContent, ReportSection
 from evolcoder.report.render import records_html
 from evolcoder.view.cleaned import CleanedFile, RowTexts
 from evolcoder.view.latest import Latest
-from evolcoder.view.pages import TEXT_CHARS
+from evolcoder.view.pages import TEXT_CHARS, plain_text
 from evolcoder.view.sources import AnySource, ReportSource
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class ReportPages:
             Route("/cleaned/{key}/rows", self.rows),
             Route("/cleaned/{key}/row/{number:int}", self.row),
             Route("/cleaned/{key}/row/{number:int}/texts", self.texts),
+            Route("/cleaned/{key}/row/{number:int}/text/{part}", self.text),
         ]
         for kind in ("loop", "cleaned"):
             found += [
@@ -205,9 +206,19 @@ class ReportPages:
         """Return the texts of a row alone."""
         one, number = self._of(request), request.path_params["number"]
         return self._page(
-            "cleaned_texts.html", source=one.source, drop=_cleaned(one).drop(number),
-            **_texts_values(_cleaned(one).texts(number)),
+            "cleaned_texts.html", source=one.source, number=number,
+            drop=_cleaned(one).drop(number), **_texts_values(_cleaned(one).texts(number)),
         )  # fmt: skip
+
+    def text(self, request: "Request") -> "Response":
+        """Return a whole text of a row, or of the row that was kept instead."""
+        number, part = (request.path_params[name] for name in ("number", "part"))
+        texts = _cleaned(self._of(request)).texts(number)
+        if texts is None:
+            raise UserError("the texts are being read; load the page again in a moment")
+        return plain_text(part, {
+            "task": texts.task, "answer": texts.answer, "kept-answer": texts.kept_answer,
+        })  # fmt: skip
 
 
 def _cleaned(one: ShownReport) -> CleanedFile:

@@ -8,8 +8,10 @@ has it; nothing is downloaded or run.
 >>> print(found[0].problem, found[0].n_passed, found[0].n_samples)   # doctest: +SKIP
 """
 
+import hashlib
 import itertools
 import threading
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -18,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.bench.base import Bench, Problem, PromptForm, Sample
+from evolcoder.bench.custom import SUFFIX, custom_bench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import BENCHES, bench_named
 from evolcoder.bench.scores import Score, score
@@ -25,14 +28,16 @@ from evolcoder.errors import BenchError, UnjudgedError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict, VerdictFacts
 from evolcoder.sample_errors import judging
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns
-from evolcoder.storage.workdir import parse_fact
+from evolcoder.storage.workdir import FolderFacts, parse_fact
 from evolcoder.text import natural_key
-from evolcoder.view.latest import Latest
+from evolcoder.view.latest import Latest, unreadable
 from evolcoder.view.live import Live, LiveCounts
 from evolcoder.view.sources import Source
 
 PAGE = 50
 """Problems on a page."""
+FACT_TEXTS = ("check", "expected", "got", "detail")
+"""Facts of a verdict that are texts of any length."""
 SAMPLES = 10
 """Samples on a page."""
 _BENCHES = """
@@ -173,6 +178,13 @@ class ShownSample:
             return "could not be judged" if self.failure else "not judged yet"
         return "passed" if self.verdict.passed else str(self.verdict.facts["kind"])
 
+    @property
+    def texts(self) -> dict[str, str]:
+        """Its texts by name: the answer, the program, and those of the verdict."""
+        facts = self.verdict.facts if self.verdict else {}
+        texts = {name: str(facts[name]) for name in FACT_TEXTS if facts.get(name)}
+        return {"answer": self.text, "program": self.program or "", **texts}
+
 
 @dataclass(frozen=True, slots=True)
 class Change:
@@ -199,20 +211,40 @@ class Benchmarks:
         self._folders = tuple(folders)
         self.folder = self._folders[0] if self._folders else None
         """The folder that is read first."""
-        self._found: dict[str, tuple[Bench, dict[str, Problem]] | str] = {}
+        self._found: dict[object, tuple[Bench, dict[str, Problem]] | str] = {}
         self._lock = threading.Lock()
 
-    def problem(self, bench: str, id: str) -> tuple[Bench, Problem] | str:
-        """Return a problem with its benchmark, or say why it is not here."""
+    def problem(self, evaluation: "Evaluation", bench: str, id: str) -> tuple[Bench, Problem] | str:
+        """Return a problem of an evaluation with its benchmark, or say why it is not here."""
+        own = evaluation.own_benches().get(bench)
         with self._lock:
-            if bench not in self._found:
-                self._found[bench] = self._read(bench)
-            found = self._found[bench]
+            if own is not None and isinstance(self._found.get((bench, own)), str):
+                del self._found[bench, own]  # the file may have come meanwhile
+            if (bench, own) not in self._found:
+                self._found[bench, own] = self._read_own(*own) if own else self._read(bench)
+            found = self._found[bench, own]
         if isinstance(found, str):
             return found
         if id not in found[1]:
             return f"{bench} has no problem {id}"
         return found[0], found[1][id]
+
+    def _read_own(self, name: str, digest: str) -> tuple[Bench, dict[str, Problem]] | str:
+        """Read a benchmark of the user's own, if its file is the one that was evaluated."""
+        places = [Path(name), *(folder / Path(name).name for folder in self._folders)]
+        for path in (one for one in places if one.is_file()):
+            try:
+                with path.open("rb") as file:
+                    is_same = hashlib.file_digest(file, "sha256").hexdigest() == digest
+                if is_same:
+                    bench = custom_bench(path)
+                    return bench, {problem.id: problem for problem in bench.problems()}
+            except (BenchError, OSError) as error:
+                return unreadable(error) if isinstance(error, OSError) else str(error)
+        return (
+            f"{name}, as it was evaluated, is not here; name the folder with that file with "
+            "--data-dir"
+        )
 
     def _read(self, name: str) -> tuple[Bench, dict[str, Problem]] | str:
         if name not in BENCHES:
@@ -237,6 +269,7 @@ class Evaluation:
         self.source = source
         self._live = Live(source, _COUNTS)
         self._benches = Latest(self._count_benches)
+        self._ids: dict[str, tuple[object, list[str]]] = {}
 
     def live(self, *, wait_s: float | None = None) -> LiveCounts:
         """Return numbers of samples, verdicts and failures, and how many came per minute.
@@ -261,10 +294,30 @@ class Evaluation:
         with self.source.open() as store:
             return [_counts_of(store, bench) for bench in _bench_names(store)]
 
+    def own_benches(self) -> dict[str, tuple[str, str]]:
+        """Return name -> path and SHA-256 of the benchmarks that are files of the user's own."""
+        with self.source.open() as store:
+            settings = store.meta("settings", FolderFacts) or {}
+        files = settings.get("bench_files")
+        found = files.items() if isinstance(files, dict) else ()
+        return {
+            Path(path).name.removesuffix(SUFFIX): (str(path), str(digest)) for path, digest in found
+        }
+
     def bench_names(self) -> list[str]:
         """Return the names of the benchmarks."""
         with self.source.open() as store:
             return _bench_names(store)
+
+    def ids(self, bench: str) -> list[str]:
+        """Return the ids of a benchmark's problems, in order; read again when there are changes."""
+        signature = self.source.signature()
+        if self._ids.get(bench, ("", []))[0] != signature:
+            with self.source.open() as store:
+                rows = store.db.each(_NAME.validate, _PROBLEMS, (bench,))
+                found = sorted((str(id) for (id,) in rows), key=natural_key)
+            self._ids[bench] = signature, found
+        return self._ids[bench][1]
 
 
 def _bench_names(store: EvalStore) -> list[str]:
@@ -313,17 +366,21 @@ def list_problems(
     is_filtered = bool(filters.outcome or filters.query or filters.kind)
     counts = evaluation.bench(filters.bench, wait_s=None if is_filtered else 0.0)
     if counts is None:
-        if is_filtered and evaluation.benches() is None:
+        if is_filtered and evaluation.benches(wait_s=0.0) is None:
             return [], "The verdicts are being counted; load the page again in a moment."
+        ids = evaluation.ids(filters.bench)
+        start = bisect_right(ids, natural_key(after), key=natural_key)
+        ids = ids[start : start + PAGE + 1]
         with evaluation.source.open() as store:
-            ids = _ids_after(store, filters.bench, after)[: PAGE + 1]
             return [_sampled(store, filters.bench, id) for id in ids], ""
     fits = _HAVING.get(filters.outcome, _HAVING[""])
+    start = bisect_right(
+        counts.problems, natural_key(after), key=lambda one: natural_key(one.problem)
+    )
     found = (
         one
-        for one in counts.problems
-        if natural_key(one.problem) > natural_key(after)
-        and filters.query.lower() in one.problem.lower()
+        for one in itertools.islice(counts.problems, start, None)
+        if filters.query.lower() in one.problem.lower()
         and (not filters.kind or filters.kind in counts.kinds_of.get(one.problem, ()))
         and fits(one)
     )
@@ -332,15 +389,8 @@ def list_problems(
 
 def next_problem(evaluation: Evaluation, bench: str, problem: str) -> str | None:
     """Return the id of the problem after one; None at the end."""
-    with evaluation.source.open() as store:
-        return next(iter(_ids_after(store, bench, problem)), None)
-
-
-def _ids_after(store: EvalStore, bench: str, after: str) -> list[str]:
-    """Return the ids of a benchmark's problems after one, in order."""
-    rows = store.db.each(_NAME.validate, _PROBLEMS, (bench,))
-    ids = sorted((str(id) for (id,) in rows), key=natural_key)
-    return [id for id in ids if natural_key(id) > natural_key(after)]
+    ids = evaluation.ids(bench)
+    return next(iter(ids[bisect_right(ids, natural_key(problem), key=natural_key) :][:1]), None)
 
 
 def _sampled(store: EvalStore, bench: str, problem: str) -> ListedProblem:
@@ -353,7 +403,7 @@ def read_samples(
     evaluation: Evaluation, benchmarks: Benchmarks, bench: str, problem: str, *, first: int = 0
 ) -> list[ShownSample]:
     """Return at most SAMPLES samples of a problem, from a number on."""
-    known = benchmarks.problem(bench, problem)
+    known = benchmarks.problem(evaluation, bench, problem)
     with evaluation.source.open() as store:
         values = (bench, problem, first, SAMPLES)
         rows = list(store.db.each(_SAMPLE.validate, _SAMPLES, values))
@@ -384,9 +434,11 @@ def _program(bench: Bench, problem: Problem, sample: Sample) -> str:
         return ""
 
 
-def prompt_of(benchmarks: Benchmarks, bench: str, problem: str) -> tuple[str, str, str]:
+def prompt_of(
+    evaluation: Evaluation, benchmarks: Benchmarks, bench: str, problem: str
+) -> tuple[str, str, str]:
     """Return a problem's instruction and checks, or why they are not shown as the last text."""
-    known = benchmarks.problem(bench, problem)
+    known = benchmarks.problem(evaluation, bench, problem)
     if isinstance(known, str):
         return "", "", known
     found, one = known
