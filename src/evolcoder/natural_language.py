@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from evolcoder.text import code_lines, remembered, without_code, words
+from evolcoder.fences import code_lines, without_code
+from evolcoder.text import remembered, words
 
 MIN_LETTERS = 8
 """Weighted letters below which a text has no known script."""

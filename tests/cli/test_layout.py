@@ -22,7 +22,7 @@ from evolcoder.cli.layout import folded, folded_items
 from evolcoder.config.load import validate
 from evolcoder.records import Drop, Reason, Stage, Task
 from evolcoder.storage.run_store import RunStore
-from evolcoder.text import cell_width, one_row
+from evolcoder.terminal import cell_width, one_row
 
 HAN = "写一个函数，返回列表中所有偶数的和，并且按照输入顺序保留重复的元素。"
 TEXTS = (HAN, "リストを逆順にする関数を書いてください。" * 3, "Напишите функцию, которая " * 8,

@@ -13,6 +13,7 @@ from statistics import fmean
 
 from evolcoder.app.style import N_SEEDS
 from evolcoder.config.load import Config, validate
+from evolcoder.credentials import without_logins
 from evolcoder.engine.batch.budget import batch_price
 from evolcoder.engine.prices import price_of, usd
 from evolcoder.evolution.evolver import first_messages
@@ -22,7 +23,6 @@ from evolcoder.records import Check, Response, Task
 from evolcoder.seeds.read import read_seeds
 from evolcoder.storage.database import COUNT, MAYBE_NUMBER, Columns
 from evolcoder.storage.run_store import DB_NAME, RunStore
-from evolcoder.text import without_logins
 
 _MEANS = Columns(n=COUNT, evolve=MAYBE_NUMBER, respond=MAYBE_NUMBER, attempts=MAYBE_NUMBER)
 _SERVERS = ("openai:", "anthropic:", "http")

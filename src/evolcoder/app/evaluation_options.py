@@ -18,10 +18,10 @@ from evolcoder.bench.prompts import EVALUATION_TEMPLATES, template_named
 from evolcoder.bench.registry import is_known
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
+from evolcoder.credentials import without_logins
 from evolcoder.engine.registry import digest_of
 from evolcoder.errors import BenchError, ConfigError
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.text import without_logins
 
 SAMPLE_FORMS = {
     "answers": PromptForm.ANSWER,

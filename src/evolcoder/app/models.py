@@ -21,6 +21,7 @@ from evolcoder.app import batches
 from evolcoder.app.progress import Download, print_line, print_note, slots_of
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.config.schema import HIDDEN, fill_references, references
+from evolcoder.credentials import is_secret_header, public_query, server_urls, without_logins
 from evolcoder.engine import gguf_header, llamacpp, redact, registry, scripted, transformers_engine
 from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
@@ -35,7 +36,6 @@ from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of, worst_
 from evolcoder.engine.server_pool import ServerPool
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
-from evolcoder.text import is_secret_header, public_query, server_urls, without_logins
 
 if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore

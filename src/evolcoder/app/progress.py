@@ -23,8 +23,8 @@ from evolcoder.engine.base import Engine
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.pipeline import RoundCounts
 from evolcoder.records import Stage
-from evolcoder.terminal import folded_for
-from evolcoder.text import cell_width, folded_to_width, visible
+from evolcoder.terminal import cell_width, folded_for, folded_to_width
+from evolcoder.visible import visible
 
 if TYPE_CHECKING:
     from rich.live import Live

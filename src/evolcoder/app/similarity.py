@@ -21,6 +21,7 @@ from evolcoder.app.blocking import run_blocking
 from evolcoder.app.detectors import open_cached_embedder, open_judge, read_benches
 from evolcoder.app.models import Engines, asked_of
 from evolcoder.config.load import Config, load
+from evolcoder.credentials import without_logins
 from evolcoder.decontamination.hits import benchmark_texts
 from evolcoder.decontamination.judge_scores import (
     DIFFICULTY,
@@ -48,7 +49,7 @@ from evolcoder.ids import content_id
 from evolcoder.records import Row
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import CONFIG_NAME, RunStore
-from evolcoder.text import json_text, without_logins
+from evolcoder.text import json_text
 from evolcoder.verification.measures import RowMeasures, measured
 
 MEASURES = ("task_tokens", "answer_tokens", "complexity", "pass_rate")

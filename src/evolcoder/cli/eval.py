@@ -35,7 +35,7 @@ from evolcoder.errors import BudgetReached, ConfigError
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.text import visible
+from evolcoder.visible import visible
 
 BELOW = " " * 18
 """Under the column of benchmarks."""

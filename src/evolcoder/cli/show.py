@@ -24,7 +24,8 @@ from evolcoder.storage.stats import (
     why_empty,
 )
 from evolcoder.storage.workdir import Paid, Workdir
-from evolcoder.text import padded, shell_path, visible, wrapped
+from evolcoder.terminal import padded, shell_path, wrapped
+from evolcoder.visible import visible
 
 DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
 """Names of the tokens with a price of their own, in the order of the store."""

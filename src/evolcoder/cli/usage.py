@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from evolcoder.errors import ConfigError
 from evolcoder.terminal import folded_for
-from evolcoder.text import one_line, visible
+from evolcoder.text import one_line
+from evolcoder.visible import visible
 
 MAX_CHARS = 400
 MAX_TOKENS_NOTE = (

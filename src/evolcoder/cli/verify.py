@@ -25,8 +25,9 @@ from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.text import shell_path, visible
+from evolcoder.terminal import shell_path
 from evolcoder.verification import pipeline
+from evolcoder.visible import visible
 
 FLAGS = {
     "sandbox": "verify.sandbox",

@@ -60,11 +60,11 @@ from evolcoder.config.schema import (
     TrafficConfig,
     VerifyConfig,
 )
+from evolcoder.credentials import without_address, without_logins
 from evolcoder.errors import ConfigError
 from evolcoder.ids import content_id
 from evolcoder.input_files import not_utf8, read_bytes
 from evolcoder.safe_repr import safe_repr
-from evolcoder.text import without_address, without_logins
 
 __all__ = [
     "FREE_TO_CHANGE",

@@ -18,7 +18,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from evolcoder.text import visible
+from evolcoder.visible import visible
 
 Plain = dict[str, object]
 Json: TypeAlias = Any

@@ -29,7 +29,7 @@ from evolcoder.bench.scores import CONFIDENCE, Outcomes
 from evolcoder.errors import BenchError
 from evolcoder.experiment.arms import MAIN, REANSWERED, SEED, STUDENT, Arm, MatchedOn
 from evolcoder.ids import rng_for
-from evolcoder.text import visible
+from evolcoder.visible import visible
 
 N_RESAMPLES = 2000
 """Enough for the first decimal of a percentage."""

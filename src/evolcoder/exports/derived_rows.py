@@ -25,12 +25,12 @@ from enum import StrEnum
 from random import Random
 from typing import Protocol
 
+from evolcoder.code.fill_in_middle import FIM_TOKENS
 from evolcoder.code.python_ast import compiles, parse
 from evolcoder.errors import UnjudgedError
 from evolcoder.ids import rng_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Row
 from evolcoder.sample_errors import judging
-from evolcoder.text import FIM_TOKENS
 from evolcoder.verification.generated_tests.mutants import mutants
 from evolcoder.verification.metrics import python_program
 

@@ -48,7 +48,8 @@ from evolcoder.records import Row
 from evolcoder.sandbox.base import missing_from
 from evolcoder.storage import atomic
 from evolcoder.storage.stats import FunnelLine
-from evolcoder.text import one_line, visible
+from evolcoder.text import one_line
+from evolcoder.visible import visible
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 _FUNNEL = ("stage", "round", "in", "kept", "dropped")

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
 from evolcoder.bench.scores import by_problem, score
+from evolcoder.credentials import without_logins
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.report.content import (
     Cell,
@@ -23,7 +24,8 @@ from evolcoder.report.content import (
     shortened,
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import natural_key, one_line, shell_path, without_logins
+from evolcoder.terminal import shell_path
+from evolcoder.text import natural_key, one_line
 
 RECORDS = 20
 """Most samples of a benchmark that are shown: those that did not pass first."""

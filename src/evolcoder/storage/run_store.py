@@ -39,6 +39,7 @@ from evolcoder.storage.run_config import (
     LATER_SECTIONS,
     allow_more_answers,
     comparable,
+    describe_changes,
     style_of,
     values_of,
     with_known_verification,
@@ -59,7 +60,6 @@ from evolcoder.storage.run_tables import (
 )
 from evolcoder.storage.sqlite_files import translate_errors
 from evolcoder.storage.workdir import LOCK_NAME, PROVENANCE_META, FolderFacts, Workdir
-from evolcoder.text import changed
 
 _ROUND = Columns(round=COUNT)
 _COUNTED_ANSWERS = Columns(asked=TEXT, model=TEXT, n=COUNT)
@@ -447,7 +447,7 @@ class RunStore(Workdir):
             elif differing:
                 raise RunFolderError(
                     f"{self.folder}: this run was created with different values of "
-                    f"{changed(differing)}; restore them or use another --out"
+                    f"{describe_changes(differing)}; restore them or use another --out"
                 )
         self.set_meta("config", fingerprinted)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

@@ -31,8 +31,10 @@ from evolcoder.config.schema import Section
 from evolcoder.errors import TrainError
 from evolcoder.input_files import open_regular, read_text
 from evolcoder.storage import atomic
-from evolcoder.text import changed, one_line, visible
+from evolcoder.storage.run_config import describe_changes
+from evolcoder.text import one_line
 from evolcoder.training.recipe import Recipe
+from evolcoder.visible import visible
 
 
 class ScoreLine(Section):
@@ -390,7 +392,7 @@ def _refuse_other(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, An
     differing = dict(sorted(_differing(theirs, mine)))
     if differing:
         raise TrainError(
-            f"{folder}: holds a training with other values of {changed(differing)}; "
+            f"{folder}: holds a training with other values of {describe_changes(differing)}; "
             f"use the same values to resume it, or another --out"
         )
 
