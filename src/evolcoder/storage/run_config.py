@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evolcoder.config.load import Config, without_places
+from evolcoder.config.load import Config, without_addresses
 from evolcoder.credentials import without_logins
 from evolcoder.records import Check
 from evolcoder.text import json_text, one_line
@@ -89,7 +89,7 @@ def allow_more_answers(known: dict[str, Any], given: Mapping[str, Any]) -> None:
 def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Remove credentials from URLs and addresses from models: earlier versions stored them."""
     plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
-    return without_places(plain)
+    return without_addresses(plain)
 
 
 def describe_changes(settings: Mapping[str, tuple[object, object] | None]) -> str:
