@@ -13,11 +13,9 @@ from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.engine.prices import FREE, TokenCounts, read_usage, usd, worst_cost
 from evolcoder.records import NO_PURPOSE
+from jsonl import read_jsonl
 
-ROWS = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "data" / "usages.jsonl").read_text().splitlines()
-]
+ROWS = read_jsonl(Path(__file__).parents[1] / "data" / "usages.jsonl")
 """Usage objects in the shape that each provider documents, with what it bills for them."""
 REQUEST = Request("m", (Message("user", "Write a program."),), Sampling(0.7, 0.9, 10**6), 1)
 

@@ -18,7 +18,16 @@ from dataclasses import dataclass
 
 from evolcoder.code.effects import EFFECTS, ENDS, with_changes
 from evolcoder.code.python_ast import tree_of
-from evolcoder.code.top_level import SCOPES, Piece, Replacement, bound, is_guard, joined, pieces_of
+from evolcoder.code.top_level import (
+    SCOPES,
+    Piece,
+    Replacement,
+    bound,
+    is_guard,
+    is_import,
+    joined,
+    pieces_of,
+)
 
 MAX_STATEMENTS = 4000
 """Most top-level statements of a source that is pruned."""
@@ -252,11 +261,11 @@ def _without_redefinitions(
 
     Such imports are from modules that are not there, such as the file of the program itself.
     """
-    own = {name for piece in pieces if not _imports(piece) for name in piece.binds}
+    own = {name for piece in pieces if not is_import(piece) for name in piece.binds}
     is_lacking = bool(_lacking(pieces))
     seen, kept = set[str](), []
     for piece in pieces:
-        if _imports(piece) and any(map(_is_foreign, piece.nodes)):
+        if is_import(piece) and any(map(_is_foreign, piece.nodes)):
             is_again = piece.binds <= own or not piece.binds.isdisjoint(seen)
             if is_again or ("*" in piece.binds and not is_lacking):
                 continue
@@ -268,10 +277,6 @@ def _without_redefinitions(
             seen |= names_here
         kept.append(piece)
     return kept, len(kept) < len(pieces) and last >= 0
-
-
-def _imports(piece: Piece) -> bool:
-    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in piece.nodes)
 
 
 def _lacking(pieces: Sequence[Piece]) -> set[str]:

@@ -100,6 +100,11 @@ def _used(text: str, nodes: Iterable[ast.stmt]) -> set[str]:
     return names
 
 
+def is_import(piece: Piece) -> bool:
+    """Whether a piece consists of imports."""
+    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in piece.nodes)
+
+
 def is_guard(piece: Piece) -> bool:
     """Whether a piece is `if __name__ == "__main__":`."""
     return len(piece.nodes) == 1 and is_main_guard(piece.nodes[0])

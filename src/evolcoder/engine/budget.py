@@ -24,7 +24,7 @@ from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
 from evolcoder.engine.prices import FREE, cost_of, counts_of, price_of, usd, worst_cost
 from evolcoder.engine.purpose import current_purpose
-from evolcoder.engine.retry import listening
+from evolcoder.engine.retry import metering
 from evolcoder.errors import BudgetReached
 from evolcoder.records import CallPurpose
 
@@ -79,9 +79,9 @@ class Spending:
 
 
 class InFlight:
-    """Reports tries in flight whenever there are more than reported, and at times if fewer.
+    """Reports tries in flight at once when their number grows, and now and then when it falls.
 
-    Most tries cause no report, so that it costs nothing per request.
+    Most tries thus cause no report.
     """
 
     def __init__(self, report: InFlightLedger) -> None:
@@ -211,7 +211,7 @@ class Budget:
         return request.sampling.max_tokens + self._excess.get(request.model, 0)
 
     def exceeded(self) -> BudgetReached | None:
-        """Return the limit that answers beyond max_tokens have passed, if any."""
+        """Return the limit that answers longer than max_tokens have exceeded, if any."""
         if self.spent.fits(Spending(usd=-ROUNDING_USD), Spending(), self._limits):
             return None
         what = self._spent_text(Spending())
@@ -263,7 +263,7 @@ class MeteredEngine:
         completion = None
         cost = Spending()
         try:
-            with listening(reservation):
+            with metering(reservation):
                 completion = await self._inner.complete(request)
             counts = counts_of(completion)
             cost = Spending(counts.prompt + counts.received, cost_of(price, counts))

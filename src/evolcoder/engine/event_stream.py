@@ -1,4 +1,4 @@
-"""Reads a completion that comes as server-sent events, and puts it together.
+"""Reassembles a completion that is streamed as server-sent events.
 
 The result is the body that the server would have sent whole, so that everything else reads one form
 only. Lines end with LF, CR or CRLF; comments, pings, other fields and choices but the first are
@@ -58,7 +58,7 @@ class CompletionStream:
 
     @property
     def body(self) -> bytes:
-        """The body that a server sends which does not stream."""
+        """The body that the server would have sent without streaming."""
         if self._error is not None:
             return dumps({"error": self._error})
         if not self._choice and not self._message:
@@ -76,7 +76,7 @@ class CompletionStream:
         return self.n_events - before
 
     def close(self) -> None:
-        """Take what came without an end of line: some servers omit the last one."""
+        """Process a last line without its line end, which some servers omit."""
         self._take(self._decoder.decode(b"", final=True), final=True)
         self._dispatch()
 
@@ -173,20 +173,20 @@ def _parts(value: list[Any] | str) -> list[Any]:
 
 
 class StreamedModels:
-    """Which models of a server are asked to stream.
+    """Decides which models of a server are asked to stream.
 
-    One request tries it, while others do without. Whatever then differs from a stream that is
-    complete and has counts of tokens ends streaming, since it only serves a display.
+    One request tries it; meanwhile the others are not streamed. Streaming serves a display only, so
+    the first stream that is incomplete or lacks token counts ends it for the model.
     """
 
     def __init__(self) -> None:
         self.is_wanted = False
-        """Whether somebody looks at tokens as they come."""
+        """Whether a display shows tokens as they arrive."""
         self._works: dict[str, bool] = {}
         """Model -> whether it streams; False also while the first request tries."""
 
     def begin(self, request: Request) -> CompletionStream | None:
-        """Return a stream to be filled by a request; None if it is to be asked for whole."""
+        """Return a stream for a request to fill; None if the request is not to be streamed."""
         if not self.is_wanted or "stream" in request.extra_body:
             return None
         is_first = request.model not in self._works
@@ -194,7 +194,7 @@ class StreamedModels:
         return CompletionStream() if is_first or works else None
 
     def ended(self, request: Request, *, works: bool | None) -> None:
-        """Note whether a stream was as it should be; None: nothing was found out."""
+        """Record whether a stream was valid; None if that is unknown."""
         if works is not None:
             self._works[request.model] = works
         elif not self._works.get(request.model):

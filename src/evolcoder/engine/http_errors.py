@@ -1,7 +1,7 @@
 """Classifies HTTP responses that are not completions, with advice for the user.
 
-A rejection is classified by what the server says about it; whose fault it is where the words do not
-say, `evidence` decides by what else the server accepts.
+A rejection is classified by the words of the server. If these do not show whose fault it is,
+`evidence` decides by which other requests the server accepts.
 
 >>> classify_response(HttpAnswer(429, b"", {"retry-after": "3"}), model="m").wait_s
 3.0

@@ -97,7 +97,7 @@ def usd(
 
 
 def counts_of(completion: Completion) -> TokenCounts:
-    """Return the tokens that a completion is paid by."""
+    """Return the billable tokens of a completion."""
     c = completion
     reasoning = min(c.reasoning_tokens, c.completion_tokens)
     return TokenCounts(

@@ -108,7 +108,7 @@ _FORGET_MODELS = (
     "DELETE FROM rounds",
     f"DELETE FROM meta WHERE key IN ('{PROVENANCE_META}', '{STYLE_META}')",
 )
-"""Removes what models decided, so that others are asked; what was paid for stays."""
+"""Deletes what models decided, so that other models are asked; what was paid is kept."""
 _FORGET_OUTCOME = (
     "DELETE FROM reopened WHERE round = ? AND ordinal = ?",
     "DELETE FROM kept WHERE round = ? AND ordinal = ?",
@@ -230,7 +230,7 @@ class RunStore(Workdir):
         )
 
     def _end(self, record: Response | Drop, *outcome: Statement) -> None:
-        """Store how a row ended; of a reopened row, with all that led to it in one transaction."""
+        """Store a row's outcome; that of a reopened row in one transaction with its records."""
         place = (record.round, record.ordinal)
         before = self._new_outcomes.pop(place, None)
         if before is not None:

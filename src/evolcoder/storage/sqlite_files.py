@@ -43,9 +43,8 @@ MAX_TEXT = 256 << 20
 MAX_CHECKED = 64 << 20
 """Files up to this size, in bytes, are checked completely when opened."""
 MIN_FREE_BYTES = 64 << 10
-"""Free bytes of a disk below which an error of input or output is one of a full disk.
-
-SQLite's index of a write-ahead log has half of them.
+"""Free bytes below which an I/O error is attributed to a full disk: twice the size of SQLite's
+index of a write-ahead log.
 """
 DECODING = (
     ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, zlib.error

@@ -39,7 +39,7 @@ PAGE = 100
 MAX_PAGES = 20
 """Pages of the list that are searched; the newest batches come first."""
 CLOCK_SKEW_S = 300.0
-"""How much earlier than by our clock the server may say that a batch was created."""
+"""Maximum time by which the server's clock may be behind ours."""
 FINISHES = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -247,7 +247,7 @@ def _counts(found: dict[str, Any]) -> dict[str, int]:
 
 
 def _unix_time(stamp: str) -> float:
-    """Parse an RFC 3339 time; infinite if it is none, so that a batch is not overlooked."""
+    """Parse an RFC 3339 time; infinite if it is invalid, so that a batch is not overlooked."""
     try:
         return datetime.fromisoformat(stamp).timestamp()
     except ValueError:

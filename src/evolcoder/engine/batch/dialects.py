@@ -1,10 +1,10 @@
 """How the batch APIs that take files of requests differ from each other.
 
 All upload a file of JSON lines, create a batch that names it, report a status and put results into
-files. They differ in paths, in names of fields and in what a line holds. Which dialect a server
-speaks is seen from how it answers to a list of batches (`OpenAIBatches.check`), not from its name,
-so that a proxy is recognised too. APIs of which the documentation does not say how a lost batch is
-found again are refused by host, before anything is sent.
+files. They differ in paths, in names of fields and in what a line holds. The dialect of a server is
+recognised by how it answers a request for its list of batches (`OpenAIBatches.check`), not from its
+name, so that a proxy is recognised too. APIs of which the documentation does not say how a lost
+batch is found again are refused by host, before anything is sent.
 
 >>> MISTRAL.jobs, TOGETHER.purpose
 (('batch', 'jobs'), 'batch-api')
@@ -137,7 +137,7 @@ def result_files(row: dict[str, Any]) -> list[str]:
 
 
 def counts_of(row: dict[str, Any]) -> tuple[int, int]:
-    """Return how many requests have a result, and how many there are; 0 where it is not said."""
+    """Return the numbers of requests with a result and of all; 0 if the server does not say."""
     given = row.get("request_counts")
     counts: dict[str, Any] = given if isinstance(given, dict) else row
 

@@ -88,8 +88,8 @@ class ObservedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """The candidates' behaviour on the inputs that count."""
+class ObservedAnswers:
+    """All answers to a task with what each did on the inputs."""
 
     probes: tuple[Probe, ...]
     """All inputs."""
@@ -180,7 +180,7 @@ def _same_word(first: str, second: str) -> bool:
         return False
 
 
-def counted(comparison: Comparison) -> list[int]:
+def counted(comparison: ObservedAnswers) -> list[int]:
     """Return the indices of the inputs that count: half of the answers accept or refuse them."""
     found = []
     for number in range(len(comparison.probes)):
@@ -190,7 +190,7 @@ def counted(comparison: Comparison) -> list[int]:
     return found
 
 
-def clusters_of(comparison: Comparison, numbers: Sequence[int]) -> list[list[int]]:
+def clusters_of(comparison: ObservedAnswers, numbers: Sequence[int]) -> list[list[int]]:
     """Group the candidates that behave alike, by their indices, each with its earliest first."""
     found: list[list[int]] = []
     for place, candidate in enumerate(comparison.candidates):
@@ -205,7 +205,7 @@ def clusters_of(comparison: Comparison, numbers: Sequence[int]) -> list[list[int
     return found
 
 
-def _agree(comparison: Comparison, first: int, second: int, numbers: Sequence[int]) -> bool:
+def _agree(comparison: ObservedAnswers, first: int, second: int, numbers: Sequence[int]) -> bool:
     """Whether two candidates behave alike wherever both can be asked."""
     a, b = (comparison.candidates[place].observed for place in (first, second))
     is_asked = [number for number in numbers if _applies(comparison, number, a, b)]
@@ -213,7 +213,7 @@ def _agree(comparison: Comparison, first: int, second: int, numbers: Sequence[in
 
 
 def _applies(
-    comparison: Comparison,
+    comparison: ObservedAnswers,
     number: int,
     first: Sequence[Observation],
     second: Sequence[Observation],
@@ -225,7 +225,7 @@ def _applies(
     return not any(one.kind == "raise" and one.value in _NOT_APPLICABLE for one in seen)
 
 
-def sound_tests(comparison: Comparison) -> list[int]:
+def sound_tests(comparison: ObservedAnswers) -> list[int]:
     """Return the indices of the tests that at least two answers pass, in both of their runs."""
     return [
         number
@@ -238,7 +238,9 @@ def _passes(seen: Observation) -> bool:
     return seen.kind == "value" and seen.is_stable
 
 
-def choose(answers: Sequence[ResponseCandidate], found: Comparison | str, agreeing: int) -> Choice:
+def choose(
+    answers: Sequence[ResponseCandidate], found: ObservedAnswers | str, agreeing: int
+) -> Choice:
     """Choose an answer of the cluster with the highest score; see the module."""
     if isinstance(found, str):
         return unverified(answers, found)
@@ -283,14 +285,14 @@ def _score(members: Sequence[int], passed: Sequence[int], tests: Sequence[int]) 
     return len(members) * (passed[members[0]] if tests else 1)
 
 
-def _shows(comparison: Comparison, members: Sequence[int], numbers: Sequence[int]) -> bool:
+def _shows(comparison: ObservedAnswers, members: Sequence[int], numbers: Sequence[int]) -> bool:
     observed = comparison.candidates[members[0]].observed
     return any(observed[number].shows_something for number in numbers)
 
 
 def _labelled(
     answers: Sequence[ResponseCandidate],
-    found: Comparison,
+    found: ObservedAnswers,
     clusters: Sequence[Sequence[int]],
     passed: Sequence[int],
 ) -> list[ResponseCandidate]:
@@ -310,7 +312,7 @@ def _labelled(
 
 def _agreed(
     answers: Sequence[ResponseCandidate],
-    found: Comparison,
+    found: ObservedAnswers,
     best: Sequence[int],
     n_passed: int,
     detail: Mapping[str, JSON],
@@ -344,7 +346,7 @@ def _asked(answers: Sequence[ResponseCandidate]) -> dict[str, JSON]:
 
 
 def _losers(
-    found: Comparison,
+    found: ObservedAnswers,
     clusters: Sequence[Sequence[int]],
     best: Sequence[int],
     tests: Sequence[int],
@@ -378,7 +380,7 @@ def _losers(
 
 
 def _evidence(
-    found: Comparison,
+    found: ObservedAnswers,
     winner: ObservedAnswer,
     loser: ObservedAnswer,
     tests: Sequence[int],
