@@ -27,7 +27,7 @@ from evolcoder.verification.agreement.clusters import (
     same_text,
     same_value,
 )
-from evolcoder.verification.agreement.inputs import Origin, Probe, examples_in
+from evolcoder.verification.agreement.inputs import InputOrigin, Probe, examples_in
 
 CONFIG = toys.config(respond={"candidates": 8})
 
@@ -301,7 +301,7 @@ def made(*columns):
         ObservedAnswer(answer, "x", tuple(Observation("value", value) for value in column))
         for answer, column in zip(given, columns, strict=True)
     ]
-    probes = tuple(Probe(Origin.RANDOM, (n,)) for n in range(len(columns[0])))
+    probes = tuple(Probe(InputOrigin.RANDOM, (n,)) for n in range(len(columns[0])))
     return given, ObservedAnswers(probes, tuple(found), "f")
 
 

@@ -131,7 +131,7 @@ def shown(
         yield
     except Exception:
         _stop(thread, ended)
-        if last:  # what fails before the first line is told by its error alone
+        if last:  # of a failure before the first line, the error tells enough
             print_line(line())
         raise
     except BaseException:  # interrupted: what is left is not in flight any more

@@ -1,4 +1,4 @@
-"""Measures how like a run's rows are to benchmark problems, and stores the result with the run.
+"""Measures how similar a run's rows are to benchmark problems; stores the result with the run.
 
 A stored result is used again while rows, benchmarks, embedder and bounds are the same. The database
 of the run is only read, so a run may go on meanwhile; the result covers the rows there are.

@@ -1,4 +1,4 @@
-"""What top-level statements change: names by methods and functions, registries, module settings.
+"""Finds what top-level statements change: values of names, registries, settings of modules.
 
 A call such as `cache.update(...)`, or a decorator that registers a definition, changes a name that
 other statements read; what needs that name needs the call or the definition too.

@@ -1,4 +1,4 @@
-r"""Top-level statements of a Python source: what a function needs, and which are stubs.
+r"""Selects the top-level statements that a function needs, and recognises stubs.
 
 Guarantees: nothing is run; any text gives a result, in bounded time; kept statements keep their
 text. Names that a program only finds by a string (`globals()["helper"]`) are not seen, so a source
@@ -64,7 +64,7 @@ class Pruned:
 
 
 def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
-    """Remove what defines nothing that `names` need; unchanged if that cannot be told.
+    """Remove statements that `names` do not need; unchanged if that cannot be decided.
 
     Statements above the definition stay, unless they wait, end the program, test or only print.
     `given` is code at the source's beginning that always stays.
@@ -159,7 +159,7 @@ def is_whole(source: str, names: Sequence[str]) -> bool:
 
 
 def _is_foreign(node: ast.stmt) -> bool:
-    """Whether a statement imports from what is no module of the standard library."""
+    """Whether a statement imports from a module outside of the standard library."""
     if isinstance(node, ast.ImportFrom):
         return (node.module or "").partition(".")[0] not in sys.stdlib_module_names
     return isinstance(node, ast.Import)
@@ -219,7 +219,7 @@ def _is_ellipsis(node: ast.AST) -> bool:
 
 
 def without_imports(source: str, names: set[str]) -> str:
-    """Remove imports from modules that are not there of nothing but `names`."""
+    """Remove imports of `names` alone from modules outside of the standard library."""
 
     def is_left_out(piece: Piece) -> bool:
         is_own = all(isinstance(one, ast.ImportFrom) and _is_foreign(one) for one in piece.nodes)

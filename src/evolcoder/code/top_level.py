@@ -1,4 +1,4 @@
-"""The top level of a Python source in pieces: statements with their lines, and the names they use.
+"""Splits the top level of a Python source into statements with their lines and names.
 
 Nothing is run. Statements that share a line form one piece, so pieces can be removed and joined
 by whole lines.

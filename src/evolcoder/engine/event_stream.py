@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from evolcoder.engine.base import Request
-from evolcoder.engine.openai_schema import dumps, parse
+from evolcoder.engine.json_values import object_of, parse
+from evolcoder.engine.openai_schema import dumps
 from evolcoder.reasoning import THINKING_FIELDS
 
 DONE = "[DONE]"
@@ -144,7 +145,7 @@ class CompletionStream:
         if isinstance(whole := choice.get("message"), dict):
             self._message = whole  # from a server that does not send pieces, or repeats the whole
         delta = choice.get("delta")
-        for name, value in delta.items() if isinstance(delta, dict) else ():
+        for name, value in object_of(delta).items():
             is_text = name in _TEXTS
             has_text |= is_text and bool(value)
             self._message[name] = _joined(self._message.get(name), value) if is_text else value

@@ -228,20 +228,30 @@ class EvidenceEngine:
 def _of_setup(error: EngineError) -> EngineError:
     advice = error.advice or "the server rejects every request in these words"
     return EngineError(
-        f"{error.message}: {advice}; {REMEDY}", asked=error.asked, got=error.got, retryable=True,
-        fault=Fault.SETUP, hint=error.hint, advice=error.advice,
-    )  # fmt: skip
+        f"{error.message}: {advice}; {REMEDY}",
+        asked=error.asked,
+        got=error.got,
+        retryable=True,
+        fault=Fault.SETUP,
+        hint=error.hint,
+        advice=error.advice,
+    )
 
 
 def _undecided(error: EngineError) -> EngineError:
     return EngineError(
         f"{error.message}, and then no answer to a short control request",
-        asked=error.asked, got=error.got, retryable=True,
-    )  # fmt: skip
+        asked=error.asked,
+        got=error.got,
+        retryable=True,
+    )
 
 
 def _failed(error: EngineError) -> EngineError:
     return EngineError(
-        f"{error.message}, while the server answers others", asked=error.asked, got=error.got,
-        retryable=False, rejected=False,
-    )  # fmt: skip
+        f"{error.message}, while the server answers others",
+        asked=error.asked,
+        got=error.got,
+        retryable=False,
+        rejected=False,
+    )

@@ -87,7 +87,7 @@ class RequestFault:
     advice: str = ""
     """What is wrong and what to do if the set-up is at fault; may be empty."""
     possibly_billed: bool = False
-    """Whether the server may have billed it: it was sent, and then timed out or was cut."""
+    """Whether the server may have billed it: it was sent, then timed out or was disconnected."""
     timed_out: bool = False
     """Whether no answer came in time: it may still have waited for its turn."""
     cut: bool = False

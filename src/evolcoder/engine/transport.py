@@ -83,9 +83,15 @@ class Transport:
         more = {"Content-Type": content_type} if content_type else None
         timeout_s = timeout_s or self._timeout_s
         return await client.exchange(
-            method, url, body, timeout_s, headers=more, max_bytes=max_bytes,
-            on_event_bytes=on_event_bytes, waits_for_others=waits_for_others,
-        )  # fmt: skip
+            method,
+            url,
+            body,
+            timeout_s,
+            headers=more,
+            max_bytes=max_bytes,
+            on_event_bytes=on_event_bytes,
+            waits_for_others=waits_for_others,
+        )
 
     async def aclose(self) -> None:
         """Close all connections; idempotent."""

@@ -23,8 +23,8 @@ from evolcoder.evolution.wanted_output import WantedOutput, wanted_output
 from evolcoder.programming_language import named_language
 
 LANGUAGE_WEIGHT, KIND_WEIGHT = 0.7, 3.0
-"""What an example counts that is in the task's programming language, or asks for an explanation as
-the task does, in addition to the logarithms that words count."""
+"""Similarity, in addition to that of the words, of an example in the task's programming language,
+and of one that asks for an explanation as the task does."""
 _BUILT_IN = {heuristic.name: heuristic.examples for heuristic in BUILT_IN}
 
 

@@ -385,9 +385,12 @@ class BatchEngine:
         self._n_limited += 1
         if self._n_limited >= MAX_LIMITED:
             raise EngineError(
-                "too much is enqueued at the provider", asked=f"a batch at {self.identity}",
-                got=state.refusal, retryable=True, hint=Fault.MOMENT,
-            )  # fmt: skip
+                "too much is enqueued at the provider",
+                asked=f"a batch at {self.identity}",
+                got=state.refusal,
+                retryable=True,
+                hint=Fault.MOMENT,
+            )
         self._max_requests = max(1, min(self._max_requests, -(-batch.size // 2)))
         await asyncio.sleep(self._traffic.batch_poll_s)
 
@@ -422,9 +425,12 @@ class BatchEngine:
             return RequestFault("an invalid completion", got, RetryClass.SERVER_ERROR)
         masked = self._endpoint.masked
         return replace(
-            parsed, text=masked(parsed.text), reasoning=masked(parsed.reasoning),
-            finish=masked(parsed.finish), model=masked(parsed.model),
-        )  # fmt: skip
+            parsed,
+            text=masked(parsed.text),
+            reasoning=masked(parsed.reasoning),
+            finish=masked(parsed.finish),
+            model=masked(parsed.model),
+        )
 
     def _learn(self, key: str, result: Result) -> bool:
         """Return whether the model rejected a parameter, which is left out from now on."""
