@@ -11,7 +11,7 @@ from evolcoder.bench.bigcodebench import FIELDS, NAMES, bigcodebench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.errors import BenchError
-from evolcoder.grading.problem_checks import left_out_here
+from evolcoder.grading.gradable import left_out_here
 from evolcoder.grading.unittests import LIBRARY, grade_unittests
 from evolcoder.sandbox.base import Kind, Separation
 from jsonl import write_jsonl
