@@ -28,6 +28,7 @@ from pathlib import Path
 
 from cleaning import corpus, leaks, verbatim
 from cleaning.speed import TOOLS, Cleaning, clean
+from harness.script import add_only, log
 from harness.table import Target, at_least, below, markdown
 from harness.table import targets as target_table
 from harness.venvs import BENCH
@@ -47,11 +48,10 @@ def main() -> None:
     work = BENCH / "cleaning-work"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    names = args.only.split(",") if args.only else list(TOOLS)
     found: list[Cleaning] = []
     for size in args.sizes:
         rows = corpus.write(args.data_dir, work, size)
-        for name in names:
+        for name in args.only:
             if name == "evolcoder" or size == args.beside:
                 found.append(clean(name, rows, work))
                 _tell(found[-1])
@@ -96,7 +96,7 @@ def _store(measured: Mapping[str, object]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", metavar="NAME,...", help=f"of {', '.join(TOOLS)}")
+    add_only(parser, TOOLS)
     add("--sizes", type=int, nargs="+", help="rows (10,000, 100,000 and 1,000,000)")
     add("--beside", type=int, help="rows at which the others run too (100,000)")
     add("--quick", action="store_true", help="1,000 and 10,000 rows")
@@ -114,9 +114,6 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.sizes = args.sizes or ([1000, 10_000] if args.quick else [10_000, 100_000, 1_000_000])
     args.beside = args.beside or (10_000 if args.quick else 100_000)
-    unknown = set(args.only.split(",") if args.only else ()) - set(TOOLS)
-    if unknown:
-        parser.error(f"--only: {', '.join(sorted(unknown))}: not of {', '.join(TOOLS)}")
     if not (args.data_dir / corpus.FILE).is_file():
         parser.error(f"--data-dir: no {corpus.FILE} in {args.data_dir}")
     return args
@@ -161,7 +158,7 @@ def _per_n_log_n(one: Cleaning) -> float:
 
 def _tell(one: Cleaning) -> None:
     said = one.failure or f"{one.cpu_s:.1f} s, {one.peak_mb:.0f} MB, recall {one.recall:.4f}"
-    print(f"{time.strftime('%H:%M:%S')} {one.n_rows:,}: {one.title}: {said}", file=sys.stderr)
+    log(f"{one.n_rows:,}: {one.title}: {said}")
 
 
 if __name__ == "__main__":

@@ -28,12 +28,12 @@ from evolcoder.evolution.evolver import evolve
 from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
 from evolcoder.evolution.rules import find_violation
 from evolcoder.evolution.styles import heuristics_of
+from evolcoder.fences import without_code
 from evolcoder.ids import seed_for
 from evolcoder.natural_language import prompt_language
 from evolcoder.programming_language import code_blocks
 from evolcoder.records import Drop, Task
 from evolcoder.seeds.read import read_seeds
-from evolcoder.text import without_code
 
 PLAIN = """Rewrite this programming task so that it becomes harder. {how}
 

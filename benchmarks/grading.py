@@ -12,17 +12,14 @@ data is that of the tests.
 """
 
 import argparse
-import json
 import shutil
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 
 from grading import jobs, rows
 from grading.graders import GRADERS
 from grading.measure import Pass, measure
+from harness.script import add_only, in_turn, log, write_results
 from harness.table import targets as target_table
 from harness.venvs import BENCH, make_venvs
 
@@ -31,7 +28,7 @@ DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 def main() -> None:
     args = _arguments()
-    names = args.only.split(",") if args.only else list(GRADERS)
+    names = args.only
     work = BENCH / "grading-work"
     shutil.rmtree(work, ignore_errors=True)
     make_venvs(GRADERS[name].venv for name in names)
@@ -43,17 +40,13 @@ def main() -> None:
     if found:
         print(f"\n{target_table(found)}")
     if args.json:
-        data = {
-            "passes": [asdict(one) for one in passes],
-            "targets": [asdict(one) for one in found],
-        }
-        args.json.write_text(f"{json.dumps(data, indent=1)}\n")
+        write_results(args.json, passes, found)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", metavar="NAME,...", help=f"of {', '.join(GRADERS)}")
+    add_only(parser, GRADERS)
     add("--passes", type=int, help="passes of each grader (3, quick: 1)")
     add("--copies", type=int, nargs="+", help="copies of the 164 samples (1 and 20, quick: 1)")
     add("--quick", action="store_true", help="one pass over one copy")
@@ -62,9 +55,6 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.passes = args.passes or (1 if args.quick else 3)
     args.copies = args.copies or ([1] if args.quick else [1, 20])
-    unknown = set(args.only.split(",") if args.only else ()) - set(GRADERS)
-    if unknown:
-        parser.error(f"--only: {', '.join(sorted(unknown))}: not of {', '.join(GRADERS)}")
     if not (args.data_dir / jobs.SAMPLES).is_file():
         parser.error(f"--data-dir: no {jobs.SAMPLES} in {args.data_dir}")
     return args
@@ -75,9 +65,8 @@ def _passes(
 ) -> Iterator[Pass]:
     """Run all graders pass after pass, each time beginning with another one."""
     for number in range(args.passes):
-        turned = names[number % len(names) :] + names[: number % len(names)]
         for copies in args.copies:
-            for name in turned:
+            for name in in_turn(names, number):
                 grader, folder = GRADERS[name], work / f"{name}-{copies}-{number}"
                 if grader.once and copies != min(args.copies):
                     continue
@@ -90,7 +79,7 @@ def _tell(what: str, one: Pass) -> None:
     said = one.failure or (
         f"{one.programs:,} in {one.seconds:.1f} s, {one.cpu_ms_each:.2f} ms, {one.all_mb:.0f} MB"
     )
-    print(f"{time.strftime('%H:%M:%S')} {what}: {one.grader}: {said}", file=sys.stderr, flush=True)
+    log(f"{what}: {one.grader}: {said}")
 
 
 if __name__ == "__main__":

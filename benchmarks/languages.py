@@ -27,6 +27,7 @@ from evolcoder.grading.sealed import ProgramTest, expected_lines, grade_program,
 from evolcoder.sandbox.base import Sandbox
 from evolcoder.sandbox.pool import PoolSandbox
 from evolcoder.sandbox.toolchains import find
+from harness.script import add_only
 from harness.table import markdown
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
@@ -44,14 +45,10 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", metavar="LANGUAGE,...", help=f"of {', '.join(HARNESSES)}")
+    add_only(parser, HARNESSES, "LANGUAGE")
     add("--passes", type=int, default=5, help="how often each program is graded in each way")
     add("--data-dir", type=Path, default=DATA, help="where multipl-e/ lies")
-    args = parser.parse_args()
-    args.only = args.only.split(",") if args.only else list(HARNESSES)
-    if unknown := set(args.only) - set(HARNESSES):
-        parser.error(f"--only: {', '.join(sorted(unknown))}: not of {', '.join(HARNESSES)}")
-    return args
+    return parser.parse_args()
 
 
 async def _measured(args: argparse.Namespace) -> list[list[str]]:

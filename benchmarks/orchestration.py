@@ -9,17 +9,14 @@ pip's downloads leave loopback. Prints Markdown tables.
 """
 
 import argparse
-import json
 import math
 import shutil
-import sys
-import time
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
 from harness import process
+from harness.script import add_only, in_turn, log, write_results
 from harness.table import below
 from harness.table import targets as target_table
 from harness.venvs import BENCH, make_venvs
@@ -34,7 +31,7 @@ HELP_RUNS = 7
 
 def main() -> None:
     args = _arguments()
-    names = args.only.split(",") if args.only else list(CLIENTS)
+    names = args.only
     work = BENCH / "work"
     shutil.rmtree(work, ignore_errors=True)
     make_venvs(CLIENTS[name].venv for name in names)
@@ -52,18 +49,13 @@ def main() -> None:
     if found:
         print(f"\n{target_table(found)}")
     if args.json:
-        data = {
-            "passes": [asdict(one) for one in passes],
-            "targets": [asdict(one) for one in found],
-            "peak_mb": peaks,
-        }
-        args.json.write_text(f"{json.dumps(data, indent=1)}\n")
+        write_results(args.json, passes, found, peak_mb=peaks)
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     add = parser.add_argument
-    add("--only", metavar="NAME,...", help=f"of {', '.join(CLIENTS)}")
+    add_only(parser, CLIENTS)
     add("--passes", type=int, help="passes of each client (3, quick: 1)")
     add("--requests", type=int, help="requests of each client in a pass (4000, quick: 300)")
     add("--in-flight", type=int, default=256, help="most requests at once")
@@ -73,9 +65,6 @@ def _arguments() -> argparse.Namespace:
     args = parser.parse_args()
     args.passes = args.passes or (1 if args.quick else 3)
     args.requests = args.requests or (300 if args.quick else 4000)
-    unknown = set(args.only.split(",") if args.only else ()) - set(CLIENTS)
-    if unknown:
-        parser.error(f"--only: {', '.join(sorted(unknown))}: not of {', '.join(CLIENTS)}")
     return args
 
 
@@ -83,10 +72,9 @@ def _passes(names: list[str], args: argparse.Namespace, work: Path) -> Iterator[
     """Run all clients pass after pass, each time beginning with another one."""
     prompt_chars = _prompt_chars(work)
     for number in range(args.passes):
-        turned = names[number % len(names) :] + names[: number % len(names)]
         for latency_s in args.latency:
             load = Load(args.requests, args.in_flight, latency_s, prompt_chars)
-            for name in turned:
+            for name in in_turn(names, number):
                 one = measure(name, CLIENTS[name], load, work / f"{name}-{latency_s:g}-{number}")
                 _tell(f"pass {number + 1}, latency {latency_s:g} s", one)
                 yield one
@@ -115,7 +103,7 @@ def _peak_mb(n_tasks: int, in_flight: int, work: Path) -> float:
 
 def _tell(what: str, one: Pass) -> None:
     said = one.failure or f"{one.done:,} in {one.wall_s:.1f} s, {one.peak_mb:.0f} MB"
-    print(f"{time.strftime('%H:%M:%S')} {what}: {one.client}: {said}", file=sys.stderr, flush=True)
+    log(f"{what}: {one.client}: {said}")
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ def problem(number, *, needs_part=False):
 def bash_bench(*, all_need_part=False):
     """Four problems; the last one needs the part, or all do."""
     items = tuple(problem(n, needs_part=all_need_part or n == 3) for n in range(4))
-    return lambda shelf: MultiplE("small-sh", items, ())
+    return lambda data_folder: MultiplE("small-sh", items, ())
 
 
 def part(*, is_here):

@@ -13,7 +13,7 @@ from evolcoder.grading.sealed import ProgramTest, expected_lines, grade_program,
 from evolcoder.sandbox.base import Limits, Program
 from evolcoder.sandbox.pool import LEVELS, PoolSandbox
 from evolcoder.sandbox.requirements import Requirements
-from evolcoder.sandbox.toolchains import find
+from evolcoder.sandbox.toolchains import LANGUAGES, find
 
 QUICK = Limits(cpu_s=2, wall_s=5, memory_mb=256, processes=32, output_kb=64, file_mb=16)
 
@@ -117,3 +117,15 @@ def at_every_level(request):
 @pytest.fixture(scope="session", params=[name for name in LEVELS if name != "strict"])
 def at_weaker_levels(request):
     yield from held(request.param)
+
+
+@pytest.fixture(scope="module")
+def polyglot():
+    """A sandbox with every language whose tools are here."""
+    yield from held("strict", languages=list(usable("strict", LANGUAGES)))
+
+
+@pytest.fixture(scope="module", params=LEVELS)
+def sandbox_with_pandas(request):
+    """A sandbox of each level whose programs may import numpy and pandas."""
+    yield from with_packages(request.param, "numpy", "pandas")

@@ -17,6 +17,7 @@ from evolcoder.config.load import load
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import BenchError, ConfigError, EngineError
 from evolcoder.storage.run_store import CONFIG_NAME
+from jsonl import read_jsonl
 from report.samples import toy_bench
 from small_bench import right, small_bench
 
@@ -73,12 +74,12 @@ def test_the_same_call_resumes_and_asks_nothing(place, evolved):
 
 def test_seeds_in_memory_are_those_of_a_file(place, evolved):
     """Rows, or dictionaries in any format that is read."""
-    data = [json.loads(line) for line in (place / "seeds.jsonl").read_text().splitlines()]
+    data = read_jsonl(place / "seeds.jsonl")
     run = ec.evolve(data, model=toys.engine(), rounds=1, out="runs/b")
     assert [row.task.id for row in run.rows()] == [row.task.id for row in evolved.rows()]
 
 
-def test_a_budget_that_is_reached_is_told_and_the_run_goes_on(place):
+def test_a_reached_budget_is_reported_and_the_run_resumes(place):
     """What was paid for stays."""
     run = ec.evolve("seeds.jsonl", model=toys.engine(), rounds=1, out="c", max_tokens=400)
     assert "max_tokens" in run.stopped
@@ -292,7 +293,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_is_wrong_is_said_in_one_line(place, name):
+def test_an_error_is_one_line(place, name):
     """With the value that was seen."""
     call, error, match = WRONG[name]
     with pytest.raises(error, match=match) as caught:

@@ -24,6 +24,7 @@ from evolcoder.exports.formats import verified_level
 from evolcoder.records import Check, Reason, Stage
 from evolcoder.storage.run_store import DB_NAME, MIGRATIONS, RunStore
 from evolcoder.storage.stats import agreement_counts, funnel
+from jsonl import write_jsonl
 
 BODIES = ("max(nums)", "sorted(nums)[-1]", "min(nums)", "max(nums)")
 TASKS = [f"Write a Python function best{n} that returns the largest number." for n in range(3)]
@@ -63,7 +64,7 @@ class Counted:
 
 def config(tmp_path, n, **sections):
     seeds = tmp_path / "seeds.jsonl"
-    seeds.write_text("".join(json.dumps({"instruction": t}) + "\n" for t in [*TASKS, PROSE]))
+    write_jsonl(seeds, ({"instruction": t} for t in [*TASKS, PROSE]))
     respond = {"candidates": n, **sections.pop("respond", {})}
     return toys.config(
         seeds={"path": str(seeds)}, evolver={"model": "toy"}, respond=respond,

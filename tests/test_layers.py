@@ -1,6 +1,7 @@
 """Packages import each other along declared edges, without a cycle."""
 
 import ast
+import re
 from pathlib import Path
 
 import evolcoder
@@ -11,8 +12,12 @@ ALLOWED = {
     "ids": "",
     "errors": "",
     "text": "",
-    "natural_language": "text",
-    "programming_language": "text",
+    "visible": "text",
+    "fences": "text",
+    "markdown": "text",
+    "credentials": "",
+    "natural_language": "text fences",
+    "programming_language": "text fences",
     "reasoning": "",
     "safe_codec": "",
     "safe_repr": "",
@@ -20,32 +25,32 @@ ALLOWED = {
     "terminal": "text",
     "records": "ids",
     "sample_errors": "errors text safe_repr",
-    "config": "ids errors text safe_repr input_files records",
-    "storage": "errors text input_files records config",
-    "engine": "ids errors text reasoning safe_repr input_files records config storage",
+    "config": "ids errors credentials safe_repr input_files records",
+    "storage": "errors text credentials input_files records config",
+    "engine": "ids errors text credentials reasoning safe_repr input_files records config storage",
     "serving": "errors text storage",
     "sandbox": "errors safe_codec safe_repr",
-    "code": "text programming_language",
-    "seeds": "ids errors text programming_language reasoning safe_repr input_files records config storage engine code",
-    "bench": "ids errors text programming_language reasoning safe_repr input_files storage engine code",
-    "evolution": "ids errors text programming_language natural_language reasoning records config engine",
-    "grading": "ids errors text safe_codec safe_repr sample_errors storage sandbox bench",
-    "deduplication": "ids errors text programming_language records config storage engine seeds",
-    "decontamination": "ids errors text safe_codec records sample_errors engine sandbox code bench grading deduplication input_files",
-    "verification": "ids errors text programming_language safe_repr records sample_errors config storage engine sandbox code bench grading decontamination",
-    "exports": "ids errors text records sample_errors config storage sandbox code verification",
-    "training": "ids errors text input_files config storage engine seeds bench",
+    "code": "fences programming_language",
+    "seeds": "ids errors text fences programming_language reasoning safe_repr input_files records config storage engine code",
+    "bench": "ids errors text fences programming_language reasoning safe_repr input_files storage engine code",
+    "evolution": "ids errors text fences natural_language programming_language reasoning records config engine",
+    "grading": "ids errors text visible safe_codec safe_repr sample_errors storage sandbox bench",
+    "deduplication": "ids errors text fences programming_language records config storage engine seeds",
+    "decontamination": "ids errors text visible safe_codec input_files records sample_errors engine sandbox code bench grading deduplication",
+    "verification": "ids errors text fences programming_language safe_repr records sample_errors config storage engine sandbox code bench grading decontamination",
+    "exports": "ids errors text visible markdown records sample_errors config storage sandbox code verification",
+    "training": "ids errors text visible markdown input_files config storage engine seeds bench",
     "pipeline": "errors records sample_errors config storage engine evolution verification",
-    "evaluation": "ids errors text programming_language sample_errors storage engine sandbox bench grading",
+    "evaluation": "ids errors text credentials programming_language sample_errors storage engine sandbox bench grading",
     "cluster": "errors text config engine serving sandbox",
-    "experiment": "ids errors text input_files records config storage bench evolution",
-    "app": "ids errors text terminal input_files records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation cluster experiment",
+    "experiment": "ids errors visible markdown credentials input_files records config storage bench evolution",
+    "app": "ids errors text visible credentials input_files terminal records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation cluster experiment",
     "results": "errors records storage bench deduplication decontamination evaluation",
-    "api": "ids errors records results config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app",
+    "api": "ids errors records config storage engine sandbox seeds bench deduplication decontamination exports training evaluation app results",
     "api_objects": "errors config engine sandbox app",
-    "report": "errors text programming_language input_files records config storage engine seeds bench decontamination verification evaluation experiment",
-    "view": "errors ids text programming_language records sample_errors storage bench evaluation report",
-    "cli": "errors text terminal input_files records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report view",
+    "report": "errors text visible credentials programming_language input_files terminal records config storage engine seeds bench decontamination verification evaluation experiment",
+    "view": "ids errors text visible credentials programming_language records sample_errors storage bench evaluation report",
+    "cli": "errors text visible credentials input_files terminal records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report view",
 }
 """Package -> the packages and modules of the root that it may import."""
 CHOSEN = (
@@ -129,6 +134,25 @@ def test_the_list_has_no_cycle():
     order = list(ALLOWED)
     for package, names in ALLOWED.items():
         assert all(order.index(other) < order.index(package) for other in names.split()), package
+
+
+def layers():
+    """Read the table of layers in docs/architecture.md: a list of packages for each row, in order."""
+    text = (CHECKOUT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    table = text.partition("\n## Layers\n")[2].partition("\n| --- |")[2]
+    rows = [line.split("|") for line in table.split("\n\n")[0].splitlines()[1:]]
+    return [re.findall(r"`(\w+)`", row[2]) for row in rows]
+
+
+def test_the_documented_layers_hold_every_package_once():
+    """A package that is added needs a layer."""
+    assert sorted(package for layer in layers() for package in layer) == sorted(ALLOWED)
+
+
+def test_no_package_imports_from_a_later_layer():
+    """The order of the documented layers is that of the imports."""
+    level = {package: n for n, layer in enumerate(layers()) for package in layer}
+    assert [edge for edge in edges() if level[edge[1]] > level[edge[0]]] == []
 
 
 def test_workflows_choose_no_implementation():

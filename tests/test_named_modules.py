@@ -123,6 +123,18 @@ def test_a_file_that_a_document_names_is_there(path):
     assert sorted(name for name in names if not (CHECKOUT / name).exists()) == []
 
 
+DEFINED = re.compile(
+    r"`([A-Za-z_]\w+)`(?:\s\w+){0,3}\s(?:in|of)\s`((?:src|tests|docs)/[\w/]+\.py)`"
+)
+
+
+def test_a_name_that_contributing_locates_in_a_file_is_defined_there():
+    """Such as the dict that a new language, benchmark or check is added to."""
+    located = DEFINED.findall((CHECKOUT / "CONTRIBUTING.md").read_text(encoding="utf-8"))
+    assert len(located) > 5
+    assert [pair for pair in located if pair[0] not in bound(CHECKOUT / pair[1])] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(CHECKOUT)))
 def test_a_link_between_pages_resolves(page):
     """Every relative link of a document leads to a file, and its anchor to a heading there."""

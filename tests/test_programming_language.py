@@ -2,8 +2,8 @@
 
 import pytest
 
+from evolcoder.fences import without_code
 from evolcoder.programming_language import code_blocks, named_language
-from evolcoder.text import without_code
 
 
 def test_a_fence_that_never_closes_ends_with_the_text():

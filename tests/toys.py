@@ -7,6 +7,7 @@ import re
 from evolcoder.config.load import validate
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
+from jsonl import write_jsonl
 
 WORDS = """gzip unicode latency checksum quaternion invoice timezone ledger sparse cursor beacon
 orchard turbine glacier saffron pigment harbour lantern meadow copper violin canyon marble thistle
@@ -77,5 +78,5 @@ def seeds_file(path, n, *, answered=True):
         {"instruction": text, "output": f"```python\nprint({i})\n```" if answered else ""}
         for i, text in enumerate(tasks(n))
     ]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    write_jsonl(path, rows)
     return path

@@ -8,9 +8,6 @@ processor seconds of this process and its descendants.
 """
 
 import asyncio
-import os
-import sys
-import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -28,7 +25,7 @@ from evolcoder.decontamination.detect import DetectorSettings, detect_leaks
 from evolcoder.decontamination.hits import Detector, RowField, benchmark_texts
 from evolcoder.deduplication.embedders import MINILM, CachedEmbedder, open_embedder
 from evolcoder.engine.registry import cache_folder
-from harness.memory import tree
+from harness.script import cpu_s, log
 from harness.venvs import BENCH
 
 BY_TEXT = frozenset({Detector.NGRAMS, Detector.SUBSTRING})
@@ -64,12 +61,12 @@ def search(data: Path, *, n_planted: int, n_clean: int, seed: int) -> Search:
     with TemporaryDirectory() as folder:
         shelf = DataFolder(data, Path(folder))
         rows = corpus(shelf, n_planted=n_planted, n_clean=n_clean, seed=seed)
-        begun = _cpu_s()
+        begun = cpu_s()
         found = asyncio.run(_by_texts(rows, shelf))
-        text_s = _cpu_s() - begun
-        _tell(f"{len(rows):,} rows: read, {text_s:,.0f} s")
+        text_s = cpu_s() - begun
+        log(f"{len(rows):,} rows: read, {text_s:,.0f} s")
         passes, cost = asyncio.run(passes_of(rows, shelf, Path(folder)))
-        _tell(f"{len(rows):,} rows: run, {cost.cpu_s:,.0f} s")
+        log(f"{len(rows):,} rows: run, {cost.cpu_s:,.0f} s")
     found |= pairs_of(passes)
     found[DROPPED] = found[TEXTS] | found["execution, telling"]
     found[EVERY] = found[TEXTS] | found["execution"]
@@ -157,11 +154,3 @@ def record(done: Search) -> dict[str, object]:
         recall = {kind: [hits[kind], size] for kind, size in sorted(sizes.items())}
         found[name] = {"on": on, "recall": recall, "precision": [len(true), len(flagged)]}
     return found
-
-
-def _cpu_s() -> float:
-    return sum(seen.cpu_s for seen in tree(os.getpid()))
-
-
-def _tell(said: str) -> None:
-    print(f"{time.strftime('%H:%M:%S')} {said}", file=sys.stderr)

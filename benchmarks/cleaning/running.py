@@ -31,7 +31,7 @@ from evolcoder.decontamination.execution.search import (
 )
 from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.sandbox.pool import PoolSandbox
-from harness.memory import tree
+from harness.script import cpu_s
 
 IN_FLIGHT = 6
 GOAL_MS = 18.0
@@ -67,7 +67,7 @@ async def passes_of(
     benches = {name: bench_named(name, shelf).problems() for name in BENCHES}
     sandbox = await PoolSandbox.start()
     controls = ReferenceChecks(folder / "controls.db", sandbox, "benchmark")
-    begun, used = time.monotonic(), _cpu_s()
+    begun, used = time.monotonic(), cpu_s()
     search = await ExecutionSearch.create(benches, sandbox, controls.measurement)
     found: dict[str, tuple[PassedProblem, ...]] = {}
     left = iter(rows)
@@ -77,14 +77,10 @@ async def passes_of(
             found[row.id] = await search.passes(row.answer)
 
     await asyncio.gather(*(work() for _ in range(IN_FLIGHT)))
-    cost = Cost(len(rows), time.monotonic() - begun, _cpu_s() - used, search.counts)
+    cost = Cost(len(rows), time.monotonic() - begun, cpu_s() - used, search.counts)
     controls.close()
     await sandbox.aclose()
     return found, cost
-
-
-def _cpu_s() -> float:
-    return sum(seen.cpu_s for seen in tree(os.getpid()))
 
 
 def pairs_of(passes: Mapping[str, Iterable[PassedProblem]]) -> dict[str, set[Pair]]:

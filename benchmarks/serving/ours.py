@@ -66,7 +66,7 @@ async def _answers(
     async with AsyncExitStack() as stack:
         opened = await models.open_model(spec, config)
         stack.push_async_callback(opened.engine.aclose)
-        budget = Budget(config.budget, Spending(), lambda *_: None)
+        budget = Budget(config.budget, Spending())
         role = models.ModelFactory(config, budget, {}, stack).role(opened, drawn, "")
         n_workers = models.max_in_flight(config, models.Models(opened, opened, None, None))
         return await _in_turn(role, tasks, n_workers)

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.bench.prompts import WIZARDCODER
-from evolcoder.training.base import save_float32
+from evolcoder.training.base import load
+from evolcoder.training.recipe import Recipe
 from evolcoder.training.speed import WARMUP_STEPS, device_and_peak, flops_of, peak_memory_mb
 from training.rows import UNIT, Order
 
@@ -45,12 +46,20 @@ def run(
         base = order.base
         if base.endswith(".gguf"):
             base = f"{folder}/base"
-            save_float32(order.base, Path(base))
+            _save_float32(order.base, Path(base))
         trainer = SFTTrainer(model=base, args=settings, train_dataset=Dataset.from_list(rows))
         clock = _clock(trainer, n_warm(n_steps, rows_per_step))
         trainer.add_callback(clock)
         trainer.train()
     return _measured(trainer, clock, order)
+
+
+def _save_float32(spec: str, folder: Path) -> None:
+    """Write a base as an ordinary float32 model, so that a GGUF file is de-quantized once."""
+    base = load(spec, Recipe(), on_gpu=False)
+    base.model.config.use_cache = True
+    base.model.save_pretrained(folder)
+    base.tokenizer.save_pretrained(folder)
 
 
 def run_in_64(order: Order) -> dict[str, object]:

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
 from evolcoder.app.blocking import async_twin, blocking_twin
 from evolcoder.config import load as configs
+from evolcoder.config.overrides import override
 from evolcoder.engine.base import Engine
 from evolcoder.errors import ConfigError
 from evolcoder.ids import content_id
@@ -485,7 +486,7 @@ async def evaluate_async(
         out=None if out is None else Path(out),
         packages=tuple(map(Path, packages)),
         data_dir=None if data_dir is None else Path(data_dir),
-        set=tuple(configs.override(key, value) for key, value in (settings or {}).items()),
+        set=tuple(override(key, value) for key, value in (settings or {}).items()),
         **options,
     )
     plan = evaluation.make_plan(args)

@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 
-from evolcoder.text import code_lines, remembered, without_code, words
+from evolcoder.fences import code_lines, without_code
+from evolcoder.text import remembered, words
 
 MIN_LETTERS = 8
 """Weighted letters below which a text has no known script."""
@@ -232,9 +233,9 @@ def prompt_language(text: str) -> str:
 
 
 def is_likely_foreign(text: str) -> bool:
-    """Return whether a text without a known language has words of others than English alone.
+    """Return whether a text of unknown language is probably not English.
 
-    Such as one of a few words that Italian and Spanish have both.
+    For example a text of a few words that Italian and Spanish share.
     """
     if prompt_language(text):
         return False
@@ -244,7 +245,7 @@ def is_likely_foreign(text: str) -> bool:
 
 
 def changed_language(before: str, after: str, *, slips: bool = True) -> str:
-    """Say how a text leaves the language of another one; empty if it does not, or in doubt.
+    """Describe how a text departs from another one's language; empty if it does not, or if unsure.
 
     Foreign letters are accepted in quotations and code, in tasks about languages, and as single
     symbols such as a Greek letter; without `slips`, wherever most of the text is in the language.

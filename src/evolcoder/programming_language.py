@@ -14,7 +14,8 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from evolcoder.text import fences, words
+from evolcoder.fences import fences
+from evolcoder.text import words
 
 LANGUAGES: dict[str, tuple[str, ...]] = {
     "python": (

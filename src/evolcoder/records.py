@@ -162,6 +162,22 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenCounts:
+    """The tokens of one request, or of several."""
+
+    prompt: int = 0
+    """Tokens of the prompt, cached ones included."""
+    received: int = 0
+    """Tokens generated, reasoning included."""
+    cached: int = 0
+    """Prompt tokens that the provider read from its cache."""
+    cache_writes: int = 0
+    """Prompt tokens that the provider wrote to its cache; none of them is in `cached`."""
+    reasoning: int = 0
+    """Received tokens that are reasoning, as far as the provider says so."""
+
+
+@dataclass(frozen=True, slots=True)
 class CallPurpose:
     """What a request to a model is made for, so that its cost is known by heuristic."""
 

@@ -9,12 +9,14 @@ from html import unescape
 
 import pytest
 
+from commands import run_command
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.records import Stage
 from evolcoder.sandbox.base import STRICT_LAYERS, Layer
 from evolcoder.storage.run_store import RunStore
+from jsonl import write_jsonl
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=y>\"'&</td>"
 
@@ -25,9 +27,7 @@ def shown(capsys, flags):
 
 
 def clean(capsys, *arguments):
-    code = main(["clean", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, "clean", *arguments)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def data(tmp_path, problems):
     ]
     rows.append({"instruction": "Tell what a beacon is.", "output": "A light by the sea."})
     path = tmp_path / "data.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 
@@ -126,7 +126,7 @@ def test_a_run_drops_what_leaks_the_benchmarks_that_its_config_names(
     rows = [("Add up the prices of a ledger.", "Use sum."), (problems[0].prompt, "See below.")]
     rows.append(("Tidy two beacons into one.", f"```python\n{problems[10].reference}```"))
     pairs = ({"instruction": task, "output": answer} for task, answer in rows)
-    seeds.write_text("".join(json.dumps(pair) + "\n" for pair in pairs))
+    write_jsonl(seeds, pairs)
     script = tmp_path / "model.json"
     script.write_text('{"rules": [{"match": "", "answer": "I cannot."}]}')
     flags = [

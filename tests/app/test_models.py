@@ -21,7 +21,7 @@ def test_the_last_answer_is_in_the_cache_when_the_stack_has_closed(tmp_path):
 
     async def ask():
         async with AsyncExitStack() as stack:
-            budget = Budget(config.budget, Spending(), lambda *_: None)
+            budget = Budget(config.budget, Spending())
             factory = ModelFactory(config, budget, {}, stack)
             opened = OpenedModels(ScriptedEngine(lambda _: "yes"), "m")
             role = factory.role(opened, Sampling(0.0, 1.0, 8), "")

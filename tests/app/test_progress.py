@@ -49,7 +49,7 @@ def test_a_run_shows_tokens_before_its_first_task_is_done():
         n_streamed, n_reading = 0, 2
 
     engine = Streaming()
-    budget = Budget(BudgetConfig(), Spending(), lambda *_: None)
+    budget = Budget(BudgetConfig(), Spending())
     counts = RoundCounts(round=1, pool=8, in_flight=3, active=Counter({Stage.EVOLVE: 2}))
     tokens = progress.TokenSpeed(budget, [engine, engine])  # one engine of two roles
     text = progress._run_text(counts, budget, tokens, "")

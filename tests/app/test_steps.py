@@ -23,7 +23,7 @@ from evolcoder.config.load import Config
 from evolcoder.errors import BudgetReached, StepFailed, UserError
 from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig
 from evolcoder.experiment.interfaces import Training
-from evolcoder.grading import problem_checks
+from evolcoder.grading import gradable
 from evolcoder.training.recipe import recipe_of
 
 
@@ -282,7 +282,7 @@ def test_problems_that_cannot_be_graded_here_are_not_waited_for(tmp_path, shared
     problems = steps_of.select_problems("ds1000")
     assert len(problems) == 3
     known = {problems[1].id: "its reference fails here"}
-    monkeypatch.setattr(problem_checks, "failing_references", lambda bench, packages: known)
+    monkeypatch.setattr(gradable, "failing_references", lambda bench, packages: known)
     assert [one.id for one in steps_of.select_problems("ds1000")] == [
         problems[0].id,
         problems[2].id,

@@ -16,6 +16,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError, RunFolderError, UserError
 from evolcoder.evolution.styles import is_small
 from evolcoder.storage.run_store import STYLE_META, RunStore
+from jsonl import read_jsonl, write_jsonl
 
 N_SEEDS = 12
 DEMAND = "Skip entries that are not finite, keep ties in order, and log each checksum in O(n) time."
@@ -175,9 +176,9 @@ def test_a_size_that_file_or_server_states_comes_before_the_name(name, billions,
 
 def test_seeds_that_are_too_long_to_be_asked_are_not_measured():
     """They say nothing about a style, and are replaced."""
-    rows = [json.loads(line) for line in Path("seeds.jsonl").read_text().splitlines()]
+    rows = read_jsonl(Path("seeds.jsonl"))
     rows[:4] = [{**row, "instruction": row["instruction"] + " a word" * 900} for row in rows[:4]]
-    Path("seeds.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(Path("seeds.jsonl"), rows)
     run(Toy())
     assert {count["measured"] for count in fact()["probe"].values()} == {N_SEEDS - 4}
     assert {count["usable"] for count in fact()["probe"].values()} == {N_SEEDS - 4}

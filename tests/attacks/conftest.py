@@ -1,6 +1,6 @@
 """Tests here run programs."""
 
-from driver import at_every_level, at_weaker_levels, sandbox  # noqa: F401 - fixtures
+from driver import at_every_level, at_weaker_levels, sandbox, sandbox_with_pandas  # noqa: F401 - fixtures
 
 SAMPLED = {"test_other_languages.py", "test_own_process.py"}
 """Files whose attacks aim at the harness of a language, which is the same at every level."""

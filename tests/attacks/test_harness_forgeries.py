@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 
 from attacks.harness_forgeries import ANSWERS, COMPARISONS, RIGHT, HarnessForgery, checks_of, rows
-from driver import QUICK, with_packages
+from driver import QUICK
 from evolcoder.grading.harness import grade_harness
 from evolcoder.sandbox.base import Kind, Limits
-from evolcoder.sandbox.pool import LEVELS
 from groups import by_promise
 
 FORGERIES = list(rows())
@@ -18,12 +17,7 @@ PYTHON = str(Path(sys.executable).resolve())
 ROOMY = Limits(cpu_s=20, wall_s=60)
 
 
-@pytest.fixture(scope="module", params=LEVELS)
-def stocked(request):
-    yield from with_packages(request.param, "numpy", "pandas")
-
-
-at_strict = pytest.mark.parametrize("stocked", ["strict"], indirect=True)
+at_strict = pytest.mark.parametrize("sandbox_with_pandas", ["strict"], indirect=True)
 """Where naive graders judge: to see that an attack is one, one level is enough."""
 
 
@@ -34,35 +28,37 @@ def needing(forgery):
 
 @at_strict
 @pytest.mark.parametrize("forgery", by_promise(FORGERIES), ids=str)
-def test_the_attack_deceives_a_naive_harness(stocked, forgery):
+def test_the_attack_deceives_a_naive_harness(sandbox_with_pandas, forgery):
     """Every row is a real attack: a harness run as people run it says passed."""
     needing(forgery)
-    execution = stocked.run(forgery.naively(PYTHON), ROOMY)
+    execution = sandbox_with_pandas.run(forgery.naively(PYTHON), ROOMY)
     assert execution.stdout.endswith(b"PASSED\n"), (execution.stdout, execution.stderr)
 
 
 @at_strict
 @pytest.mark.parametrize("grader", ["inside", "exit", "marker"])
-def test_a_naive_harness_is_no_fool(stocked, grader):
+def test_a_naive_harness_accepts_right_and_rejects_wrong_answers(sandbox_with_pandas, grader):
     """Without a trick it refuses what is wrong and accepts what is right."""
     plain = HarnessForgery("plain", grader, "sum", "result = 1")
-    assert stocked.run(plain.naively(PYTHON)).stdout.endswith(b"FAILED\n")
-    assert stocked.run(plain.naively(PYTHON, RIGHT)).stdout.endswith(b"PASSED\n")
+    assert sandbox_with_pandas.run(plain.naively(PYTHON)).stdout.endswith(b"FAILED\n")
+    assert sandbox_with_pandas.run(plain.naively(PYTHON, RIGHT)).stdout.endswith(b"PASSED\n")
 
 
 @pytest.mark.parametrize("forgery", by_promise(FORGERIES), ids=str)
-def test_a_harness_that_runs_apart_is_not_deceived(stocked, forgery):
+def test_a_harness_that_runs_apart_is_not_deceived(sandbox_with_pandas, forgery):
     """No row passes where snippet and harness are two processes."""
     needing(forgery)
     limits = ROOMY if forgery.library else QUICK
-    verdict = stocked.grade(grade_harness, forgery.source, forgery.checks, limits=limits)
+    verdict = sandbox_with_pandas.grade(
+        grade_harness, forgery.source, forgery.checks, limits=limits
+    )
     assert not verdict.passed, verdict
 
 
 @pytest.mark.parametrize("harness", COMPARISONS)
-def test_every_toy_harness_accepts_what_is_right(stocked, harness):
+def test_every_toy_harness_accepts_what_is_right(sandbox_with_pandas, harness):
     """The harnesses that refuse every forgery accept a right answer."""
     needing(HarnessForgery("", "", harness, ""))
     answer = ANSWERS.get(harness, RIGHT)
-    verdict = stocked.grade(grade_harness, answer, checks_of(harness), limits=ROOMY)
+    verdict = sandbox_with_pandas.grade(grade_harness, answer, checks_of(harness), limits=ROOMY)
     assert verdict.kind is Kind.PASSED, verdict

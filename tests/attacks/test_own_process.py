@@ -147,7 +147,7 @@ def test_it_deceives_who_compares_in_its_process(polyglot, attack):
 
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=str)
-def test_it_deceives_nobody_who_compares_outside(polyglot, attack):
+def test_it_deceives_no_comparison_outside(polyglot, attack):
     """None passes, and no verdict rests on its own word."""
     polyglot.needs(attack.language, attack.source)
     prompt, test = attack.given
@@ -156,7 +156,7 @@ def test_it_deceives_nobody_who_compares_outside(polyglot, attack):
 
 
 @pytest.mark.parametrize("attack", [one for one in ATTACKS if one.deceives == "word"], ids=str)
-def test_a_seal_says_its_token_only_once(polyglot, attack):
+def test_a_seal_writes_its_token_only_once(polyglot, attack):
     """What tells of a failed check is another word: reading it back does not help."""
     polyglot.needs(attack.language, attack.source, attack.given[1])
     found, passes = seal(polyglot, attack)

@@ -9,12 +9,12 @@ from evolcoder.bench.registry import bench_named
 
 
 @pytest.fixture(scope="session")
-def shelf(shared, tmp_path_factory):
+def data_folder(shared, tmp_path_factory):
     """The folder of the real benchmark data."""
     return DataFolder(shared, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
-def named(shelf):
+def named(data_folder):
     """Read a real benchmark by name, once for all tests."""
-    return cache(lambda name: bench_named(name, shelf))
+    return cache(lambda name: bench_named(name, data_folder))

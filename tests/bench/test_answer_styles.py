@@ -12,6 +12,7 @@ from driver import sandbox  # noqa: F401 - a fixture
 from evolcoder.bench.base import AssertChecks, Problem, PromptForm, PromptSettings, Sample
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.sandbox.base import Limits, Program
+from jsonl import read_jsonl
 
 PLAIN = Solution(
     "close_pairs",
@@ -229,7 +230,7 @@ CASES = Path(__file__).resolve().parents[3] / "shared" / "cases" / "answers" / "
 def test_the_maintainers_styles_are_judged_fairly(sandbox, named):  # noqa: F811 - the fixture
     """All styles that a fair grader accepts define the function and answer its examples."""
     problem = named("humaneval").problems()[0]
-    rows = [json.loads(line) for line in CASES.read_text("utf-8").splitlines()]
+    rows = read_jsonl(CASES)
     calls = [([[1.0, 2.0, 3.0], 0.5], False), ([[1.0, 2.8, 3.0, 4.0, 5.0, 2.0], 0.3], True)]
     given = []
     for row in rows:

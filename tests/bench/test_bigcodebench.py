@@ -11,9 +11,10 @@ from evolcoder.bench.bigcodebench import FIELDS, NAMES, bigcodebench
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.errors import BenchError
-from evolcoder.grading.problem_checks import left_out_here
+from evolcoder.grading.gradable import left_out_here
 from evolcoder.grading.unittests import LIBRARY, grade_unittests
 from evolcoder.sandbox.base import Kind, Separation
+from jsonl import write_jsonl
 from judged_samples import graded
 
 PROBLEM = "BigCodeBench/747"
@@ -110,29 +111,27 @@ def rows(shared, n=6):
         return [json.loads(line) for _, line in zip(range(n), file, strict=False)]
 
 
-def write(path, found):
-    path.write_text("".join(json.dumps(row) + "\n" for row in found))
-
-
 def test_the_hubs_version_is_read_from_a_folder(shared, tmp_path):
     """Its digest is not pinned, so it must have the official file's fields."""
     found = rows(shared)
-    write(tmp_path / "BigCodeBench-v0.1.4.jsonl", [row | {"more": 1} for row in found])
+    write_jsonl(tmp_path / "BigCodeBench-v0.1.4.jsonl", [row | {"more": 1} for row in found])
     folder = DataFolder(tmp_path, tmp_path / "cache")
     assert len(bigcodebench("bigcodebench-instruct")(folder).problems()) == 6
     for name in FIELDS:
-        write(tmp_path / "BigCodeBench-v0.1.4.jsonl", [{**found[0], name: None}])
+        write_jsonl(tmp_path / "BigCodeBench-v0.1.4.jsonl", [{**found[0], name: None}])
         with pytest.raises(BenchError, match=f"row 1 has no text {name}"):
             bigcodebench("bigcodebench-instruct")(folder)
 
 
 def test_the_hard_subset_is_read_by_its_ids(shared, tmp_path):
     found = rows(shared)
-    write(tmp_path / "BigCodeBench-v0.1.4.jsonl", found)
-    write(tmp_path / "BigCodeBench-Hard.jsonl", [{"task_id": one["task_id"]} for one in found[1:3]])
+    write_jsonl(tmp_path / "BigCodeBench-v0.1.4.jsonl", found)
+    write_jsonl(
+        tmp_path / "BigCodeBench-Hard.jsonl", [{"task_id": one["task_id"]} for one in found[1:3]]
+    )
     bench = bigcodebench("bigcodebench-hard-complete")(DataFolder(tmp_path, tmp_path / "cache"))
     assert [one.id for one in bench.problems()] == [one["task_id"] for one in found[1:3]]
-    write(tmp_path / "BigCodeBench-Hard.jsonl", [{"task_id": "no such"}])
+    write_jsonl(tmp_path / "BigCodeBench-Hard.jsonl", [{"task_id": "no such"}])
     with pytest.raises(BenchError, match="none of its ids"):
         bigcodebench("bigcodebench-hard-complete")(DataFolder(tmp_path, tmp_path / "cache"))
 

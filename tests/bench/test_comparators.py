@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.comparators import Comparator, Comparison, compare
+from evolcoder.bench.comparators import Comparator, ComparisonResult, compare
 
 PLAIN = st.recursive(
     st.none()
@@ -33,7 +33,7 @@ def match(output, expected, *, oracle=Comparator.EQUAL, inputs=(), atol=0.0):
 @given(PLAIN)
 def test_every_plain_value_equals_itself(value):
     """A value equal to the reference's is an exact match."""
-    assert match(value, value) is Comparison.EXACT
+    assert match(value, value) is ComparisonResult.EXACT
 
 
 @settings(deadline=None)
@@ -41,41 +41,42 @@ def test_every_plain_value_equals_itself(value):
 def test_no_answer_makes_a_rule_raise(output, expected, oracle, atol):
     """Every pair of plain values gives a result, for every comparator."""
     assert (
-        compare(oracle, inputs=([1, 2],), output=output, expected=expected, atol=atol) in Comparison
+        compare(oracle, inputs=([1, 2],), output=output, expected=expected, atol=atol)
+        in ComparisonResult
     )
 
 
 @pytest.mark.parametrize("value", [True, 1, 1.0, 1 + 0j])
 def test_numbers_of_equal_value_are_equal_whatever_their_type(value):
     """As in Python's `==`, and so in EvalPlus."""
-    assert match(value, 1) is Comparison.EXACT
+    assert match(value, 1) is ComparisonResult.EXACT
 
 
 @pytest.mark.parametrize(("output", "expected"), [([1], (1,)), ("1", 1), (None, False), ({}, [])])
 def test_containers_and_strings_of_another_type_differ(output, expected):
     """A list differs from a tuple, None from False."""
-    assert match(output, expected) is Comparison.DIFFERENT
+    assert match(output, expected) is ComparisonResult.DIFFERENT
 
 
 @pytest.mark.parametrize(
     ("output", "expected", "result"),
     [
-        (0.3 + 5e-7, 0.3, Comparison.CLOSE),
-        (0.3 + 5e-6, 0.3, Comparison.DIFFERENT),
-        ([1.0, 2.0000001], [1.0, 2.0], Comparison.CLOSE),
-        ([1.0, 2.0000001], (1.0, 2.0), Comparison.DIFFERENT),
-        ([1.0], [1.0, 2.0], Comparison.DIFFERENT),
-        ([1.0, 2.0000001], [1.0, 2], Comparison.DIFFERENT),
-        ([1, 2.0000001], [1.0, 2.0], Comparison.CLOSE),
-        (2, 2.0000001, Comparison.DIFFERENT),
-        (math.inf, math.inf, Comparison.EXACT),
-        (1e308, math.inf, Comparison.DIFFERENT),
-        ([math.inf, 1.0000001], [math.inf, 1.0], Comparison.CLOSE),
-        (math.nan, math.nan, Comparison.DIFFERENT),
-        ([], [0.5], Comparison.DIFFERENT),
-        (["a"], [0.5], Comparison.DIFFERENT),
-        (10**400, 1.5, Comparison.DIFFERENT),
-        ([10**400], [1.5], Comparison.DIFFERENT),
+        (0.3 + 5e-7, 0.3, ComparisonResult.CLOSE),
+        (0.3 + 5e-6, 0.3, ComparisonResult.DIFFERENT),
+        ([1.0, 2.0000001], [1.0, 2.0], ComparisonResult.CLOSE),
+        ([1.0, 2.0000001], (1.0, 2.0), ComparisonResult.DIFFERENT),
+        ([1.0], [1.0, 2.0], ComparisonResult.DIFFERENT),
+        ([1.0, 2.0000001], [1.0, 2], ComparisonResult.DIFFERENT),
+        ([1, 2.0000001], [1.0, 2.0], ComparisonResult.CLOSE),
+        (2, 2.0000001, ComparisonResult.DIFFERENT),
+        (math.inf, math.inf, ComparisonResult.EXACT),
+        (1e308, math.inf, ComparisonResult.DIFFERENT),
+        ([math.inf, 1.0000001], [math.inf, 1.0], ComparisonResult.CLOSE),
+        (math.nan, math.nan, ComparisonResult.DIFFERENT),
+        ([], [0.5], ComparisonResult.DIFFERENT),
+        (["a"], [0.5], ComparisonResult.DIFFERENT),
+        (10**400, 1.5, ComparisonResult.DIFFERENT),
+        ([10**400], [1.5], ComparisonResult.DIFFERENT),
     ],
 )
 def test_float_answers_get_a_tolerance(output, expected, result):
@@ -86,11 +87,11 @@ def test_float_answers_get_a_tolerance(output, expected, result):
 @pytest.mark.parametrize(
     ("output", "expected", "result"),
     [
-        ([(1.0, 2.00001)], [(1.0, 2.0)], Comparison.CLOSE),
-        ([[1.0], [2.0]], [[1.0, 1.0], [2.0, 2.0]], Comparison.DIFFERENT),
-        (1 + 1.00001j, 1 + 1j, Comparison.CLOSE),
-        ({"a": 1.00001}, {"a": 1.0}, Comparison.DIFFERENT),
-        (3, 3.00001, Comparison.DIFFERENT),
+        ([(1.0, 2.00001)], [(1.0, 2.0)], ComparisonResult.CLOSE),
+        ([[1.0], [2.0]], [[1.0, 1.0], [2.0, 2.0]], ComparisonResult.DIFFERENT),
+        (1 + 1.00001j, 1 + 1j, ComparisonResult.CLOSE),
+        ({"a": 1.00001}, {"a": 1.0}, ComparisonResult.DIFFERENT),
+        (3, 3.00001, ComparisonResult.DIFFERENT),
     ],
 )
 def test_a_problem_may_name_its_own_tolerance(output, expected, result):
@@ -100,21 +101,21 @@ def test_a_problem_may_name_its_own_tolerance(output, expected, result):
 
 def test_the_tolerance_does_not_carry_over():
     """A float answer does not loosen the next test of the same problem."""
-    assert match(0.3 + 5e-7, 0.3) is Comparison.CLOSE
-    assert match([1, 2.0000001], [1, 2.0]) is Comparison.DIFFERENT
+    assert match(0.3 + 5e-7, 0.3) is ComparisonResult.CLOSE
+    assert match([1, 2.0000001], [1, 2.0]) is ComparisonResult.DIFFERENT
 
 
 @pytest.mark.parametrize(
     ("output", "result"),
     [
-        (1.0, Comparison.SPECIAL),
-        (-1.0, Comparison.SPECIAL),
-        (1.1, Comparison.DIFFERENT),
-        (None, Comparison.DIFFERENT),
-        ("1", Comparison.DIFFERENT),
-        (1j, Comparison.DIFFERENT),
-        (math.nan, Comparison.DIFFERENT),
-        (1e200, Comparison.DIFFERENT),
+        (1.0, ComparisonResult.SPECIAL),
+        (-1.0, ComparisonResult.SPECIAL),
+        (1.1, ComparisonResult.DIFFERENT),
+        (None, ComparisonResult.DIFFERENT),
+        ("1", ComparisonResult.DIFFERENT),
+        (1j, ComparisonResult.DIFFERENT),
+        (math.nan, ComparisonResult.DIFFERENT),
+        (1e200, ComparisonResult.DIFFERENT),
     ],
 )
 def test_any_zero_of_the_polynomial_is_a_root(output, result):
@@ -126,11 +127,11 @@ def test_any_zero_of_the_polynomial_is_a_root(output, result):
 @pytest.mark.parametrize(
     ("output", "result"),
     [
-        ((3, 1, 3), Comparison.SPECIAL),
-        ([1, 3], Comparison.SPECIAL),
-        ([1], Comparison.DIFFERENT),
-        ([[1], [3]], Comparison.DIFFERENT),
-        (None, Comparison.DIFFERENT),
+        ((3, 1, 3), ComparisonResult.SPECIAL),
+        ([1, 3], ComparisonResult.SPECIAL),
+        ([1], ComparisonResult.DIFFERENT),
+        ([[1], [3]], ComparisonResult.DIFFERENT),
+        (None, ComparisonResult.DIFFERENT),
     ],
 )
 def test_sets_compare_without_order(output, result):
@@ -141,13 +142,13 @@ def test_sets_compare_without_order(output, result):
 @pytest.mark.parametrize(
     ("output", "expected", "result"),
     [
-        (True, object(), Comparison.SPECIAL),
-        ("a match", object(), Comparison.SPECIAL),
-        (None, None, Comparison.SPECIAL),
-        (False, None, Comparison.SPECIAL),
-        (True, None, Comparison.DIFFERENT),
-        (False, object(), Comparison.DIFFERENT),
-        (None, object(), Comparison.DIFFERENT),
+        (True, object(), ComparisonResult.SPECIAL),
+        ("a match", object(), ComparisonResult.SPECIAL),
+        (None, None, ComparisonResult.SPECIAL),
+        (False, None, ComparisonResult.SPECIAL),
+        (True, None, ComparisonResult.DIFFERENT),
+        (False, object(), ComparisonResult.DIFFERENT),
+        (None, object(), ComparisonResult.DIFFERENT),
     ],
 )
 def test_a_bool_counts_as_a_match_object(output, expected, result):
@@ -158,10 +159,10 @@ def test_a_bool_counts_as_a_match_object(output, expected, result):
 @pytest.mark.parametrize(
     ("output", "result"),
     [
-        (33, Comparison.EXACT),
-        (35, Comparison.SPECIAL),
-        (34, Comparison.DIFFERENT),
-        ("33", Comparison.DIFFERENT),
+        (33, ComparisonResult.EXACT),
+        (35, ComparisonResult.SPECIAL),
+        (34, ComparisonResult.DIFFERENT),
+        ("33", ComparisonResult.DIFFERENT),
     ],
 )
 def test_a_pyramid_has_two_readings(output, result):
@@ -171,7 +172,7 @@ def test_a_pyramid_has_two_readings(output, result):
 
 @pytest.mark.parametrize(
     ("output", "result"),
-    [(9, Comparison.EXACT), (18, Comparison.SPECIAL), (3, Comparison.DIFFERENT)],
+    [(9, ComparisonResult.EXACT), (18, ComparisonResult.SPECIAL), (3, ComparisonResult.DIFFERENT)],
 )
 def test_digits_may_be_compared_from_the_right(output, result):
     """12 and 399 differ by 2 + 7 if 399 is truncated, and by 3 + 8 + 7 with a leading zero."""

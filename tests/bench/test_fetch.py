@@ -59,8 +59,10 @@ def test_a_file_is_fetched_once_and_then_read_from_the_cache(place, tmp_path, pa
     """The second read makes no request, and both give the same rows, compressed or not."""
     url, files, asked = place
     files["/toy"] = gzip.compress(CONTENT) if packed else CONTENT
-    shelf = DataFolder(None, tmp_path)
-    assert rows(file_at(f"{url}/toy"), shelf) == rows(file_at(f"{url}/toy"), shelf) == ROWS
+    data_folder = DataFolder(None, tmp_path)
+    assert (
+        rows(file_at(f"{url}/toy"), data_folder) == rows(file_at(f"{url}/toy"), data_folder) == ROWS
+    )
     assert asked == ["/toy"]
     assert [path.name for path in (tmp_path / "a").iterdir()] == ["toy.jsonl.gz"]
 

@@ -87,8 +87,8 @@ def test_tolerances_and_oracles_are_those_of_the_data(plus):
 
 
 @pytest.fixture(scope="module")
-def published(shelf):
-    with gzip.open(shelf.data_dir / SAMPLES, "rt") as file:
+def published(data_folder):
+    with gzip.open(data_folder.data_dir / SAMPLES, "rt") as file:
         return [json.loads(line) for line in file]
 
 

@@ -13,12 +13,8 @@ import pytest
 from driver import held, usable
 from evolcoder.bench.base import ExtractedProgram, ProgramChecks, PromptForm, Sample
 from evolcoder.bench.humanevalpack import LANGUAGES, NAMES, explanation_in
-from evolcoder.grading.problem_checks import (
-    UNKNOWN,
-    ProblemTest,
-    ReferenceChecks,
-    failing_references,
-)
+from evolcoder.grading.gradable import failing_references
+from evolcoder.grading.problem_checks import UNKNOWN, ProblemTest, ReferenceChecks
 from evolcoder.sandbox.base import Kind
 
 KINDS = {

@@ -75,11 +75,11 @@ def test_special_oracles_are_of_problems_that_there_are(benches):
     assert special == ORACLES
 
 
-def test_inputs_have_the_types_that_the_contracts_ask_for(benches, shelf):
+def test_inputs_have_the_types_that_the_contracts_ask_for(benches, data_folder):
     """If a contract requires a tuple argument, every input has a tuple there."""
     problems = {problem.id: problem for problem in benches[2].problems()}
     n_demands = 0
-    for row in rows(MBPP_PLUS, shelf):
+    for row in rows(MBPP_PLUS, data_folder):
         checks = problems[row["task_id"]].checks
         tree = tree_of(row["canonical_solution"])
         function = next(n for n in tree.body if getattr(n, "name", "") == checks.entry_point)

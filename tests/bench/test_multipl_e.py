@@ -48,10 +48,10 @@ def test_stubs_are_complete_programs(named, name):
 
 
 @pytest.mark.parametrize("name", [name for name in CONFIGURATIONS if name.split("-")[1] in BRACED])
-def test_real_answers_fit_the_tests(named, shelf, name):
+def test_real_answers_fit_the_tests(named, data_folder, name):
     """Of the answers published with the data, all but a few truncated ones close every bracket."""
     bench = named(name)
-    answers = {row["name"]: row["gpt_solution"] for row in rows(file_of(name), shelf)}
+    answers = {row["name"]: row["gpt_solution"] for row in rows(file_of(name), data_folder)}
     n_odd, wrong = 0, []
     for problem in bench.problems():
         sample = Sample.of(problem.id, 0, answers[problem.id], PromptForm.ANSWER)

@@ -8,6 +8,7 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named, is_known
 from evolcoder.cli.main import main
 from evolcoder.errors import BenchError
+from jsonl import write_jsonl
 
 ROW = {
     "task_id": "own/0",
@@ -19,7 +20,7 @@ ROW = {
 
 
 def write(path, *rows):
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(path, rows)
     return str(path)
 
 

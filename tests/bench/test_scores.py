@@ -7,11 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from evolcoder.bench.base import AssertChecks, CandidateProgram, ExtractedProgram, Problem
+from evolcoder.bench.base import AssertChecks, Problem
 from evolcoder.bench.scores import (
     bootstrap,
     compare,
-    findings,
     grouped,
     mcnemar,
     pass_at_k,
@@ -178,18 +177,3 @@ def test_outcomes_split_by_group_without_loss():
         ("library", "Scipy"): {"1": [False]},
         ("perturbation", "Origin"): {"0": [True], "1": [False]},
     }
-
-
-def test_odd_samples_are_counted():
-    """Every classification is counted, and odd ones in total."""
-    found = [
-        ExtractedProgram.FENCE,
-        ExtractedProgram.WHOLE,
-        ExtractedProgram.OPEN_FENCE,
-        ExtractedProgram.NOTHING,
-        ExtractedProgram.FENCE,
-    ]
-    counted = findings(CandidateProgram("p", i, "", kind, (), None) for i, kind in enumerate(found))
-    assert (counted.n, counted.n_odd) == (5, 2)
-    assert counted.by_found[0] == (ExtractedProgram.FENCE, 2)
-    assert sum(n for _, n in counted.by_found) == counted.n

@@ -7,6 +7,7 @@ from contextlib import closing
 import pytest
 
 from evolcoder.cli.main import main
+from jsonl import write_jsonl
 from loopback import Loopback, completion, in_thread
 
 PROGRAM = "```python\ndef f(x):\n    return x\n```"
@@ -25,7 +26,7 @@ def run(capsys, tmp_path, reply):
     """Answer two seeds with what `reply` makes of a request; return rows, drops and the output."""
     seeds = tmp_path / "seeds.jsonl"
     tasks = ["Explain how bubble sort works.", "Explain what a heap is."]
-    seeds.write_text("".join(json.dumps({"instruction": task}) + "\n" for task in tasks))
+    write_jsonl(seeds, ({"instruction": task} for task in tasks))
     with in_thread(Loopback(models=("m",), reply=reply)) as server:
         code = main(
             ["run", "--seeds", str(seeds), "--model", f"{server.base_url}#m", "--rounds", "0",
@@ -106,7 +107,7 @@ def test_a_row_of_thinking_alone_is_dropped_as_such(capsys, tmp_path):
     ]
     data = tmp_path / "data.jsonl"
     rows = [{"instruction": f"Task {n}", "output": text} for n, text in enumerate(outputs)]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(data, rows)
     out = tmp_path / "out"
     assert main(["verify", str(data), "--out", str(out)]) == 0
     assert "3 responses hold thinking" in capsys.readouterr().err

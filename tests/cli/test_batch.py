@@ -15,8 +15,10 @@ from aiohttp import web
 
 import toys
 from batch_server import BatchServer
+from commands import run_command
 from evolcoder.cli.main import main
 from evolcoder.storage.run_store import RunStore
+from jsonl import write_jsonl
 from loopback import Loopback, in_thread
 
 FAST = ("--batch", "--set", "traffic.batch_quiet_s=0.1", "--set", "traffic.batch_poll_s=0.02",
@@ -51,9 +53,7 @@ def spec(server, flavour):
 
 
 def run(capsys, *arguments):
-    code = main(["run", "--style", "append", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, "run", "--style", "append", *arguments)
 
 
 def rows_of(folder):
@@ -369,7 +369,7 @@ def test_verification_asks_for_its_tests_in_batches(capsys, tmp_path, server):
         for n in range(12)
     ]
     data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(data, rows)
     out = tmp_path / "v"
     code = main(
         [

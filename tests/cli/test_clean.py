@@ -6,16 +6,16 @@ import json
 import pytest
 
 import toys
+from commands import run_command
 from evolcoder.cli.main import main
+from jsonl import read_jsonl, write_jsonl
 from loopback import Loopback, in_thread
 
 TASK = "Write a function that reads a file of numbers and returns the median of them, or None if there are none at all"
 
 
 def clean(capsys, *arguments):
-    code = main(["clean", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, "clean", *arguments)
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def data(tmp_path):
         {"instruction": text, "output": "x"} for text in (TASK, f"{TASK}!", f"{TASK} now", "Other.")
     ]
     path = tmp_path / "data.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 
@@ -69,7 +69,7 @@ def test_a_run_is_cleaned_and_exported_again(capsys, tmp_path):
     """The stage runs after the rounds; the verb does it again with other settings."""
     rows = [{"instruction": text, "output": "x"} for text in (TASK, f"{TASK} now", "Sort a list.")]
     seeds, run = tmp_path / "seeds.jsonl", tmp_path / "run"
-    seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(seeds, rows)
     with in_thread(Loopback(answer=toys.answer)) as server:
         model = f"{server.base_url}#toy"
         main(["run", "--seeds", str(seeds), "--model", model, "--rounds", "0", "--out", str(run)])
@@ -92,7 +92,7 @@ def test_the_summary_says_what_was_taken_as_a_header(capsys, tmp_path):
     tasks = ("Sort a list.", "Reverse a string.", "Merge two trees.", "Count the vowels of a text.")
     path = tmp_path / "data.jsonl"
     rows = [{"instruction": f"{HEADER}\n{task}", "output": "x"} for task in tasks]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     code, out, _ = clean(capsys, path, "--out", tmp_path / "clean.jsonl")
     page = (tmp_path / "clean.certificate.md").read_text()
     assert "<b>" not in page
@@ -129,7 +129,7 @@ def test_a_run_has_its_certificate_in_its_folder(capsys, tmp_path):
     """Written by the run itself, and again by a cleaning with other settings."""
     seeds, run = tmp_path / "seeds.jsonl", tmp_path / "run"
     rows = [{"instruction": text, "output": "x"} for text in (TASK, f"{TASK} now", "Sort a list.")]
-    seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(seeds, rows)
     script = tmp_path / "model.json"
     script.write_text('{"rules": [{"match": "", "answer": "I cannot."}]}')
     flags = ["--seeds", seeds, "--model", f"scripted:{script}", "--rounds", "0", "--out", run]
@@ -158,7 +158,7 @@ def test_columns_of_bytes_are_written_as_text_or_base_64(capsys, tmp_path):
     path, out = tmp_path / "data.parquet", tmp_path / "clean.jsonl"
     parquet.write_table(arrow.table({**rows, "output": ["x", "y"]}), path)
     assert clean(capsys, path, "--out", out)[0] == 0
-    found = [json.loads(line) for line in out.read_text().splitlines()]
+    found = read_jsonl(out)
     assert [row["instruction"] for row in found] == ["Sort a list.", "Zähle."]
     assert [row["thumb"] for row in found] == ["/wA=", None]
 

@@ -1,6 +1,5 @@
 """SIGKILL amid the search for leaks: a data set's files and a run's drops are whole or not there."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -13,6 +12,7 @@ from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.records import Stage
 from evolcoder.storage.run_store import RunStore
+from jsonl import write_jsonl
 
 PARTS = (0.5, 0.9)
 """Parts of an undisturbed command's time after which another is killed."""
@@ -52,7 +52,7 @@ def clean(*arguments):
 def test_a_data_set_is_cleaned_of_leaks_whole_or_not_at_all(rows, shared, tmp_path):
     """Kept rows, drops and report are there as an undisturbed command writes them, or not."""
     data = tmp_path / "data.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(data, rows)
 
     def command(folder):
         flags = ["--against", "humaneval", "--data-dir", shared, "--detectors", DETECTORS]
@@ -78,7 +78,7 @@ def test_a_data_set_is_cleaned_of_leaks_whole_or_not_at_all(rows, shared, tmp_pa
 def test_a_runs_drops_are_those_of_before_or_of_after(rows, shared, tmp_path):
     """A kill leaves the run's rows as they were; the next cleaning drops what one cleaning does."""
     seeds, script = tmp_path / "seeds.jsonl", tmp_path / "model.json"
-    seeds.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(seeds, rows)
     script.write_text('{"rules": [{"match": "", "answer": "I cannot."}]}')
     for name in ("whole", "cut"):
         flags = ["--seeds", seeds, "--model", f"scripted:{script}", "--rounds", 0]

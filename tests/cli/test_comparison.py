@@ -6,10 +6,11 @@ import random
 
 import pytest
 
-from evolcoder.cli.main import main
+from commands import run_command
 from evolcoder.evaluation.results import outcomes_of
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.report.evaluation import report_of
+from jsonl import write_jsonl
 
 SIZES = {"humaneval": 120, "mbpp": 200}
 
@@ -31,9 +32,7 @@ def evaluation(folder, rate, *, n=1, seed=0, sizes=SIZES):
 
 
 def call(capsys, *arguments):
-    code = main(["eval", *map(str, arguments)])
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    return run_command(capsys, "eval", *arguments)
 
 
 def test_several_benchmarks_are_pooled(capsys, tmp_path):
@@ -150,7 +149,7 @@ def partly_faulty(capsys, shared, tmp_path):
             {"task_id": id, "solution": text} for id in ("BigCodeBench/747", "BigCodeBench/1")
         ]
         file = tmp_path / f"{name}.jsonl"
-        file.write_text("".join(f"{json.dumps(one)}\n" for one in samples))
+        write_jsonl(file, samples)
         code, out, err = call(
             capsys, "--bench", "bigcodebench-complete", "--data-dir", data, "--packages", packages,
             "--samples", file, "--partial", "--out", tmp_path / name,
@@ -192,7 +191,7 @@ def test_a_problem_that_is_found_in_order_later_counts_again(tmp_path):
     assert (scores.table.rows, len(scores.notes)) == ((), 1)
 
 
-def test_a_plan_from_single_samples_says_what_it_cannot_tell(capsys, tmp_path):
+def test_a_plan_from_single_samples_states_what_it_cannot_estimate(capsys, tmp_path):
     one, other = evaluation(tmp_path / "a", 0.0), evaluation(tmp_path / "b", 0.1, seed=1)
     _, out, _ = call(capsys, "--plan", one, other)
     assert "evaluate both with --n 5 or more" in out

@@ -180,7 +180,7 @@ def test_a_text_that_is_too_long_is_not_taken_into_memory(capsys, run, monkeypat
     assert "too big" in found["export"]
 
 
-def test_a_database_in_use_is_said_to_be(capsys, run, monkeypatch):
+def test_a_database_in_use_is_reported(capsys, run, monkeypatch):
     """Another program that locks the file is waited for, and not for ever."""
     monkeypatch.setattr(sqlite_files, "READ_BUSY_MS", 50)
     damage.sql("PRAGMA journal_mode=DELETE")(run / "run.db")

@@ -12,13 +12,14 @@ import time
 
 import pytest
 
+from commands import run_command
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.mbpp import MBPP
 from evolcoder.bench.registry import bench_named
 from evolcoder.bench.samples import SampleFormat
-from evolcoder.cli.main import main
 from evolcoder.evaluation.store import EvalStore
 from groups import sampled
+from jsonl import write_jsonl
 from loopback import Loopback, completion, in_thread
 
 PUBLISHED = "samples/wizardcoder-15b-humaneval-greedy.jsonl.gz"
@@ -36,9 +37,7 @@ def _shared_cache(_own_cache, controls, monkeypatch):
 
 
 def evaluate(capsys, *arguments):
-    code = main(["eval", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, "eval", *arguments)
 
 
 @pytest.fixture
@@ -52,11 +51,6 @@ def solutions(problems, n_wrong=0):
         {"task_id": p.id, "solution": p.stub if n < n_wrong else p.reference}
         for n, p in enumerate(problems)
     ]
-
-
-def write(path, rows):
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    return path
 
 
 def result(capsys, *arguments):
@@ -84,7 +78,7 @@ def test_published_samples_get_the_published_score(capsys, tmp_path, shared):
 
 def test_a_table_shows_score_interval_kinds_and_layers(capsys, tmp_path, shared, humaneval):
     """What a person reads holds the score with its interval and what is missing."""
-    samples = write(tmp_path / "s.jsonl", solutions(humaneval.problems(), 4))
+    samples = write_jsonl(tmp_path / "s.jsonl", solutions(humaneval.problems(), 4))
     code, out, err = evaluate(
         capsys, "--bench", "humaneval", "--samples", samples, "--data-dir", shared,
         "--out", tmp_path / "e",
@@ -101,7 +95,7 @@ def test_partial_samples_have_no_score_until_asked_for(capsys, tmp_path, shared,
     """Missing and unknown tasks and repeated samples are named; --partial scores the rest."""
     rows = solutions(humaneval.problems()[:10], 1)
     rows += [rows[3], {"task_id": "HumanEval/999", "solution": "x"}, {"solution": "y"}]
-    samples = write(tmp_path / "s.jsonl", rows)
+    samples = write_jsonl(tmp_path / "s.jsonl", rows)
     common = ["--bench", "humaneval", "--samples", samples, "--data-dir", shared]
     code, found, _ = result(capsys, *common, "--out", tmp_path / "a")
     assert code == 1
@@ -123,7 +117,7 @@ def test_programs_that_cannot_be_run_fail_and_nothing_else_does(
     """Empty, huge, torn and broken programs are wrong answers."""
     rows = solutions(humaneval.problems()[:5])
     rows[2]["solution"] = bad
-    samples = write(tmp_path / "s.jsonl", rows)
+    samples = write_jsonl(tmp_path / "s.jsonl", rows)
     code, found, _ = result(
         capsys, "--bench", "humaneval", "--samples", samples, "--data-dir", shared,
         "--out", tmp_path / "e", "--partial",
@@ -140,7 +134,7 @@ def test_samples_of_other_tools_come_out_as_they_went_in(
     capsys, tmp_path, shared, humaneval, layout
 ):
     """Written in a tool's layout and read again, samples get the same verdicts."""
-    samples = write(tmp_path / "s.jsonl", solutions(humaneval.problems(), 3))
+    samples = write_jsonl(tmp_path / "s.jsonl", solutions(humaneval.problems(), 3))
     common = ["--bench", "humaneval", "--data-dir", shared]
     first = result(
         capsys, *common, "--samples", samples, "--out", tmp_path / "a", "--write-samples", layout
@@ -153,7 +147,7 @@ def test_samples_of_other_tools_come_out_as_they_went_in(
 def test_compare_pairs_two_evaluations(capsys, tmp_path, shared, humaneval):
     """The problems that changed are named, with an exact test."""
     for name, n_wrong in (("a", 9), ("b", 2)):
-        samples = write(tmp_path / f"{name}.jsonl", solutions(humaneval.problems(), n_wrong))
+        samples = write_jsonl(tmp_path / f"{name}.jsonl", solutions(humaneval.problems(), n_wrong))
         evaluate(
             capsys, "--bench", "humaneval", "--samples", samples, "--data-dir", shared,
             "--out", tmp_path / name,

@@ -8,7 +8,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import yaml
 
+from commands import run_command
 from evolcoder.cli.main import main
+from jsonl import read_jsonl, write_jsonl
 
 ROWS = [
     {"instruction": f"Write {n} functions.", "output": f"```python\n{code}\n```"}
@@ -23,20 +25,14 @@ ROWS = [
 def run(tmp_path, capsys):
     """A verified data set, in a run folder."""
     data = tmp_path / "rows.jsonl"
-    data.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    write_jsonl(data, ROWS)
     assert main(["verify", str(data), "--out", str(tmp_path / "run")]) == 0
     capsys.readouterr()
     return tmp_path / "run"
 
 
 def export(capsys, *arguments):
-    code = main(["export", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return run_command(capsys, "export", *arguments)
 
 
 def test_what_is_exported_says_what_was_shown(capsys, run, tmp_path):
@@ -44,10 +40,10 @@ def test_what_is_exported_says_what_was_shown(capsys, run, tmp_path):
     code, _, err = export(capsys, run, "--format", "messages", "--out", tmp_path / "x")
     assert code == 0
     assert "not exported: 1 row whose program ends in an error; export.failing=true" in err
-    levels = [row["verified"] for row in lines(tmp_path / "x/messages/data.jsonl")]
+    levels = [row["verified"] for row in read_jsonl(tmp_path / "x/messages/data.jsonl")]
     assert levels == ["ran"] * 6 + ["not run: needs names from its context"]
     export(capsys, run, "--format", "messages", "--out", tmp_path / "x", "--keep-failing")
-    levels = [row["verified"] for row in lines(tmp_path / "x/messages/data.jsonl")]
+    levels = [row["verified"] for row in read_jsonl(tmp_path / "x/messages/data.jsonl")]
     assert levels[6] == "failed: ended in an error"
     for format, check in (("preference", "tests"), ("repair", "tests")):
         code, _, err = export(capsys, run, "--format", format, "--out", tmp_path / "x")
@@ -63,7 +59,7 @@ def test_a_part_of_the_lineages_is_for_validation(capsys, run, tmp_path):
     for format in ("infill", "trl"):
         folder = tmp_path / "x" / format
         for split in ("data", "validation"):
-            roots[format, split] = {row["root"] for row in lines(folder / f"{split}.jsonl")}
+            roots[format, split] = {row["root"] for row in read_jsonl(folder / f"{split}.jsonl")}
         assert not roots[format, "data"] & roots[format, "validation"]
         entries = json.loads((folder / "dataset_info.json").read_text())
         assert {"mine", "mine_validation"} <= entries.keys()
@@ -72,7 +68,7 @@ def test_a_part_of_the_lineages_is_for_validation(capsys, run, tmp_path):
         assert stanza["test_datasets"][0]["path"] == "validation-trainers.jsonl"
     assert roots["infill", "validation"] <= roots["trl", "validation"]
     assert len(roots["trl", "validation"]) == 2
-    fim = lines(tmp_path / "x/infill/data.jsonl")[0]
+    fim = read_jsonl(tmp_path / "x/infill/data.jsonl")[0]
     assert fim["fim"] == (
         f"<|fim_prefix|>{fim['prefix']}<|fim_suffix|>{fim['suffix']}<|fim_middle|>{fim['span']}"
     )

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 import toys
+from commands import run_command
 from evolcoder.cli.main import main
 from evolcoder.config.load import load
 from evolcoder.engine import redact
@@ -33,15 +34,21 @@ def place(tmp_path, monkeypatch):
 
 
 def run(capsys, server, *options, rounds=1):
-    code = main(
-        [
-            "run", "--style", "append", "--seeds", "seeds.jsonl", "--model",
-            f"{server.base_url}#toy",
-            "--rounds", str(rounds), "--set", "verify.when=never", *map(str, options),
-        ]
-    )  # fmt: skip
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(
+        capsys,
+        "run",
+        "--style",
+        "append",
+        "--seeds",
+        "seeds.jsonl",
+        "--model",
+        f"{server.base_url}#toy",
+        "--rounds",
+        rounds,
+        "--set",
+        "verify.when=never",
+        *options,
+    )
 
 
 def everything_stored(folder):

@@ -11,6 +11,7 @@ from evolcoder.cli.main import main
 from evolcoder.engine.evidence import CONTROL
 from evolcoder.storage.run_store import RunStore
 from groups import sampled
+from jsonl import write_jsonl
 from loopback import Loopback, in_thread
 
 CODE = "```python\ndef f(x):\n    return x\n```"
@@ -65,7 +66,7 @@ def start(tmp_path, capsys):
             "Write a function BLOCKED.",
             *(f"Write a function number {i}." for i in range(n - 1)),
         ]
-        seeds.write_text("".join(json.dumps({"instruction": t}) + "\n" for t in tasks))
+        write_jsonl(seeds, ({"instruction": t} for t in tasks))
 
         def run(*more, verb="run", source=("--seeds", seeds)):
             code = main(

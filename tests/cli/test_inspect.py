@@ -4,17 +4,15 @@ import json
 import re
 
 import small_run
+from commands import run_command
 from evolcoder.bench.base import PromptForm, Sample
-from evolcoder.cli.main import main
 from evolcoder.config.load import Config
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.storage.run_store import RunStore
 
 
 def call(capsys, *arguments):
-    code = main(["inspect", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, "inspect", *arguments)
 
 
 def test_a_run_lists_its_tasks_by_page(capsys, tmp_path):

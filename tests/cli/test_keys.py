@@ -8,9 +8,9 @@ import pytest
 import yaml
 
 import toys
+from commands import run_command
 from evolcoder.app.steps import RunSteps
 from evolcoder.cli import loop as loops
-from evolcoder.cli.main import main
 from evolcoder.config.load import load_as
 from evolcoder.errors import ModelError
 from evolcoder.experiment.config import LoopConfig
@@ -23,9 +23,7 @@ LOGIN = "hunter2-and-more"
 
 
 def call(capsys, *arguments):
-    code = main([str(one) for one in arguments])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, *arguments)
 
 
 @pytest.fixture

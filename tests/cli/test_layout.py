@@ -22,7 +22,8 @@ from evolcoder.cli.layout import folded, folded_items
 from evolcoder.config.load import validate
 from evolcoder.records import Drop, Reason, Stage, Task
 from evolcoder.storage.run_store import RunStore
-from evolcoder.text import cell_width, one_row
+from evolcoder.terminal import cell_width, one_row
+from jsonl import write_jsonl
 
 HAN = "写一个函数，返回列表中所有偶数的和，并且按照输入顺序保留重复的元素。"
 TEXTS = (HAN, "リストを逆順にする関数を書いてください。" * 3, "Напишите функцию, которая " * 8,
@@ -169,7 +170,7 @@ def inputs(tmp_path, monkeypatch):
     (tmp_path / "own.jsonl").write_text(json.dumps(PROBLEM) + "\n")
     (tmp_path / "m.json").write_text(json.dumps({"rules": [{"match": "", "answer": ANSWER}]}))
     rows = [{"instruction": f"{HAN} {n}", "output": ANSWER} for n in range(3)]
-    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(tmp_path / "rows.jsonl", rows)
 
 
 @pytest.mark.parametrize("columns", [80, 200])

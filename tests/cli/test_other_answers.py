@@ -12,6 +12,7 @@ import pytest
 
 from evolcoder.cli.main import main
 from evolcoder.storage.run_store import RunStore
+from jsonl import write_jsonl
 from loopback import Loopback, hang, in_thread
 
 PROGRAM = "```python\ndef f(x):\n    return x\n```"
@@ -37,7 +38,7 @@ def answering(usage, model="toy"):
 
 
 def run(capsys, server, *options, tasks=TASKS, out="out"):
-    Path("seeds.jsonl").write_text("".join(f"{json.dumps({'instruction': t})}\n" for t in tasks))
+    write_jsonl(Path("seeds.jsonl"), ({"instruction": t} for t in tasks))
     code = main(
         ["run", "--seeds", "seeds.jsonl", "--model", f"{server.base_url}#toy", "--rounds", "0",
          "--out", out, "--set", "verify.when=never", *options]
@@ -198,7 +199,7 @@ def test_requests_in_flight_when_the_process_is_killed_are_possibly_billed(capsy
         ),
     ],
 )
-def test_a_dry_run_says_of_what_date_the_prices_are(capsys, options, line):
+def test_a_dry_run_shows_the_date_of_the_prices(capsys, options, line):
     """The date is that of the user's table, if there is one."""
     Path("seeds.jsonl").write_text(json.dumps({"instruction": TASKS[0]}))
     words = [word for option in options for word in ("--set", option)]

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from commands import run_command
 from evolcoder.app.evaluation_options import EvaluationOptions, sample_settings
 from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import CHAT, COMPLETION, ENDINGS
 from evolcoder.bench.registry import bench_named
-from evolcoder.cli.main import main
 from evolcoder.cli.prompt_variants import distinct, spread_of, variants_of
 
 N = 2
@@ -30,12 +30,10 @@ def script(shared, tmp_path):
 
 
 def call(capsys, *arguments):
-    code = main(["eval", *map(str, arguments)])
-    said = capsys.readouterr()
-    return code, said.out, said.err
+    return run_command(capsys, "eval", *arguments)
 
 
-def test_the_spread_is_reported_beside_the_score(capsys, tmp_path, shared, script):
+def test_the_spread_is_reported_with_the_score(capsys, tmp_path, shared, script):
     """A model that a line break throws off shows it; each variant is a folder of its own."""
     command = (
         "--bench", "humaneval", "--data-dir", shared, "--limit", N, "--model", f"scripted:{script}",

@@ -30,7 +30,7 @@ bf16, through vLLM with `evolcoder eval --bench humaneval+ --no-grade`."""
 def evaluated(shared, tmp_path_factory, measured_controls):
     """What evaluates samples and what checks a bench, with controls that these tests share."""
     folder = tmp_path_factory.mktemp("published")
-    shelf = DataFolder(shared, folder)
+    data_folder = DataFolder(shared, folder)
     with asyncio.Runner() as runner:
         sandbox = runner.run(PoolSandbox.start())
         controls = ReferenceChecks(measured_controls / "controls.db", sandbox, json.dumps([]))
@@ -41,7 +41,7 @@ def evaluated(shared, tmp_path_factory, measured_controls):
             return faults
 
         def evaluate(name, samples):
-            bench = bench_named(name, shelf)
+            bench = bench_named(name, data_folder)
             place = folder / f"{name}-{len(list(folder.iterdir()))}"
             with EvalStore.create(place, {}) as store:
                 store.add_samples(name, samples(bench))
@@ -54,7 +54,7 @@ def evaluated(shared, tmp_path_factory, measured_controls):
                 return result, list(store.verdicts(name))
 
         def check(name):
-            bench = bench_named(name, shelf)
+            bench = bench_named(name, data_folder)
             with EvalStore.create(folder / f"check-{name}", {}) as store:
                 one = Evaluation(
                     store, bench, generator=None, n=1, in_flight=6, problems=bench.problems()

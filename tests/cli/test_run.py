@@ -9,10 +9,12 @@ from typing import get_args
 import pytest
 
 import toys
+from commands import run_command
 from evolcoder.cli.main import main
 from evolcoder.config.schema import SandboxLevel
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.storage.run_store import RunStore
+from jsonl import read_jsonl
 from loopback import Loopback, in_thread
 
 SECRET = "sk-very-secret-0123456789"
@@ -25,9 +27,7 @@ def server():
 
 
 def run(capsys, *arguments):
-    code = main(["run", "--style", "append", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, "run", "--style", "append", *arguments)
 
 
 @pytest.fixture
@@ -308,7 +308,7 @@ def test_export_writes_elsewhere_without_seeds(capsys, tmp_path, server, seeds):
     run(capsys, "--seeds", seeds, "--model", f"{server.base_url}#toy", "--out", tmp_path / "out")
     out = tmp_path / "elsewhere"
     _json(capsys, "export", tmp_path / "out", "--format", "trl", "--no-seeds", "--out", out)
-    rows = [json.loads(line) for line in (out / "trl/data.jsonl").read_text().splitlines()]
+    rows = read_jsonl(out / "trl/data.jsonl")
     assert {row["round"] for row in rows} == {1}
 
 

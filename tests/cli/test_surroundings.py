@@ -102,7 +102,7 @@ def test_a_full_standard_output_is_named(seeds):
     assert last.startswith("evolcoder: standard output: No space left on device; free space")
 
 
-def test_a_folder_that_is_gone_is_told(seeds):
+def test_a_deleted_working_directory_is_reported(seeds):
     """Whoever stands in a folder that was removed is sent elsewhere."""
     gone = seeds / "gone"
     gone.mkdir()
@@ -118,7 +118,7 @@ def test_a_folder_that_is_gone_is_told(seeds):
     )
 
 
-def test_a_full_folder_for_temporary_files_is_told_by_its_name(seeds):
+def test_a_full_folder_for_temporary_files_is_reported_by_name(seeds):
     """And not by that of the file that was to be written next to it."""
     nowhere = "/dev/null/nowhere"
     script = (
@@ -152,7 +152,7 @@ def test_a_cache_that_cannot_be_written_names_its_variable(monkeypatch, tmp_path
     assert str(raised.value).endswith("; set EVOLCODER_CACHE to a writable folder")
 
 
-def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch):
+def test_without_a_home_the_error_asks_for_a_cache_folder(monkeypatch):
     """Neither HOME nor an entry in the list of users is needed where EVOLCODER_CACHE is set."""
 
     def no_home():
@@ -167,7 +167,7 @@ def test_a_user_without_a_home_is_told_to_name_a_cache(monkeypatch):
     assert str(registry.cache_folder()) == "/here"
 
 
-def test_the_doctor_tells_of_the_cache(monkeypatch, tmp_path):
+def test_the_doctor_reports_the_cache(monkeypatch, tmp_path):
     """A file where the cache would be is found before a run stumbles over it."""
     (tmp_path / "file").touch()
     monkeypatch.setenv("EVOLCODER_CACHE", str(tmp_path / "file"))

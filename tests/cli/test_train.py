@@ -41,17 +41,17 @@ def test_every_format_of_rows_is_read(row):
     assert (found.task.instruction, found.response.text) == (TASK, ANSWER)
 
 
-def test_a_lesson_knows_its_file_and_line(tmp_path):
+def test_a_row_keeps_its_file_and_line(tmp_path):
     """Several files are one training, and each row says where it stood."""
     one = written(tmp_path / "one.jsonl", [{"instruction": TASK, "output": ANSWER}])
     two = written(tmp_path / "two.jsonl", [{"instruction": ""}, {"messages": TURNS}])
-    lessons = list(read_placed_rows([one, two]))
-    assert [lesson.place for lesson in lessons] == [
+    rows = list(read_placed_rows([one, two]))
+    assert [row.place for row in rows] == [
         f"{one} line 1",
         f"{two} line 1",
         f"{two} line 2",
     ]
-    assert [lesson.row.task.instruction for lesson in lessons] == [TASK, "", TASK]
+    assert [row.row.task.instruction for row in rows] == [TASK, "", TASK]
 
 
 @pytest.mark.train
@@ -158,7 +158,7 @@ def test_several_gpus_get_the_launchers_config(tmp_path):
     assert command[-4:] == ["train", "rows.jsonl", "--gpus", "2"]
 
 
-def test_data_that_are_not_there_are_told_of_before_the_base_is_looked_for(capsys, tmp_path):
+def test_missing_data_is_reported_before_the_base_is_looked_for(capsys, tmp_path):
     """Fetching a base takes long, and may fail for another reason."""
     missing = str(tmp_path / "no.jsonl")
     assert main(["train", missing, "--base", "nobody/none", "--out", str(tmp_path / "out")]) == 2

@@ -11,16 +11,17 @@ from pathlib import Path
 
 import pytest
 
+from commands import run_command
 from evolcoder.app.regrade import _grade
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli.eval import parse_options
-from evolcoder.cli.main import main
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.experiment import results
 from evolcoder.experiment.config import LoopConfig
 from evolcoder.sample_errors import UNJUDGED
+from jsonl import read_jsonl, write_jsonl
 
 RESULTS = Path(__file__).parents[2] / "results" / "h200"
 VALUES = (
@@ -41,14 +42,7 @@ VALUES = (
 
 
 def run(capsys, *arguments):
-    code = main([*map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def write(path, rows):
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    return path
+    return run_command(capsys, *arguments)
 
 
 def once(monkeypatch, path, word, error):
@@ -88,7 +82,7 @@ def test_hostile_answers_have_verdicts_in_an_evaluation(capsys, tmp_path, shared
     """Each is wrong by its own verdict, the right ones pass, and a second session changes nothing."""
     rows = hostile(problems)
     flags = [
-        *("eval", "--bench", "humaneval", "--samples", write(tmp_path / "s.jsonl", rows)),
+        *("eval", "--bench", "humaneval", "--samples", write_jsonl(tmp_path / "s.jsonl", rows)),
         *("--data-dir", shared, "--out", tmp_path / "e", "--limit", len(rows), "--json"),
     ]
     for _ in range(2):
@@ -112,7 +106,7 @@ def test_an_exception_is_one_samples_verdict_in_an_evaluation(
     rows[2]["solution"] = f"def {name}(*_):\n    return 'odd one'\n"
     once(monkeypatch, f"evolcoder.{step}", "odd one", ValueError(10**5000))
     flags = [
-        *("eval", "--bench", "humaneval", "--samples", write(tmp_path / "s.jsonl", rows)),
+        *("eval", "--bench", "humaneval", "--samples", write_jsonl(tmp_path / "s.jsonl", rows)),
         *("--data-dir", shared, "--out", tmp_path / "e", "--limit", 4),
     ]
     code, out, err = run(capsys, *flags)
@@ -150,12 +144,12 @@ def training_rows(problems):
 
 def clean(capsys, tmp_path, shared, rows):
     code, out, err = run(
-        capsys, "clean", write(tmp_path / "rows.jsonl", rows), "--against", "humaneval",
+        capsys, "clean", write_jsonl(tmp_path / "rows.jsonl", rows), "--against", "humaneval",
         "--data-dir", shared, "--detectors", "execution,ngrams", "--out", tmp_path / "out.jsonl",
         "--json",
     )  # fmt: skip
     assert code == 0, err
-    kept = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    kept = read_jsonl(tmp_path / "out.jsonl")
     return json.loads(out), kept
 
 
@@ -190,7 +184,7 @@ def test_no_row_ends_a_verification(capsys, tmp_path, monkeypatch):
         "odd one",
         KeyError("\ud800\x00"),
     )
-    flags = ["verify", write(tmp_path / "rows.jsonl", rows), "--out", tmp_path / "out"]
+    flags = ["verify", write_jsonl(tmp_path / "rows.jsonl", rows), "--out", tmp_path / "out"]
     flags += ["--checks", "runs,shape", "--set", "verify.cpu_s=3"]
     code, out, err = run(capsys, *flags)
     assert code == 0, err
@@ -199,7 +193,7 @@ def test_no_row_ends_a_verification(capsys, tmp_path, monkeypatch):
     monkeypatch.undo()
     code, out, _ = run(capsys, *flags, "--json")
     assert (code, json.loads(out)["verdicts"]["runs"][UNJUDGED]) == (0, 1)
-    told = [json.loads(line) for line in (tmp_path / "out/verdicts.jsonl").read_text().splitlines()]
+    told = read_jsonl(tmp_path / "out/verdicts.jsonl")
     assert len(told) == len(rows)
     assert all(len(one["verdicts"]) == 2 for one in told)
     odd = told[len(VALUES)]

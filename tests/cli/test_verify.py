@@ -14,6 +14,7 @@ import pytest
 
 import toys
 from bash_bench import bash_with, part
+from commands import run_command
 from evolcoder.cli.main import main
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.sandbox import launchers
@@ -23,6 +24,7 @@ from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.toolchains import LANGUAGES
 from evolcoder.storage.run_store import DB_NAME, RunStore
 from evolcoder.storage.stats import VERIFY_META
+from jsonl import read_jsonl, write_jsonl
 from loopback import Loopback, in_thread
 
 GOOD = "```python\ndef f(x):\n    return x\n```"
@@ -31,18 +33,7 @@ NO_SANDBOX = "#!/bin/sh\necho 'bwrap: No permissions to create new namespace' >&
 
 
 def verify(capsys, *arguments):
-    code = main(["verify", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
-
-
-def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
-
-
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
+    return run_command(capsys, "verify", *arguments)
 
 
 @pytest.fixture
@@ -61,7 +52,7 @@ def odd(tmp_path):
         "```\n```",
     ]
     rows = [{"instruction": f"Write {n} in Python.", "output": a} for n, a in enumerate(answers)]
-    return write(tmp_path / "odd.jsonl", rows)
+    return write_jsonl(tmp_path / "odd.jsonl", rows)
 
 
 def test_every_row_ends_in_a_verdict_or_a_drop(capsys, tmp_path, odd):
@@ -76,14 +67,14 @@ def test_every_row_ends_in_a_verdict_or_a_drop(capsys, tmp_path, odd):
     assert {line["stage"]: line["waiting"] for line in found["funnel"]} == {
         "seeds": 0, "respond": 0, "verify": 0,
     }  # fmt: skip
-    told = {line["row"]: line for line in lines(out_dir / "verdicts.jsonl")}
+    told = {line["row"]: line for line in read_jsonl(out_dir / "verdicts.jsonl")}
     assert {row: (line["kept"], line["reason"]) for row, line in told.items()} == {
         0: (True, ""), 1: (False, "does_not_parse"), 2: (True, ""), 3: (False, "empty"),
         4: (True, ""), 5: (False, "does_not_parse"), 6: (True, ""), 7: (True, ""),
         8: (True, ""), 10: (True, ""),
     }  # fmt: skip
     assert told[8]["verdicts"][0]["kind"] == "wants"
-    exported = lines(out_dir / "export" / "messages" / "data.jsonl")
+    exported = read_jsonl(out_dir / "export" / "messages" / "data.jsonl")
     assert len(exported) == sum(line["kept"] for line in told.values())
     assert {row["runs"] for row in exported} >= {"passed", "not_run", "wants"}
 
@@ -106,7 +97,7 @@ ROWS = {
 @pytest.mark.parametrize("format", ROWS)
 def test_every_format_that_seeds_come_in_is_read(capsys, tmp_path, format):
     """The answer is found wherever the format has it."""
-    data = write(tmp_path / "data.jsonl", [ROWS[format]])
+    data = write_jsonl(tmp_path / "data.jsonl", [ROWS[format]])
     code, out, _ = verify(capsys, data, "--out", tmp_path / "out")
     assert code == 0
     assert "does_not_parse 1" in out
@@ -119,7 +110,7 @@ def test_an_export_of_ours_is_read_back(capsys, tmp_path, odd):
     for name in ("alpaca/data.json", "messages/data.jsonl"):
         again = tmp_path / name.partition("/")[0]
         assert verify(capsys, tmp_path / "out/export" / name, "--out", again)[0] == 0
-        assert all(line["kept"] for line in lines(again / "verdicts.jsonl"))
+        assert all(line["kept"] for line in read_jsonl(again / "verdicts.jsonl"))
 
 
 @pytest.mark.e2e
@@ -128,7 +119,7 @@ def test_sigkill_loses_nothing_and_repeats_no_verdict(tmp_path):
     rng = random.Random(3)
     answers = [GOOD, BROKEN, "```python\nimport time\ntime.sleep(0.1)\n```"]
     rows = [{"instruction": f"Write {n}.", "output": answers[n % 3]} for n in range(150)]
-    data = write(tmp_path / "data.jsonl", rows)
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
 
     def start(folder):
         command = [sys.executable, "-m", "evolcoder.cli.main", "verify", data, "--out", folder]
@@ -172,7 +163,7 @@ def test_what_the_user_gets_wrong_is_one_line(capsys, odd, arguments, said):
 
 def test_the_protections_of_programs_are_named(capsys, tmp_path):
     """In the table, the JSON and the card of the export, with what was not active."""
-    data = write(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
+    data = write_jsonl(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
     flags = [data, "--out", tmp_path / "out"]
     found = json.loads(verify(capsys, *flags, "--json")[1])["sandbox"]
     layers, missing = found["verify"]["layers"], found["verify"]["missing"]
@@ -190,7 +181,7 @@ def test_the_protections_of_programs_are_named(capsys, tmp_path):
 @pytest.mark.parametrize("session", ["weaker", "stronger"])
 def test_a_protection_is_named_only_if_every_session_had_it(capsys, tmp_path, monkeypatch, session):
     """A folder that is gone on with elsewhere does not claim what only some of its rows had."""
-    data = write(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
+    data = write_jsonl(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
     flags = [data, "--out", tmp_path / "out", "--json"]
     all_but = {"weaker": [(), ("seccomp", "cgroup")], "stronger": [("seccomp", "cgroup"), ()]}
     real = PoolSandbox.layers.fget
@@ -205,7 +196,7 @@ def test_a_protection_is_named_only_if_every_session_had_it(capsys, tmp_path, mo
 
 def test_a_folder_that_did_not_write_its_protections_down_claims_none(capsys, tmp_path):
     """A verification that an earlier version began goes on, and names no layer."""
-    data = write(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
+    data = write_jsonl(tmp_path / "rows.jsonl", [{"instruction": "Do.", "output": GOOD}])
     flags = [data, "--out", tmp_path / "out", "--json"]
     verify(capsys, *flags)
     with closing(sqlite3.connect(tmp_path / "out" / DB_NAME)) as db, db:
@@ -287,7 +278,7 @@ def test_tools_that_run_nothing_drop_no_row(capsys, tmp_path, monkeypatch):
     monkeypatch.setitem(LANGUAGES, "bash", bash_with(headers))
     monkeypatch.setitem(PROBES, "bash", (said, ""))
     rows = [{"instruction": f"Do {n}.", "output": "```bash\nif\n```"} for n in range(3)]
-    data = write(tmp_path / "rows.jsonl", [*rows, {"instruction": "Do.", "output": GOOD}])
+    data = write_jsonl(tmp_path / "rows.jsonl", [*rows, {"instruction": "Do.", "output": GOOD}])
     code, out, err = verify(capsys, data, "--out", tmp_path / "out", "--json")
     assert code == 0
     assert json.loads(out)["verdicts"] == {"runs": {"not_run": 3, "passed": 1}}
@@ -338,7 +329,7 @@ def test_rows_are_tested_measured_and_paired(capsys, tmp_path, monkeypatch):
         {"instruction": task.format(n), "output": f"```python\n{DOUBLE.format(body)}\n```"}
         for n, body in enumerate(["2 * x", "x * x", "x + x + 0 * x", "x ** 2"])
     ]
-    data = write(tmp_path / "data.jsonl", rows)
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
     monkeypatch.setattr("evolcoder.app.models.scripted.from_file", lambda _: ScriptedEngine(model))
     code, out, err = verify(
         capsys, data, "--out", tmp_path / "out", "--model", "scripted:x", "--json",
@@ -350,7 +341,7 @@ def test_rows_are_tested_measured_and_paired(capsys, tmp_path, monkeypatch):
     found = json.loads(out)["verdicts"]
     assert found["tests"] == {"passed": 2, "failed": 2}
     assert set(found) == {"runs", "tests", "bait", "bound", "difficulty", "shape"}
-    kept = lines(tmp_path / "out/export/trl/data.jsonl")
+    kept = read_jsonl(tmp_path / "out/export/trl/data.jsonl")
     assert [row["tests_strength"] > 0 for row in kept] == [True, True]
     folder = str(tmp_path / "out/export/preference")
     pairs = datasets.load_dataset(folder, split="train", cache_dir=str(tmp_path / "cache"))
@@ -361,16 +352,16 @@ def test_rows_are_tested_measured_and_paired(capsys, tmp_path, monkeypatch):
             "x * x" in pair["rejected"][0]["content"] or "x ** 2" in pair["rejected"][0]["content"]
         )
         assert "x * x" not in pair["chosen"][0]["content"]
-    infilled = lines(tmp_path / "out/export/infill/data.jsonl")
+    infilled = read_jsonl(tmp_path / "out/export/infill/data.jsonl")
     assert {row["kind"].partition(":")[0] for row in infilled} == {"infill"}
     assert all(row["prefix"].startswith("def double(x):") for row in infilled)
-    repaired = lines(tmp_path / "out/export/repair/data.jsonl")
+    repaired = read_jsonl(tmp_path / "out/export/repair/data.jsonl")
     assert [row["failing"] in TESTS.split("\n") for row in repaired] == [True, True]
     assert all(row["broken"].strip("\n") in row["prompt"][0]["content"] for row in repaired)
     for name in ("infill", "repair"):
         folder = str(tmp_path / "out/export" / name)
         loaded = datasets.load_dataset(folder, split="train", cache_dir=str(tmp_path / "cache"))
-        assert len(loaded) == len(lines(tmp_path / "out/export" / name / "data.jsonl")) > 0
+        assert len(loaded) == len(read_jsonl(tmp_path / "out/export" / name / "data.jsonl")) > 0
 
 
 DOUBLES = [
@@ -389,7 +380,7 @@ DOUBLES = [
 
 def test_every_row_is_checked_and_keeps_its_lineage(capsys, tmp_path):
     """Rows of one task are no doubles here; the columns that were there are exported."""
-    data = write(tmp_path / "rows.jsonl", DOUBLES)
+    data = write_jsonl(tmp_path / "rows.jsonl", DOUBLES)
     code, out, _ = verify(capsys, data, "--out", tmp_path / "out", "--json")
     assert (code, json.loads(out)["verdicts"]) == (0, {"runs": {"passed": 3}})
     rows = json.loads((tmp_path / "out/export/alpaca/data.json").read_text())
@@ -403,7 +394,7 @@ def test_every_row_is_checked_and_keeps_its_lineage(capsys, tmp_path):
 def test_checks_are_added_to_a_verification_and_to_a_run(capsys, tmp_path, monkeypatch):
     """Only the new check is run; a row that fails it is dropped, and its answer stays."""
     monkeypatch.setattr("evolcoder.app.models.scripted.from_file", lambda _: ScriptedEngine(model))
-    data = write(tmp_path / "rows.jsonl", DOUBLES)
+    data = write_jsonl(tmp_path / "rows.jsonl", DOUBLES)
     tests = ("--checks", "runs,tests", "--model", "scripted:x", "--set", "verify.candidates=6")
     assert verify(capsys, data, "--out", tmp_path / "v")[0] == 0
     code, out, err = verify(capsys, data, "--out", tmp_path / "v", "--json", *tests[:4])
@@ -418,7 +409,7 @@ def test_checks_are_added_to_a_verification_and_to_a_run(capsys, tmp_path, monke
     assert code == 0, err
     funnel = {line["stage"]: line for line in json.loads(out)["funnel"]}
     assert (funnel["verify"]["entered"], funnel["verify"]["kept"]) == (1, 1)
-    assert [line["round"] for line in lines(tmp_path / "r/verdicts.jsonl")] == [0]
+    assert [line["round"] for line in read_jsonl(tmp_path / "r/verdicts.jsonl")] == [0]
     assert main(list(map(str, ("run", *seeds, *never)))) == 0
     assert verify(capsys, tmp_path / "r", "--out", tmp_path / "x")[0] == 2
 
@@ -435,7 +426,7 @@ def test_bounds_are_measured_on_inputs_that_a_tester_writes(capsys, tmp_path, mo
         {"instruction": f"Combine all. {bound}", "output": f"```python\n{nested}\n```"}
         for bound in ("It must run in O(n) time.", "It must be short.")
     ]
-    data = write(tmp_path / "data.jsonl", rows)
+    data = write_jsonl(tmp_path / "data.jsonl", rows)
     common = (data, "--out", tmp_path / "v", "--checks", "bound", "--json",
               "--cache", tmp_path / "cache.db")  # fmt: skip
     code, out, err = verify(capsys, *common)
@@ -457,7 +448,7 @@ def test_bounds_are_measured_on_inputs_that_a_tester_writes(capsys, tmp_path, mo
 
 def test_a_server_that_is_not_there_leaves_no_folder(capsys, tmp_path):
     """Models are opened before anything is written."""
-    data = write(tmp_path / "data.jsonl", [{"instruction": "Add.", "output": GOOD}])
+    data = write_jsonl(tmp_path / "data.jsonl", [{"instruction": "Add.", "output": GOOD}])
     out = tmp_path / "out"
     asked = ("--checks", "tests", "--model", "http://127.0.0.1:9/v1#m", "--out", out)
     code, _, said = verify(capsys, data, *asked)

@@ -10,6 +10,8 @@ import time
 
 import pytest
 
+from jsonl import read_jsonl, write_jsonl
+
 N_ROWS = 12
 KILL_AT = (2, 5, 9)
 """Verdicts of written tests that are there when the process is killed."""
@@ -42,7 +44,7 @@ def command(tmp_path):
         }
         for n in range(N_ROWS)
     ]
-    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(data, rows)
     said = [sys.executable, "-m", "evolcoder.cli.main", "verify", data, "--checks", "runs,tests"]
     said += ["--model", f"scripted:{script}", "--workers", "2", "--cache", tmp_path / "cache.db"]
     said += ["--set", "verify.drop=[does_not_parse,tests_failed]"]
@@ -80,6 +82,6 @@ def test_sigkill_amid_written_tests_loses_and_repeats_no_verdict(command, tmp_pa
     assert found[0] <= found[1] <= found[2] < verdicts(cut)
     for name in ("verdicts.jsonl", "export/alpaca/data.json"):
         assert (cut / name).read_bytes() == (whole / name).read_bytes()
-    told = [json.loads(line) for line in (cut / "verdicts.jsonl").read_text().splitlines()]
+    told = read_jsonl(cut / "verdicts.jsonl")
     assert [line["kept"] for line in told] == [n % 3 != 1 for n in range(N_ROWS)]
     assert {line["reason"] for line in told if not line["kept"]} == {"tests_failed"}

@@ -19,6 +19,7 @@ from evolcoder.sandbox.requirements import PROBES
 from evolcoder.storage.run_store import RunStore
 from evolcoder.text import json_text
 from groups import sampled
+from jsonl import write_jsonl
 from loopback import Loopback, in_thread, status
 
 HIDDEN = [
@@ -61,11 +62,6 @@ def check(*texts, shows=r"\x1b"):
     assert shows in whole
 
 
-def write(path, rows):
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    return path
-
-
 @pytest.fixture
 def seeds(tmp_path):
     """Rows with everything in task, answer and names of fields, and rows that are dropped for it."""
@@ -78,7 +74,7 @@ def seeds(tmp_path):
         rows[0],
         {"instruction": "Broken.", "output": f"```python\nx = {POISON!r}(\n```"},
     ]
-    return write(tmp_path / "seeds.jsonl", rows)
+    return write_jsonl(tmp_path / "seeds.jsonl", rows)
 
 
 @pytest.fixture
@@ -146,7 +142,7 @@ def test_what_verification_finds_is_shown_as_text(call, tmp_path, seeds, script)
             "output": f"```python\nraise ValueError({POISON!r})\n```",
         }
     ]
-    data = write(tmp_path / "rows.jsonl", rows)
+    data = write_jsonl(tmp_path / "rows.jsonl", rows)
     code, out, err = call("verify", data, "--out", folder, "--sandbox", "processes")
     assert code == 0, err
     check(out, err, shows="")
@@ -233,7 +229,7 @@ def test_what_the_command_line_says_is_shown_as_text(
     """Names of files, models, keys and values in errors, and what argparse itself refuses."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    write(tmp_path / "x.jsonl", [{"instruction": "a", "output": "b"}])
+    write_jsonl(tmp_path / "x.jsonl", [{"instruction": "a", "output": "b"}])
     try:
         code, out, err = call(*arguments)
     except SystemExit as ended:
@@ -265,7 +261,7 @@ def test_an_evaluation_shows_ids_and_details_as_text(call, tmp_path, shared):
     ]
     rows += [{"task_id": "HumanEval/0", "completion": f"    raise ValueError({POISON!r})\n"}]
     rows += [{"task_id": "HumanEval/1", "solution": POISON}]
-    samples = write(tmp_path / "s.jsonl", rows)
+    samples = write_jsonl(tmp_path / "s.jsonl", rows)
     common = [
         "eval",
         "--bench",
@@ -302,7 +298,7 @@ def test_leaks_are_shown_as_text(call, tmp_path, shared):
     text = problem.prompt.replace(" numbers", f" numbers{POISON}")
     row = {"id": POISON, "root": "r", "parent": "", "round": 0}
     rows = [row | {"instruction": text, "output": problem.reference + POISON}]
-    data = write(tmp_path / "rows.jsonl", rows)
+    data = write_jsonl(tmp_path / "rows.jsonl", rows)
     common = ["clean", data, "--against", "humaneval", "--data-dir", shared]
     common += ["--detectors", "ngrams,substring"]
     page = tmp_path / "leaks.html"
@@ -358,7 +354,7 @@ def test_a_terminal_gets_our_own_signs_and_no_others(capsys):
 @pytest.mark.parametrize("encoding", sampled(["ascii", "latin-1", "utf-8"], 3))
 def test_a_terminal_of_any_encoding_is_written_to(tmp_path, encoding):
     """What it cannot hold is an escape as well, and no command ends for it."""
-    seeds = write(
+    seeds = write_jsonl(
         tmp_path / "s.jsonl", [{"instruction": "Zähle 漢字 😀 \u202e …", "output": "x"}] * 2
     )
     script = tmp_path / "x.json"

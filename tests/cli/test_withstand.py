@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import toys
-from evolcoder.cli.main import main
+from commands import run_command
 from evolcoder.engine.registry import KNOWN
 from evolcoder.storage.run_store import DB_NAME, RunStore
 from groups import sampled
@@ -37,9 +37,7 @@ def seeds(tmp_path):
 
 
 def run(capsys, *arguments):
-    code = main(["run", "--style", "append", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, "run", "--style", "append", *arguments)
 
 
 def contents(folder):

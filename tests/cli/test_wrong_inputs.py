@@ -15,6 +15,7 @@ import pytest
 from evolcoder.app.evaluation_options import EvaluationOptions, config_of
 from evolcoder.cli.main import main
 from evolcoder.errors import ConfigError
+from jsonl import write_jsonl
 
 SCRIPTED = "scripted:script.json"
 NO_SERVER = "http://127.0.0.1:9/v1#m"
@@ -227,7 +228,7 @@ def _place(tmp_path_factory):
         rows = [
             {"instruction": f"Add {n} numbers.", "output": f"def f(): return {n}"} for n in (1, 2)
         ]
-        (place / "two.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+        write_jsonl(place / "two.jsonl", rows)
         (place / "a file").write_text("x")
         for name in ("a.jsonl", "a.drops.jsonl", "r.json"):
             (place / name).write_text(json.dumps(rows))
@@ -277,7 +278,7 @@ def test_a_wrong_value_is_one_line_that_names_it(capsys):
 
 
 @pytest.mark.parametrize("words", SAYS)
-def test_what_was_meant_is_said(capsys, words):
+def test_an_error_suggests_what_was_meant(capsys, words):
     """Empty values, numbers out of range, flags without effect, and names that are nearly right."""
     for command in SAYS[words]:
         check(*said(capsys, command), words)

@@ -51,7 +51,7 @@ def test_an_address_where_no_ray_answers_is_one_line(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_server_of_grpc_is_told_from_others():
+def test_a_grpc_server_is_recognised():
     """By the first frame that it sends."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 

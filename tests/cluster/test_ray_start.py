@@ -1,6 +1,5 @@
 """A Ray cluster that `ray start --head` made: by its address, by `auto`, and what can be wrong."""
 
-import json
 import os
 import shutil
 import signal
@@ -19,6 +18,7 @@ import toys
 from all_tables import tables_of
 from evolcoder.cli.main import main
 from evolcoder.storage.run_store import RunStore
+from jsonl import write_jsonl
 from loopback import Loopback, in_thread
 
 pytestmark = pytest.mark.cluster
@@ -96,7 +96,7 @@ def _own_ray(monkeypatch):
 def rows_file(path, n=6):
     rows = [{"instruction": f"Print {i}.", "output": f"```python\n{s}\n```"} for i, s in
             zip(range(n), ["print(1)", "1 / 0", "def f(:"] * n, strict=False)]  # fmt: skip
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 

@@ -11,6 +11,7 @@ from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.registry import bench_named
 from evolcoder.cli.main import main
 from evolcoder.sandbox.base import STRICT_LAYERS
+from jsonl import write_jsonl
 from loopback import Loopback, in_thread
 
 pytestmark = pytest.mark.cluster
@@ -53,7 +54,7 @@ def rows_file(path):
         {"instruction": f"Write {i}.", "output": f"```python\n{source}\n```"}
         for i, source in enumerate(programs)
     ]
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(path, rows)
     return path
 
 
@@ -94,7 +95,7 @@ def test_clean_by_execution(capsys, tmp_path, shared):
                (*answers, "```python\nprint(1)\n```"), strict=True)  # fmt: skip
     data = tmp_path / "rows.jsonl"
     pairs = ({"instruction": task, "output": answer} for task, answer in rows)
-    data.write_text("".join(f"{json.dumps(pair)}\n" for pair in pairs))
+    write_jsonl(data, pairs)
     found = []
     for name, flags in (("here", []), ("there", CLUSTER)):
         out = tmp_path / name / "rows.jsonl"
@@ -118,7 +119,7 @@ def test_clean_a_run_by_execution(capsys, tmp_path, shared):
     seeds, script, out = (tmp_path / name for name in ("seeds.jsonl", "model.json", "run"))
     answers = (f"```python\n{problem.reference}```", "```python\nprint(1)\n```")
     pairs = ({"instruction": f"Write {i}.", "output": one} for i, one in enumerate(answers))
-    seeds.write_text("".join(f"{json.dumps(pair)}\n" for pair in pairs))
+    write_jsonl(seeds, pairs)
     script.write_text('{"rules": [{"match": "", "answer": "I cannot."}]}')
     cleaning = ["--set", "clean.against=[humaneval]", "--set", f"clean.data_dir={shared}",
                 "--set", "clean.detectors=[execution]", "--set", "clean.near=null"]  # fmt: skip
@@ -139,7 +140,7 @@ def test_eval(capsys, tmp_path, shared):
     samples = tmp_path / "samples.jsonl"
     solutions = (p.stub if n % 3 == 0 else p.reference for n, p in enumerate(problems))
     pairs = [{"task_id": p.id, "solution": s} for p, s in zip(problems, solutions, strict=True)]
-    samples.write_text("".join(f"{json.dumps(pair)}\n" for pair in pairs))
+    write_jsonl(samples, pairs)
     flags = ["--bench", "humaneval", "--samples", samples, "--data-dir", shared, "--limit", "12"]
     here, there = both(capsys, tmp_path, "eval", *flags, "--json")
     score = [json.loads(one[1])["results"][0]["scores"][0]["value"] for one in (here, there)]

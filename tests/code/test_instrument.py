@@ -5,12 +5,12 @@ import itertools
 import pytest
 
 from evolcoder.code.instrument import counted
-from evolcoder.decontamination.execution.sandbox_prefilter import Meter, Slow
+from evolcoder.decontamination.execution.sandbox_prefilter import Slow, WorkMeter
 
 
 def work_of(source, *arguments):
     """Run `f` of a program; return its result and its work."""
-    meter = Meter()
+    meter = WorkMeter()
     space = {"itertools": itertools, **meter.names()}
     exec(counted(source), space)
     return space["f"](*arguments), meter.worked()
@@ -71,7 +71,7 @@ def test_turns_entries_ranges_and_powers_are_counted(source, answer, work):
 )
 def test_an_endless_program_is_stopped_by_its_work(source):
     """Also if it catches every exception."""
-    space = {"itertools": itertools, **(meter := Meter(1000)).names()}
+    space = {"itertools": itertools, **(meter := WorkMeter(1000)).names()}
     exec(counted(source), space)
     with pytest.raises((Slow, RecursionError)):
         space["f"]()
@@ -81,7 +81,7 @@ def test_an_endless_program_is_stopped_by_its_work(source):
 def test_a_program_that_catches_the_stop_counts_as_slow():
     """A call that continues after its last unit has no result."""
     source = "def f():\n    try:\n        for n in range(10 ** 7):\n            pass\n    except BaseException:\n        return 1"
-    meter = Meter()
+    meter = WorkMeter()
     space = meter.names()
     exec(counted(source), space)
     with pytest.raises(Slow):

@@ -5,7 +5,7 @@ import tracemalloc
 import pytest
 import yaml
 
-from evolcoder.config import load
+from evolcoder.config.bounded_yaml import parse_yaml
 
 LAUGHS = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
     f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 10)}]\n" for n in range(1, 12)
@@ -34,7 +34,7 @@ def test_invalid_or_oversized_documents_are_refused(name):
     """Excess depth, size and aliases, tags and odd bytes raise YAML errors, never RecursionError."""
     text, why = REFUSED[name]
     with pytest.raises((yaml.YAMLError, ValueError), match=why):
-        load.parse_yaml(text)
+        parse_yaml(text)
 
 
 def test_a_refused_document_takes_little_memory():
@@ -42,7 +42,7 @@ def test_a_refused_document_takes_little_memory():
     tracemalloc.start()
     try:
         with pytest.raises(yaml.YAMLError):
-            load.parse_yaml(LAUGHS)
+            parse_yaml(LAUGHS)
         assert tracemalloc.get_traced_memory()[1] < 8 << 20
     finally:
         tracemalloc.stop()
@@ -63,7 +63,7 @@ def test_a_refused_document_takes_little_memory():
 )
 def test_plain_documents_are_read(text, value):
     """What stays within the bounds is read as YAML reads it, the deepest that is allowed too."""
-    found = load.parse_yaml(text)
+    found = parse_yaml(text)
     if text.startswith("[["):
         assert str(found) == text
     else:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from evolcoder.config import schema
-from evolcoder.config.load import FREE_TO_CHANGE, Config, Section, differing_keys, load, validate_as
+from evolcoder.config.load import FREE_TO_CHANGE, Config, Section, differing_keys, load
+from evolcoder.config.validation import validate_as
 from evolcoder.errors import ConfigError
 
 

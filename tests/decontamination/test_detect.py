@@ -1,7 +1,6 @@
 """Leak detection on the rows of a file, independent of order."""
 
 import asyncio
-import json
 
 import pytest
 
@@ -18,6 +17,7 @@ from evolcoder.deduplication.summary import LeakCounts
 from evolcoder.errors import BudgetReached, SandboxError, StoreError
 from evolcoder.sample_errors import UNJUDGED
 from evolcoder.seeds.rows import read_rows
+from jsonl import read_jsonl, write_jsonl
 
 PROMPT = "Write a function to weave two quilted ribbons into a lattice of alternating crimson knots and count the loose threads."
 SOLUTION = "def weave(left, right):\n    knots = [a * 7 + b for a, b in zip(left, right)]\n    return sum(knot % 13 for knot in knots) - len(right)\n"
@@ -44,7 +44,7 @@ def rows(n=30):
 
 
 def written(path, data):
-    path.write_text("".join(json.dumps(row) + "\n" for row in data))
+    write_jsonl(path, data)
     return str(path)
 
 
@@ -117,9 +117,9 @@ def test_a_leak_is_a_drop_with_its_evidence(tmp_path, out):
     assert (len(asked), summary.n_kept) == (4, 3)
     assert summary.layers == ("no network",)
     if target is not None:
-        drops = [json.loads(line) for line in drops_path(target).read_text().splitlines()]
+        drops = read_jsonl(drops_path(target))
         assert drops[-1]["hits"] == [{"item": "Toy/1"}]
-        assert [json.loads(line) for line in target.read_text().splitlines()] == [
+        assert read_jsonl(target) == [
             row for at, row in enumerate(data) if at not in {one["number"] for one in drops}
         ]
 
@@ -224,7 +224,7 @@ def test_a_leak_is_no_leak_of_the_rows_that_share_its_id(tmp_path):
         for task in ("Sort a list.", "Plot a circle with three colours.")
     ]
     path, target = tmp_path / "x.jsonl", tmp_path / "out.jsonl"
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(path, rows)
 
     async def leaked(left):
         found = {
@@ -234,7 +234,7 @@ def test_a_leak_is_no_leak_of_the_rows_that_share_its_id(tmp_path):
 
     summary = asyncio.run(clean_file(str(path), CleanConfig(), seed=0, out=target, leaked=leaked))
     assert summary.dropped == {"leak": 1}
-    assert [json.loads(line) for line in target.read_text().splitlines()] == rows[:1]
+    assert read_jsonl(target) == rows[:1]
 
 
 CODE = f"```python\n{SOLUTION}```"

@@ -30,16 +30,16 @@ def cleaning():
 
 
 @pytest.fixture(scope="module")
-def shelf(shared, tmp_path_factory):
+def data_folder(shared, tmp_path_factory):
     return DataFolder(shared, tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
-def search(sandbox, shelf, tmp_path_factory):
+def search(sandbox, data_folder, tmp_path_factory):
     """HumanEval and MBPP, prepared once."""
     path = tmp_path_factory.mktemp("controls") / "controls.db"
     controls = ReferenceChecks(path, sandbox.sandbox, "test")
-    benches = {name: bench_named(name, shelf).problems() for name in ("humaneval", "mbpp")}
+    benches = {name: bench_named(name, data_folder).problems() for name in ("humaneval", "mbpp")}
     yield sandbox.runner.run(ExecutionSearch.create(benches, sandbox.sandbox, controls.measurement))
     controls.close()
 
@@ -50,10 +50,10 @@ def test_all_problems_but_one_can_be_looked_for(search):
 
 
 @pytest.mark.e2e
-def test_planted_rows_are_found_and_clean_ones_are_not(cleaning, shelf, search, sandbox):
+def test_planted_rows_are_found_and_clean_ones_are_not(cleaning, data_folder, search, sandbox):
     """The benchmark's minimum rates hold on a subset, by execution alone."""
     planted, recall, _, running = cleaning
-    rows = planted.corpus(shelf, n_planted=1000, n_clean=1000, seed=0)[::EVERY]
+    rows = planted.corpus(data_folder, n_planted=1000, n_clean=1000, seed=0)[::EVERY]
     rows = [row for row in rows if row.kind != "translated"]
     found = {row.id: sandbox.runner.run(search.passes(row.answer)) for row in rows}
     pairs = running.pairs_of(found)["execution"]
@@ -63,10 +63,10 @@ def test_planted_rows_are_found_and_clean_ones_are_not(cleaning, shelf, search, 
 
 
 @pytest.mark.e2e
-def test_conclusive_hits_among_real_rows_are_true(cleaning, shelf, search, sandbox):
+def test_conclusive_hits_among_real_rows_are_true(cleaning, data_folder, search, sandbox):
     """Manual review confirmed most conclusive passes of real rows as solutions."""
     planted, recall, _, running = cleaning
-    rows = planted.clean(shelf, 500, seed=3)
+    rows = planted.clean(data_folder, 500, seed=3)
     found = {row.id: sandbox.runner.run(search.passes(row.answer)) for row in rows}
     telling = running.pairs_of(found)["execution, telling"]
     assert telling
@@ -74,11 +74,11 @@ def test_conclusive_hits_among_real_rows_are_true(cleaning, shelf, search, sandb
 
 
 @pytest.mark.e2e
-def test_the_same_seed_plants_the_same_rows(cleaning, shelf):
+def test_the_same_seed_plants_the_same_rows(cleaning, data_folder):
     """Another seed plants other rows."""
     planted = cleaning[0]
     first, again, other = (
-        [row.id for row in planted.corpus(shelf, n_planted=60, n_clean=60, seed=seed)]
+        [row.id for row in planted.corpus(data_folder, n_planted=60, n_clean=60, seed=seed)]
         for seed in (0, 0, 1)
     )
     assert first == again != other

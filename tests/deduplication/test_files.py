@@ -1,7 +1,6 @@
 """Deduplication of files: output, and independence of order, kills and odd rows."""
 
 import asyncio
-import json
 import random
 import signal
 import subprocess
@@ -16,6 +15,7 @@ from evolcoder.deduplication.files import drops_path
 from evolcoder.deduplication.summary import LeakCounts
 from evolcoder.errors import SeedsError
 from evolcoder.seeds.rows import ReadCounts
+from jsonl import read_jsonl, write_jsonl
 
 TASK = "Write a function that takes a list of {} and returns the {} of every second one, rounded to {} digits, or None for an empty list"
 KEYS = ("number", "match_number")
@@ -25,12 +25,8 @@ def clean_file(*args, **options):
     return asyncio.run(files.clean_file(*args, **options))
 
 
-def lines(path):
-    return [json.loads(line) for line in path.read_text().splitlines()]
-
-
 def write(path, rows):
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(path, rows)
     return str(path)
 
 
@@ -52,7 +48,7 @@ def test_in_is_kept_plus_dropped(tmp_path):
     rows = rows_with_doubles(60)
     out = tmp_path / "out.jsonl"
     summary = clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=0, out=out)
-    drops, kept = lines(drops_path(out)), lines(out)
+    drops, kept = read_jsonl(drops_path(out)), read_jsonl(out)
     assert summary.n_rows == len(rows) == len(kept) + len(drops)
     assert sum(summary.dropped.values()) == len(drops) == 20
     gone = {drop["number"] for drop in drops}
@@ -67,7 +63,9 @@ def test_another_order_gives_the_same_drops(tmp_path):
         random.Random(seed).shuffle(rows)
         out = tmp_path / f"{seed}.jsonl"
         clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=7, out=out)
-        drops = [{k: v for k, v in one.items() if k not in KEYS} for one in lines(drops_path(out))]
+        drops = [
+            {k: v for k, v in one.items() if k not in KEYS} for one in read_jsonl(drops_path(out))
+        ]
         results.append((drops, sorted(out.read_text().splitlines())))
     assert results[0] == results[1] == results[2]
 
@@ -79,8 +77,8 @@ def test_rows_of_another_data_set_are_not_repeated(tmp_path):
     out = tmp_path / "out.jsonl"
     config = CleanConfig(beside=(test,))
     summary = clean_file(write(tmp_path / "d.jsonl", rows), config, seed=0, out=out)
-    (drop,) = lines(drops_path(out))
-    assert (summary.n_rows, lines(out)) == (2, rows[1:])
+    (drop,) = read_jsonl(drops_path(out))
+    assert (summary.n_rows, read_jsonl(out)) == (2, rows[1:])
     assert (drop["number"], drop["match_number"], drop["match_is_beside"]) == (0, 0, True)
 
 
@@ -104,7 +102,7 @@ def test_a_child_in_an_export_is_not_a_duplicate_of_its_parent(tmp_path):
     path = write(tmp_path / "d.jsonl", [child, parent, stranger])
     out = tmp_path / "out.jsonl"
     clean_file(path, CleanConfig(), seed=0, out=out)
-    assert [row["id"] for row in lines(out)] == ["c", "p"]
+    assert [row["id"] for row in read_jsonl(out)] == ["c", "p"]
 
 
 def test_odd_rows_end_in_a_verdict(tmp_path):
@@ -120,8 +118,8 @@ def test_odd_rows_end_in_a_verdict(tmp_path):
     good = [{"instruction": f"Write {n} as a word in {n * n} languages."} for n in range(90)]
     rows, out = [*odd, *good], tmp_path / "out.jsonl"
     summary = clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(near=None), seed=0, out=out)
-    assert len(lines(out)) + len(lines(drops_path(out))) == summary.n_rows == len(rows)
-    assert {"instruction": "\ud800", "output": "\x00"} in lines(out)
+    assert len(read_jsonl(out)) + len(read_jsonl(drops_path(out))) == summary.n_rows == len(rows)
+    assert {"instruction": "\ud800", "output": "\x00"} in read_jsonl(out)
 
 
 def test_no_row_is_compared_as_empty_text(tmp_path):
@@ -131,7 +129,7 @@ def test_no_row_is_compared_as_empty_text(tmp_path):
     out, counts = tmp_path / "out.jsonl", ReadCounts("d")
     path = write(tmp_path / "d.jsonl", [*good, *odd])
     summary = clean_file(path, CleanConfig(near=None), seed=0, out=out, counts=counts)
-    assert (summary.dropped, lines(out)) == ({}, [*good, *odd])
+    assert (summary.dropped, read_jsonl(out)) == ({}, [*good, *odd])
     assert counts.text(whole=True).endswith(
         "not compared: blank 2, no task found 3 (the fields note)"
     )
@@ -160,8 +158,8 @@ def test_chats_are_doubles_in_all_turns_and_tools(tmp_path):
     out = tmp_path / "out.jsonl"
     summary = clean_file(write(tmp_path / "d.jsonl", rows), CleanConfig(), seed=0, out=out)
     assert summary.dropped == {"duplicate_exact": 1}
-    assert [row in lines(out) for row in rows[3:]] == [True] * 4
-    assert rows[1] in lines(out)
+    assert [row in read_jsonl(out) for row in rows[3:]] == [True] * 4
+    assert rows[1] in read_jsonl(out)
 
 
 def test_a_missing_file_leaves_nothing_behind(tmp_path):
@@ -255,13 +253,13 @@ def test_no_row_is_lost_as_the_duplicate_of_a_leak(tmp_path, rows, options, reas
     searched, out = [], tmp_path / "out.jsonl"
     path = write(tmp_path / "d.jsonl", data)
     summary = clean_file(path, CleanConfig(), seed=0, out=out, leaked=finds(searched, **options))
-    drops = {order[drop["number"]]: drop for drop in lines(drops_path(out))}
+    drops = {order[drop["number"]]: drop for drop in read_jsonl(drops_path(out))}
     assert sorted(drop["reason"] for drop in drops.values()) == sorted(reasons.values())
     for name, drop in drops.items():
         assert reasons.get(name, drop["reason"]) == drop["reason"]
         is_of_leak = drop.get("match_is_leak", False)
         assert is_of_leak == (drop["reason"] != "leak" and "execution" in options)
-    assert summary.n_kept == len(data) - len(drops) == len(lines(out))
+    assert summary.n_kept == len(data) - len(drops) == len(read_jsonl(out))
     assert len(searched) == len(set(searched)), "no row is searched twice"
 
 
@@ -273,6 +271,6 @@ def test_a_row_left_by_a_leak_is_compared_with_all_others(tmp_path):
     data = [{"instruction": text, "output": text} for text in chain]
     out = tmp_path / "out.jsonl"
     clean_file(write(tmp_path / "d.jsonl", data), CleanConfig(), seed=0, out=out, leaked=finds([]))
-    kept = [row["instruction"] for row in lines(out)]
+    kept = [row["instruction"] for row in read_jsonl(out)]
     assert len([text for text in kept if text.startswith(base)]) == 1
     assert len(kept) == len(data) - 2

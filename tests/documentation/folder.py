@@ -18,6 +18,7 @@ import toy_model
 import toys
 from batch_server import BatchServer
 from documentation.blocks import ROOT
+from jsonl import write_jsonl
 from loopback import Loopback, in_thread
 from report import samples
 from small_bench import ADD, DOUBLE, LAST, fenced
@@ -179,4 +180,4 @@ def _fill(made, *, with_model):
 
 
 def _write(path, rows):
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(path, rows)

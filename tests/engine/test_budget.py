@@ -9,7 +9,8 @@ from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.engine.base import Completion, Message, Request, Sampling
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
 from evolcoder.errors import BudgetReached, EngineError
-from evolcoder.records import NO_PURPOSE
+from evolcoder.records import NO_PURPOSE, TokenCounts
+from ledger import RecordingLedger
 
 PRICES = {"toy": Price(input=1.0, output=10.0)}
 
@@ -40,10 +41,10 @@ def request(n=0, max_tokens=100):
 
 
 def metered(limits, *, spent=None, inner=None):
-    booked = []
-    meter = Budget(limits, spent or Spending(), lambda *call: booked.append(call))
+    ledger = RecordingLedger()
+    meter = Budget(limits, spent or Spending(), ledger)
     inner = inner or Slow()
-    return MeteredEngine(inner, meter, PRICES), meter, inner, booked
+    return MeteredEngine(inner, meter, PRICES), meter, inner, ledger.paid
 
 
 def ask_all(engine, n):
@@ -93,7 +94,7 @@ def test_every_completion_is_recorded():
     """The ledger receives model and tokens of each completion."""
     engine, _, _, booked = metered(BudgetConfig())
     ask_all(engine, 3)
-    assert booked == [("toy", 5, 10, 0, 0, 0, NO_PURPOSE)] * 3
+    assert booked == [("toy", TokenCounts(5, 10), NO_PURPOSE)] * 3
 
 
 def test_hours_end_a_session():

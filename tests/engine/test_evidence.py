@@ -356,7 +356,7 @@ async def test_a_server_that_is_gone_is_no_request_s_fault():
     assert {fault for fault, _ in found} == {MOMENT}
 
 
-async def test_a_row_that_always_fails_is_told_from_one_that_is_rejected():
+async def test_a_failing_row_is_distinguished_from_a_rejected_one():
     """It is dropped as failed, with the number of attempts."""
 
     def answer(prompt):
@@ -470,7 +470,7 @@ async def test_a_limit_that_ends_the_others_is_no_fault_of_the_set_up():
     assert [type(one) for one in found] == [BudgetReached] * 2
 
 
-async def test_a_control_request_that_fails_in_an_unknown_way_leaves_nobody_waiting():
+async def test_a_control_request_that_fails_in_an_unknown_way_leaves_no_request_waiting():
     """The run stops as if the server had not answered."""
     inner = Answering({"row": rejection(), CONTROL: ValueError("what?")})
     engine = EvidenceEngine(inner)

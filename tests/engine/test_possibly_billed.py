@@ -17,7 +17,9 @@ from evolcoder.engine.budget import (
 )
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.errors import BudgetReached, EngineError
+from evolcoder.records import TokenCounts
 from evolcoder.storage.run_store import RunStore
+from ledger import RecordingLedger
 from loopback import Loopback, half, hang, huge, not_http, raw, reset, status
 
 pytestmark = pytest.mark.virtual_time
@@ -37,14 +39,9 @@ class Metered:
     """An engine for a server, behind a budget, with what was booked."""
 
     def __init__(self, server, *, max_tokens=None, **traffic):
-        self.paid, self.possible = [], []
-        limits = BudgetConfig(max_tokens=max_tokens)
-        self.budget = Budget(
-            limits,
-            Spending(),
-            lambda *call: self.paid.append(call),
-            lambda *call: self.possible.append(call),
-        )
+        ledger = RecordingLedger()
+        self.paid, self.possible = ledger.paid, ledger.possible
+        self.budget = Budget(BudgetConfig(max_tokens=max_tokens), Spending(), ledger)
         traffic = {"timeout_s": 5, "max_tries": 3, "max_retry_s": 60, **traffic}
         inner = OpenAIEngine(server.base_url, api_key=None, traffic=TrafficConfig(**traffic))
         self.engine = MeteredEngine(inner, self.budget, PRICES)
@@ -189,8 +186,8 @@ def test_a_resumed_run_counts_what_was_possibly_billed(tmp_path):
     """Requests without an answer count towards the limits of the next session, shown apart."""
     config = Config(budget=BudgetConfig(max_usd=1.0))
     with RunStore.create(tmp_path / "run", config) as store:
-        store.add_call("toy", 100, 50, 40, 10, 20)
-        store.add_call("toy", 100, 50)
+        store.add_call("toy", TokenCounts(100, 50, 40, 10, 20))
+        store.add_call("toy", TokenCounts(100, 50))
         store.add_possible_call("toy", 1000, 2000)
     with RunStore.read(tmp_path / "run") as store:
         price = Price(input=1.0, output=10.0, cached_input=0.5, cache_write=2.0, reasoning=20.0)

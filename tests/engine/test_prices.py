@@ -11,13 +11,12 @@ from evolcoder.config.load import BudgetConfig, Price
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.engine.budget import Budget, MeteredEngine, Spending
-from evolcoder.engine.prices import FREE, TokenCounts, read_usage, usd, worst_cost
-from evolcoder.records import NO_PURPOSE
+from evolcoder.engine.prices import FREE, cost_of, read_usage, worst_cost
+from evolcoder.records import NO_PURPOSE, TokenCounts
+from jsonl import read_jsonl
+from ledger import RecordingLedger
 
-ROWS = [
-    json.loads(line)
-    for line in (Path(__file__).parents[1] / "data" / "usages.jsonl").read_text().splitlines()
-]
+ROWS = read_jsonl(Path(__file__).parents[1] / "data" / "usages.jsonl")
 """Usage objects in the shape that each provider documents, with what it bills for them."""
 REQUEST = Request("m", (Message("user", "Write a program."),), Sampling(0.7, 0.9, 10**6), 1)
 
@@ -50,12 +49,13 @@ class Answering:
 )
 async def test_a_usage_is_booked_to_the_token(row):
     """From the body to the ledger: prompt, cached, written, received, reasoning, and dollars."""
-    expected, booked = row["expected"], []
-    budget = Budget(BudgetConfig(), Spending(), lambda *call: booked.append(call))
+    expected, ledger = row["expected"], RecordingLedger()
+    budget = Budget(BudgetConfig(), Spending(), ledger)
     engine = MeteredEngine(Answering(row["body"]), budget, {"m": Price(**row["price"])})
     await engine.complete(REQUEST)
     names = ("prompt", "received", "cached", "cache_writes", "reasoning")
-    assert booked == [("m", *(expected[name] for name in names), NO_PURPOSE)]
+    counts = TokenCounts(*(expected[name] for name in names))
+    assert ledger.paid == [("m", counts, NO_PURPOSE)]
     assert budget.spent.tokens == expected["prompt"] + expected["received"]
     assert budget.spent.usd == pytest.approx(expected["usd"], abs=1e-12)
 
@@ -139,15 +139,16 @@ def test_no_mixture_of_tokens_costs_more_than_the_bound(price, counts):
     """A reservation at the dearest prices covers any share of cached and reasoning tokens."""
     plain, cached, written, visible, thought = counts
     sent, received = plain + cached + written, visible + thought
-    cost = usd(price, sent, received, cached=cached, cache_writes=written, reasoning=thought)
+    cost = cost_of(price, TokenCounts(sent, received, cached, written, thought))
     assert cost <= worst_cost(price, sent, received) + 1e-9
 
 
 def test_prices_left_out_mean_the_plain_ones():
     """A price of two numbers costs what it did before there were five."""
     price = Price(input=2.0, output=8.0)
-    plain = usd(price, 1000, 500)
+    plain = cost_of(price, TokenCounts(1000, 500))
     assert plain == pytest.approx(0.006)
-    assert usd(price, 1000, 500, cached=900, cache_writes=50, reasoning=400) == pytest.approx(plain)
-    assert usd(FREE, 1000, 500) == 0
+    mixed = cost_of(price, TokenCounts(1000, 500, cached=900, cache_writes=50, reasoning=400))
+    assert mixed == pytest.approx(plain)
+    assert cost_of(FREE, TokenCounts(1000, 500)) == 0
     assert TokenCounts() == TokenCounts(0, 0, 0, 0, 0)

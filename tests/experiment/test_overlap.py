@@ -19,8 +19,8 @@ def test_problems_are_the_same_by_id_or_by_words():
 @pytest.fixture
 def words(shared):
     def of(name):
-        shelf = DataFolder(shared, shared)
-        return {problem.id: problem.prompt for problem in bench_named(name, shelf).problems()}
+        data_folder = DataFolder(shared, shared)
+        return {problem.id: problem.prompt for problem in bench_named(name, data_folder).problems()}
 
     return of
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from evolcoder.cli.main import main
+from commands import run_command
 from evolcoder.experiment import results
 from evolcoder.experiment.store import LoopStore
 from evolcoder.experiment.timings import CONCURRENT
@@ -22,9 +22,7 @@ pytestmark = pytest.mark.e2e
 
 
 def loop(capsys, *arguments):
-    code = main(["loop", *map(str, arguments)])
-    out, err = capsys.readouterr()
-    return code, out, err
+    return run_command(capsys, "loop", *arguments)
 
 
 def test_evolution_stops_where_it_harms_and_the_best_merge_is_kept(capsys, tmp_path, toy_loop):

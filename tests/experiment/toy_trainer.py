@@ -25,10 +25,10 @@ STUCK = "while True:\n    pass"
 
 def script(skill, data_dir, *, stuck):
     """A script that answers the first problems of each benchmark rightly, and no other."""
-    shelf = DataFolder(data_dir, data_dir)
+    data_folder = DataFolder(data_dir, data_dir)
     rules = []
     for name in BENCHES:
-        bench = bench_named(name, shelf)
+        bench = bench_named(name, data_folder)
         problems = bench.problems()[:LIMIT]
         programs = [(problem, problem.reference) for problem in problems[:skill]]
         programs += [(problems[-1], STUCK)] if stuck else []

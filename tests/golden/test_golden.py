@@ -20,6 +20,7 @@ import toys
 from evolcoder.cli.main import main
 from evolcoder.experiment.config import TrainConfig
 from evolcoder.experiment.store import model_key
+from jsonl import write_jsonl
 
 HERE = Path(__file__).parent
 RECORDS = os.environ.get("EVOLCODER_RECORD_GOLDEN") == "1"
@@ -177,7 +178,7 @@ def test_verify_leaves_the_recorded_verdicts(capsys, place):
         {"instruction": f"Write program {n} in Python.", "output": answer}
         for n, answer in enumerate(ANSWERS)
     ]
-    Path("rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(Path("rows.jsonl"), rows)
     evolcoder(capsys, "verify", "rows.jsonl", "--out", "out", "--set", "seeds.max_chars=100000")
     lines = Path("out/verdicts.jsonl").read_text(encoding="utf-8").splitlines()
     held(
@@ -189,7 +190,7 @@ def test_verify_leaves_the_recorded_verdicts(capsys, place):
 def test_clean_leaves_the_recorded_rows_and_drops(capsys, place):
     """Doubles of three kinds leave a file; what stays and what is dropped is written as recorded."""
     rows = [{"instruction": text, "output": "x"} for text in DOUBLES]
-    Path("rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(Path("rows.jsonl"), rows)
     told = json.loads(evolcoder(capsys, "clean", "rows.jsonl", "--out", "clean.jsonl", "--json"))
     held("clean", {"told": told, "files": {p: Path(p).read_text() for p in told["paths"]}})
 
@@ -204,7 +205,7 @@ def test_eval_leaves_the_recorded_verdicts(capsys, place, shared, measured_contr
         "    raise KeyError\n",
     ]
     rows = [{"task_id": f"HumanEval/{n}", "completion": answers[n % 4]} for n in range(6)]
-    Path("samples.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(Path("samples.jsonl"), rows)
     out = evolcoder(
         capsys, "eval", "--bench", "humaneval,humaneval+", "--samples", "samples.jsonl", "--limit",
         "6", "--data-dir", shared, "--out", "out", "--json",

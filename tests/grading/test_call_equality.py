@@ -5,7 +5,6 @@ from itertools import product
 
 import pytest
 
-from driver import held, usable
 from evolcoder.grading.call_harness.base import Comparison, SplitTest
 from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Limits, Program, Script, Status
@@ -14,11 +13,6 @@ ROOMY = Limits(cpu_s=20, wall_s=60, compile_s=120, memory_mb=2048)
 LANGUAGES = ("cpp", "go", "java", "javascript", "php", "rust", "typescript")
 
 pytestmark = pytest.mark.toolchains
-
-
-@pytest.fixture(scope="module")
-def polyglot():
-    yield from held("strict", languages=list(usable("strict", LANGUAGES)))
 
 
 def ran(polyglot, language, source):

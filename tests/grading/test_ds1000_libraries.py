@@ -30,7 +30,7 @@ def problems(shared, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def stocked():
+def sandbox_with_libraries():
     if not (LIBRARIES / ".ready").is_file():
         pytest.skip("`make ds1000` has not been run")
     with asyncio.Runner() as runner:
@@ -40,29 +40,29 @@ def stocked():
         runner.run(pool.aclose())
 
 
-def judged(stocked, problem, source):
+def judged(sandbox_with_libraries, problem, source):
     limits = library_limits(problem.checks.library)
-    return stocked.grade(grade_harness, source, problem.checks, limits=limits)
+    return sandbox_with_libraries.grade(grade_harness, source, problem.checks, limits=limits)
 
 
 @pytest.mark.published
 @pytest.mark.parametrize("library", SOME)
-def test_a_library_knows_references_from_stubs(stocked, problems, library):
+def test_references_of_a_library_pass_and_stubs_fail(sandbox_with_libraries, problems, library):
     """References pass and stubs do not."""
     for number in SOME[library]:
         problem = problems[number]
         assert problem.checks.library == library
-        verdict = judged(stocked, problem, problem.reference)
+        verdict = judged(sandbox_with_libraries, problem, problem.reference)
         assert verdict.passed, (problem.id, verdict)
-        assert not judged(stocked, problem, problem.stub).passed, problem.id
+        assert not judged(sandbox_with_libraries, problem, problem.stub).passed, problem.id
 
 
 @pytest.mark.published
-def test_known_failures_do_fail(stocked, problems):
+def test_known_failures_do_fail(sandbox_with_libraries, problems):
     """Every stored known failure really fails."""
     known = known_failures(installed([LIBRARIES]))
     problem = next(problem for problem in problems if problem.id in known)
-    verdict = judged(stocked, problem, problem.reference)
+    verdict = judged(sandbox_with_libraries, problem, problem.reference)
     assert not verdict.passed
     assert "URLError" in verdict.detail
 
@@ -90,8 +90,8 @@ FORGERIES = {
 
 @pytest.mark.published
 @pytest.mark.parametrize("forgery", FORGERIES)
-def test_a_figure_cannot_be_forged(stocked, problems, forgery):
+def test_a_figure_cannot_be_forged(sandbox_with_libraries, problems, forgery):
     """Expected images are out of reach, and an object whose `__eq__` is always true fails."""
     for number in (515, 615, 631, 636):
-        verdict = judged(stocked, problems[number], FORGERIES[forgery])
+        verdict = judged(sandbox_with_libraries, problems[number], FORGERIES[forgery])
         assert not verdict.passed, (number, verdict)

@@ -3,13 +3,11 @@
 import pytest
 
 from attacks.harness_forgeries import checks_of
-from driver import with_packages
 from evolcoder.bench.base import HarnessChecks
 from evolcoder.bench.ds1000 import ds1000
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.grading.harness import grade_harness, library_limits
 from evolcoder.sandbox.base import Kind, Limits, Separation
-from evolcoder.sandbox.pool import LEVELS
 
 HARNESS = '''
 import random
@@ -41,11 +39,6 @@ def checks(compare="assert result == ans", made="(number, number)", behind=""):
 
 def judge(sandbox, source, *args, **changes):
     return sandbox.grade(grade_harness, source, checks(*args, **changes))
-
-
-@pytest.fixture(scope="module", params=LEVELS)
-def stocked(request):
-    yield from with_packages(request.param, "numpy", "pandas")
 
 
 @pytest.mark.parametrize(
@@ -149,10 +142,14 @@ def problems(shared, tmp_path_factory):
 
 
 @pytest.mark.parametrize("number", PROBLEMS)
-def test_real_problems_know_reference_from_stub(stocked, problems, number):
+def test_references_of_real_problems_pass_and_stubs_fail(sandbox_with_pandas, problems, number):
     """The reference passes and the stub does not, with the installed numpy and pandas."""
     pytest.importorskip("pandas")
     problem = problems[number]
-    verdict = stocked.grade(grade_harness, problem.reference, problem.checks, limits=ROOMY)
+    verdict = sandbox_with_pandas.grade(
+        grade_harness, problem.reference, problem.checks, limits=ROOMY
+    )
     assert verdict.passed, verdict
-    assert not stocked.grade(grade_harness, problem.stub, problem.checks, limits=ROOMY).passed
+    assert not sandbox_with_pandas.grade(
+        grade_harness, problem.stub, problem.checks, limits=ROOMY
+    ).passed

@@ -12,6 +12,7 @@ from bash_bench import bash_bench, bash_with, part, samples
 from evolcoder.bench.registry import BENCHES
 from evolcoder.cli.main import main
 from evolcoder.sandbox.toolchains import LANGUAGES
+from jsonl import write_jsonl
 from loopback import Loopback, in_thread
 
 NAMED = "cannot be graded here: needs part (install bash-part)"
@@ -54,7 +55,7 @@ def scored(evaluate):
 def written(tmp_path):
     def write(**options):
         path = tmp_path / "samples.jsonl"
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in samples(**options)))
+        write_jsonl(path, samples(**options))
         return path
 
     return write
@@ -133,7 +134,7 @@ def test_a_program_that_needs_it_is_not_judged(scored, written, monkeypatch):
 def test_samples_of_other_problems_alone_need_nothing(scored, tmp_path):
     """If no sample is for a problem that needs the library, nothing is refused."""
     path = tmp_path / "some.jsonl"
-    path.write_text("".join(f"{json.dumps(row)}\n" for row in list(samples())[:3]))
+    write_jsonl(path, list(samples())[:3])
     code, found = scored("--samples", path)
     assert (code, found["n_samples"]) == (1, 3)
     assert "1 problems have no sample (small/3)" in found["withheld"]

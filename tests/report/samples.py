@@ -14,6 +14,7 @@ from evolcoder.experiment import results
 from evolcoder.experiment.results import StoredSample
 from evolcoder.records import Drop, Reason, Response, Stage, Task
 from evolcoder.storage.run_store import RunStore
+from jsonl import write_jsonl
 from small_bench import ask
 
 LEAK = ITEMS[0]
@@ -55,7 +56,7 @@ def cleaned(folder):
             for word in ("vowels", "commas", "vowels")]  # fmt: skip
     rows.append({"instruction": LEAK.wording, "output": f"```python\n{LEAK.solution}```"})
     data, out = folder / "data.jsonl", folder / "clean.jsonl"
-    data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(data, rows)
     assert main(["clean", str(data), "--against", "toy", "--detectors", "ngrams,substring",
                  "--out", str(out)]) == 0  # fmt: skip
     return out

@@ -8,7 +8,7 @@ import pytest
 from evolcoder.report import render
 from evolcoder.report.charts import svg
 from evolcoder.report.content import Chart, ReportContent, ReportSection, ReportTable, Series
-from evolcoder.text import visible
+from evolcoder.visible import visible
 
 LONG = "a name that is longer than any heuristic, model or benchmark has today"
 FIGURES = [

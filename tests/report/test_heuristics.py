@@ -19,7 +19,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
 from evolcoder.evolution.heuristics import resolve
 from evolcoder.pipeline import Pipeline, RoleModels
-from evolcoder.records import CallPurpose, Check, CheckResult, Drop, Reason, Stage
+from evolcoder.records import CallPurpose, Check, CheckResult, Drop, Reason, Stage, TokenCounts
 from evolcoder.report.run import report_of
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.run_tables import MIGRATIONS
@@ -228,8 +228,9 @@ def test_prices_count_cached_and_reasoning_tokens_of_their_heuristic(tmp_path):
             sent, received = draw.randrange(100, 900), draw.randrange(50, 500)
             details = draw.choice([(0, 0, 0), (draw.randrange(90), draw.randrange(9), 7)])
             purpose = CallPurpose(stage, name)
-            store.add_call(draw.choice(["a", "b"]), sent, received, *details, purpose)
-        store.add_call("c", 10, 5, purpose=CallPurpose(Stage.EVOLVE, "unpriced"))
+            counts = TokenCounts(sent, received, *details)
+            store.add_call(draw.choice(["a", "b"]), counts, purpose)
+        store.add_call("c", TokenCounts(10, 5), CallPurpose(Stage.EVOLVE, "unpriced"))
         store.db.flush()
         rows = rows_of(store, config, "heuristic_costs")
     with closing(sqlite3.connect(tmp_path / "run" / "run.db")) as db:
@@ -264,7 +265,7 @@ def test_a_run_of_an_earlier_version_says_that_costs_are_not_known(tmp_path, cap
     with RunStore.create(folder, config) as store:
         store.add(seed)
         store.add(seed.child("y", round=1, heuristic="deepen", language=None, made=None))
-        store.add_call("toy", 1, 1, purpose=CallPurpose(Stage.EVOLVE, "deepen"))
+        store.add_call("toy", TokenCounts(1, 1), CallPurpose(Stage.EVOLVE, "deepen"))
         store.db.flush()
         found = report_of(store, config).as_plain()["sections"]
         (row,) = found["heuristics"]["rows"]
@@ -282,7 +283,7 @@ def test_a_heuristic_without_a_kept_row_says_what_it_cost(tmp_path):
     with open_store(tmp_path / "run", config, 1) as store:
         (seed,) = [row.task for row in store.rows()]
         store.add(Drop(Stage.EVOLVE, Reason.EMPTY, seed.id, 1, 0, "deepen", "", "", None))
-        store.add_call("toy", 700, 34, purpose=CallPurpose(Stage.EVOLVE, "deepen"))
+        store.add_call("toy", TokenCounts(700, 34), CallPurpose(Stage.EVOLVE, "deepen"))
         store.db.flush()
         found = report_of(store, config).as_plain()["sections"]["heuristic_costs"]
     (row,) = found["rows"]
@@ -315,7 +316,7 @@ def test_models_in_this_process_are_free_and_batches_have_their_price(
         store.add(Drop(Stage.EVOLVE, Reason.EMPTY, seed.id, 1, 0, "deepen", "", "", None))
         models = [{"role": "evolver", "identity": one} for one in identities]
         store.set_meta("provenance", {"command": "", "models": models, "versions": {}})
-        store.add_call(booked, 1_000_000, 500_000, purpose=CallPurpose(Stage.EVOLVE, "deepen"))
+        store.add_call(booked, TokenCounts(1_000_000, 500_000), CallPurpose(Stage.EVOLVE, "deepen"))
         store.db.flush()
         found = report_of(store, config).as_plain()["sections"]
     assert found["costs"]["rows"][0]["USD"] == dollars

@@ -3,3 +3,4 @@
 import driver
 
 at_every_level = sandbox = driver.at_every_level
+polyglot = driver.polyglot

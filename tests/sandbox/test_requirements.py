@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from bash_bench import bash_with, part
-from driver import held, usable
+from driver import held
 from evolcoder.errors import SandboxError
 from evolcoder.sandbox import requirements as module
 from evolcoder.sandbox.base import Limits, Program, Sealed
@@ -71,11 +71,6 @@ class Counting:
 @pytest.fixture(scope="module")
 def bash():
     yield from held("strict", languages=["bash"])
-
-
-@pytest.fixture(scope="module")
-def polyglot():
-    yield from held("strict", languages=list(usable("strict", LANGUAGES)))
 
 
 def without(monkeypatch, language, **changes):

@@ -11,13 +11,9 @@ import pytest
 from evolcoder.programming_language import code_blocks
 from evolcoder.records import Response, Task
 from evolcoder.text import words
+from jsonl import read_jsonl
 
-ROWS = [
-    json.loads(line)
-    for line in (resources.files("evolcoder") / "data" / "seeds.jsonl")
-    .read_text(encoding="utf-8")
-    .splitlines()
-]
+ROWS = read_jsonl(resources.files("evolcoder") / "data" / "seeds.jsonl")
 N_WORDS = 7
 """Words in a row at which an overlap of two texts is no coincidence."""
 

@@ -5,7 +5,7 @@ import random
 import pytest
 
 import toys
-from evolcoder.records import Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.records import Drop, Reason, Response, Stage, Task, TokenCounts, Usage
 from evolcoder.storage.pending import pool_size
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import CLEAN_META, SEEDS_META, VERIFY_META, funnel
@@ -89,7 +89,7 @@ def test_what_was_paid_for_is_summed_by_model(tmp_path, n_models):
     with RunStore.create(tmp_path / "run", toys.config()) as store:
         names = [f"server#{n}" for n in range(n_models)]
         for n, name in enumerate(names * 3):
-            store.add_call(name, n, 2 * n)
+            store.add_call(name, TokenCounts(n, 2 * n))
         store.db.flush()
         expected = {
             name: (3, sum(range(n, 3 * n_models, n_models)), 2 * sum(range(n, 3 * n_models, n_models)))

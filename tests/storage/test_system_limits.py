@@ -85,7 +85,7 @@ def test_errors_that_cause_each_other_end():
 @pytest.mark.parametrize(
     ("n_free", "advice"), [(0, "free disk space"), (1 << 30, "check its folder")]
 )
-def test_an_error_of_a_full_disk_is_told_as_one(tmp_path, monkeypatch, n_free, advice):
+def test_a_full_disk_is_reported_as_such(tmp_path, monkeypatch, n_free, advice):
     """SQLite says "disk I/O error" where its index of a write-ahead log has no space."""
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=n_free))
     error = sqlite3.OperationalError("disk I/O error")

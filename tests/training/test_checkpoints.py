@@ -26,6 +26,7 @@ from evolcoder.training.launch import (
     launcher_config,
 )
 from evolcoder.training.recipe import recipe_of
+from jsonl import write_jsonl
 from late import torch
 
 pytestmark = pytest.mark.train
@@ -75,7 +76,7 @@ def train_command(folder, base, out, *options, n_processes):
         {"instruction": one.row.task.instruction, "output": one.row.response.text}
         for one in toy_model.lessons()
     ]
-    (folder / ROWS).write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(folder / ROWS, rows)
     arguments = [str(folder / ROWS), "--base", str(base), "--out", str(out), *FAST, *options]
     if n_processes == 1:
         return [sys.executable, "-m", "evolcoder.cli.main", "train", *arguments]

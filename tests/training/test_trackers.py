@@ -1,6 +1,5 @@
 """`train --report-to` shows the figures of each step in TensorBoard and in Weights & Biases."""
 
-import json
 import os
 import subprocess
 import sys
@@ -12,6 +11,7 @@ import pytest
 from evolcoder.errors import TrainError
 from evolcoder.training.folder import read_log
 from evolcoder.training.trackers import TRACKERS, check_tracker, open_tracker
+from jsonl import write_jsonl
 
 NEEDED = {name: f"needs {name}: `make trackers` installs it" for name in TRACKERS}
 STEPS = 3
@@ -28,7 +28,7 @@ def train(folder, base, tracker, *, steps=STEPS, **environment):
         {"instruction": f"Write answer_{n}.", "output": f"def answer():\n    return {n}"}
         for n in range(8)
     ]
-    rows.write_text("".join(f"{json.dumps(one)}\n" for one in tasks))
+    write_jsonl(rows, tasks)
     program = "import sys; from evolcoder.cli.main import main; sys.exit(main())"
     options = ["--base", base, "--out", "out", "--report-to", tracker, "--validation", rows]
     for one in (f"steps={steps}", "learning_rate=0.001", "warmup_steps=1", "save_every=1"):

@@ -19,15 +19,15 @@ from evolcoder.verification.agreement.choose import (
     AnswerChooser,
 )
 from evolcoder.verification.agreement.clusters import (
-    Comparison,
     Observation,
     ObservedAnswer,
+    ObservedAnswers,
     choose,
     is_same,
     same_text,
     same_value,
 )
-from evolcoder.verification.agreement.inputs import Origin, Probe, examples_in
+from evolcoder.verification.agreement.inputs import InputOrigin, Probe, examples_in
 
 CONFIG = toys.config(respond={"candidates": 8})
 
@@ -286,9 +286,9 @@ def test_other_languages_agree_by_what_they_print(sandbox):
         ("go", [f'package main\nimport "fmt"\nfunc main() {{ fmt.Println({n}) }}' for n in "121"]),
     ],
 )  # fmt: skip
-def test_whole_programs_of_other_languages_are_compared(every_language, language, codes):
+def test_whole_programs_of_other_languages_are_compared(polyglot, language, codes):
     """Two that print the same outweigh one that does not."""
-    choice = choose_among(every_language, f"Write it in {language}.", codes, language=language)
+    choice = choose_among(polyglot, f"Write it in {language}.", codes, language=language)
     assert (choice.kind, choice.chosen.number) == ("agreed", 0)
     assert [one.cluster for one in choice.answers] == [0, 1, 0]
 
@@ -301,8 +301,8 @@ def made(*columns):
         ObservedAnswer(answer, "x", tuple(Observation("value", value) for value in column))
         for answer, column in zip(given, columns, strict=True)
     ]
-    probes = tuple(Probe(Origin.RANDOM, (n,)) for n in range(len(columns[0])))
-    return given, Comparison(probes, tuple(found), "f")
+    probes = tuple(Probe(InputOrigin.RANDOM, (n,)) for n in range(len(columns[0])))
+    return given, ObservedAnswers(probes, tuple(found), "f")
 
 
 def test_every_cluster_holds_equals_and_the_largest_wins():
@@ -456,12 +456,12 @@ FUNCTIONS = {
 
 @pytest.mark.toolchains
 @pytest.mark.parametrize("language", FUNCTIONS)
-def test_functions_of_other_languages_are_called_with_typed_inputs(every_language, language):
+def test_functions_of_other_languages_are_called_with_typed_inputs(polyglot, language):
     """Two that agree but for rounding outweigh a wrong one; one that does not compile has none."""
     source, bodies = FUNCTIONS[language]
     codes = [source.format(bodies[at]) for at in (2, 0, 1, 3)]
     task = f"Write third in {language}, which divides all numbers by three: third([3]) is [1.0]."
-    choice = choose_among(every_language, task, codes, language=language)
+    choice = choose_among(polyglot, task, codes, language=language)
     assert (choice.kind, choice.chosen.number) == ("agreed", 1)
     assert [one.cluster for one in choice.answers][:3] == [0, 1, 1]
     assert choice.detail["inputs"] > 3

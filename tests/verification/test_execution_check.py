@@ -166,10 +166,10 @@ OTHERS = [
 @pytest.mark.parametrize(
     ("language", "code", "kind", "why"), by_language(OTHERS, lambda row: row[0])
 )
-def test_other_languages(every_language, language, code, kind, why):
+def test_other_languages(polyglot, language, code, kind, why):
     """Whole programs, functions, methods and statements are recognised and wrapped."""
-    every_language.needs(language)
-    verdict = look(every_language, fence(language, code))
+    polyglot.needs(language)
+    verdict = look(polyglot, fence(language, code))
     assert verdict.kind == kind, verdict.detail
     assert why is None or verdict.detail.get("why", "") == why, verdict.detail
     assert verdict.detail["language"] == language
@@ -181,7 +181,7 @@ def test_a_language_without_tools_is_not_run(sandbox):
         assert told(look(sandbox, fence(language, "x"), languages=[])) == ("not_run", "language")
 
 
-def test_a_language_whose_tools_run_nothing_is_not_run(every_language):
+def test_a_language_whose_tools_run_nothing_is_not_run(polyglot):
     """A broken toolchain fails no row, and other languages still run."""
     asked = []
 
@@ -189,7 +189,7 @@ def test_a_language_whose_tools_run_nothing_is_not_run(every_language):
         asked.append(language)
         return language == "python"
 
-    driver = every_language
+    driver = polyglot
     runs = ExecutionCheck(driver.sandbox, languages=("bash",), limits=QUICK, works=works)
     task = Task.seed("Write it.", ordinal=0, language=None)
     for language, wanted in (("bash", ("not_run", "language")), ("python", ("passed", ""))):
@@ -225,19 +225,19 @@ def test_a_megabyte_is_not_searched(sandbox):
     assert told(verdict) == ("not_run", "too_long")
 
 
-def test_a_translation_is_run_in_the_language_that_it_is_in(every_language):
+def test_a_translation_is_run_in_the_language_that_it_is_in(polyglot):
     """Unfenced code is tried in each language that its task names."""
-    every_language.needs("java")
+    polyglot.needs("java")
     text = "public static int twice(int x) {\n    return 2 * x;\n}"
-    verdict = look(every_language, text, "Translate this Python code into equivalent Java code.")
+    verdict = look(polyglot, text, "Translate this Python code into equivalent Java code.")
     assert (verdict.kind, verdict.detail["language"]) == ("passed", "java")
 
 
-def test_versions_of_one_program_are_not_run_together(every_language):
+def test_versions_of_one_program_are_not_run_together(polyglot):
     """If the blocks of a response conflict, a single one is used."""
-    every_language.needs("javascript")
+    polyglot.needs("javascript")
     text = fence("javascript", "const x = 1;") + fence("javascript", "const x =")
-    assert look(every_language, text).kind == "passed"
+    assert look(polyglot, text).kind == "passed"
 
 
 def test_the_same_answer_gets_the_same_verdict(sandbox):

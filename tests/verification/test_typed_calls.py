@@ -3,7 +3,7 @@
 import pytest
 
 from evolcoder.verification.agreement.clusters import Observation
-from evolcoder.verification.agreement.inputs import Origin, Probe
+from evolcoder.verification.agreement.inputs import InputOrigin, Probe
 from evolcoder.verification.agreement.typed_calls import (
     arguments_of,
     functions_of,
@@ -140,13 +140,13 @@ def test_a_result_that_changes_is_not_stable_and_a_changed_argument_is_seen():
 
 def test_a_test_becomes_a_call_with_a_result():
     """A test of anything else is left out."""
-    probe = Probe(Origin.TESTS, script="x", test="assert f([1], 2) == (3,)")
+    probe = Probe(InputOrigin.TESTS, script="x", test="assert f([1], 2) == (3,)")
     call = without_script(probe, "f")
     assert (call.arguments, call.script) == (([1], 2), "")
     assert outcome_of(Observation("value", [3]), call).kind == "value"
     assert outcome_of(Observation("value", [4]), call).kind == "failed"
-    assert without_script(Probe(Origin.TESTS, script="x", test="assert f(1)"), "f") is None
-    assert without_script(Probe(Origin.ANSWERS, script="print(f(1))"), "f") is None
+    assert without_script(Probe(InputOrigin.TESTS, script="x", test="assert f(1)"), "f") is None
+    assert without_script(Probe(InputOrigin.ANSWERS, script="print(f(1))"), "f") is None
 
 
 def test_one_program_has_all_calls():

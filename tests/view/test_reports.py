@@ -12,6 +12,7 @@ from evolcoder.cli.main import main
 from evolcoder.experiment.store import LoopStore, StoredStep
 from evolcoder.report import cleaning, loop, render
 from evolcoder.view import cleaned, latest
+from jsonl import write_jsonl
 from report import samples
 from viewer_client import Shown
 
@@ -91,7 +92,7 @@ def test_texts_of_a_cleaned_file_are_data(tmp_path):
     rows = [{"instruction": text, "output": f"{text}\n```python\n{text}\n```"}
             for text in HOSTILE for _ in range(2)]  # fmt: skip
     data, out = tmp_path / "<b>data.jsonl", tmp_path / "clean.jsonl"
-    data.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    write_jsonl(data, rows)
     assert main(["clean", str(data), "--out", str(out)]) == 0
     drops = cleaning.drops_path(out)
     more = {"number": 90, "reason": "<script>x", "seen": "<img src=x>", "match_number": "<b>"}

@@ -54,7 +54,7 @@ async def open_engine(
 
 
 def note_open(config: Config, server: str, model: str) -> None:
-    """Print a note if batches of an earlier command are out, whose requests would be paid twice."""
+    """Print a note if an earlier command left open batches: their requests would be paid twice."""
     path = _ledger_path(config)
     if not path.exists():
         return

@@ -214,7 +214,7 @@ def _write_certificate(  # noqa: PLR0913 - all of it is certified
 
 
 def _duplicate_gaps(config: CleanConfig, source: "CleanedData") -> Iterator[str]:
-    """Say in plain words which duplicates were not looked for."""
+    """List the kinds of duplicates that were not searched for."""
     if not config.exact:
         yield "Rows with equal texts were not looked for (clean.exact is off)."
     if config.near is None:

@@ -195,7 +195,7 @@ async def open_judge(
         opened = await models.open_model(spec, config, config.judge)
         stack.push_async_callback(opened.engine.aclose)
     prices = models.find_prices(config, [opened])
-    budget = Budget(config.budget, Spending(), lambda *_: None)
+    budget = Budget(config.budget, Spending())
     factory = models.ModelFactory(config, budget, prices, stack)
     return models.bind_role(config.judge, opened, factory)
 

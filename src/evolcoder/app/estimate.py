@@ -14,16 +14,16 @@ from statistics import fmean
 
 from evolcoder.app.style import N_SEEDS
 from evolcoder.config.load import Config, validate
+from evolcoder.credentials import without_logins
 from evolcoder.engine.batch.budget import batch_price
-from evolcoder.engine.prices import price_of, usd
+from evolcoder.engine.prices import cost_of, price_of
 from evolcoder.evolution.evolver import first_messages
 from evolcoder.evolution.heuristics import Heuristic, TaskContents, choose
 from evolcoder.evolution.styles import is_small
-from evolcoder.records import Check, Response, Task
+from evolcoder.records import Check, Response, Task, TokenCounts
 from evolcoder.seeds.read import read_seeds
 from evolcoder.storage.database import COUNT, MAYBE_NUMBER, Columns
 from evolcoder.storage.run_store import DB_NAME, RunStore
-from evolcoder.text import without_logins
 
 _MEANS = Columns(n=COUNT, evolve=MAYBE_NUMBER, respond=MAYBE_NUMBER, attempts=MAYBE_NUMBER)
 _SERVERS = ("openai:", "anthropic:", "http")
@@ -179,8 +179,9 @@ def _cost_line(
     name = spec.partition("#")[2] or spec.removeprefix("openai:").removeprefix("anthropic:")
     is_server = spec.startswith(_SERVERS)
     price = price_of(name, spec if is_server else "gguf:", config.prices)
-    cost = usd(price, *tokens) if price else None
-    in_batch = usd(batch_price(price), *tokens) if price and is_server else cost
+    counts = TokenCounts(*tokens)
+    cost = cost_of(price, counts) if price else None
+    in_batch = cost_of(batch_price(price), counts) if price and is_server else cost
     hours = _hours(config, spec, calls, tokens)
     return CostLine(role, without_logins(spec), calls, *tokens, cost, in_batch, hours)
 

@@ -44,7 +44,7 @@ from evolcoder.errors import BenchError, BudgetReached, ConfigError
 from evolcoder.evaluation.results import BenchmarkResult, outcomes_of, result_of
 from evolcoder.evaluation.runner import Evaluation, EvaluationProgress, SampleGenerator
 from evolcoder.evaluation.store import DB_NAME, EvalStore, comparable_settings
-from evolcoder.grading import problem_checks
+from evolcoder.grading import gradable
 from evolcoder.grading.problem_checks import ReferenceChecks
 from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED
@@ -226,7 +226,7 @@ def open_reference_checks(sandbox: Sandbox, args: EvaluationOptions) -> Iterator
 
 def select_problems(bench: Bench, args: EvaluationOptions) -> list[Problem]:
     """Return the first `--limit` problems, without those whose reference is known to fail here."""
-    known_failures = problem_checks.failing_references(bench, args.packages)
+    known_failures = gradable.failing_references(bench, args.packages)
     return [p for p in bench.problems()[: args.limit] if p.id not in known_failures]
 
 
@@ -324,9 +324,9 @@ async def run_plan(
             partial = args.partial or args.limit is not None
             store.db.flush()
             excluded = store.without_verdict(bench.name, _graded(plan, bench, unmet))
-            known_failures = problem_checks.failing_references(bench, args.packages)
+            known_failures = gradable.failing_references(bench, args.packages)
             known_failures |= {problem: unmet[problem] for problem in excluded}
-            known_failures |= problem_checks.left_out_here(bench, faults)
+            known_failures |= gradable.left_out_here(bench, faults)
             if sandbox is not None and limit is None:
                 checked = [*(problem.id for problem in problems), *unmet]
                 store.exclude(bench.name, {*faults, *known_failures}, checked)
@@ -338,7 +338,7 @@ async def run_plan(
             notes = [
                 *(sample_file.notes if sample_file else ()),
                 *broken_off_notes(store, bench),
-                *problem_checks.version_notes(bench, args.packages),
+                *gradable.version_notes(bench, args.packages),
             ]
             results.append(result.with_notes(notes))
             if limit is not None:
@@ -374,7 +374,7 @@ async def _evaluate(
     with open_reference_checks(sandbox, args) as references:
         async with progress:
             faults = await evaluation.check(references)
-            left_out = problem_checks.left_out_here(bench, faults)
+            left_out = gradable.left_out_here(bench, faults)
             if len(faults) > len(left_out) and not args.partial:
                 refused = {one: why for one, why in faults.items() if one not in left_out}
                 raise BenchError(_self_check_error(bench.name, refused))
@@ -405,7 +405,7 @@ async def _ungradable(
     ungradable = {}
     for bench in plan.benches:
         problems = select_problems(bench, args)
-        unmet = await problem_checks.ungradable(problems, sandbox.requirements)
+        unmet = await gradable.ungradable(problems, sandbox.requirements)
         ungradable[bench.name] = unmet
         graded = _graded(plan, bench, (problem.id for problem in problems))
         lacking = _graded(plan, bench, unmet)
@@ -413,7 +413,7 @@ async def _ungradable(
             with EvalStore.read(plan.folder) as store:
                 lacking = store.without_verdict(bench.name, lacking)
         why = {problem: unmet[problem] for problem in lacking}
-        problem_checks.require_gradable(bench.name, why, len(graded), partial=args.partial)
+        gradable.require_gradable(bench.name, why, len(graded), partial=args.partial)
     return ungradable
 
 

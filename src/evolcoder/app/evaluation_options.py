@@ -1,6 +1,6 @@
-"""The options of an evaluation, as `evolcoder eval` has them, and what can be wrong with them.
+"""The options of an evaluation, as `evolcoder eval` has them, and their validation.
 
-Nothing is read or asked here: what is wrong is said before a benchmark is downloaded.
+No file is read and no model is asked, so mistakes are reported before a benchmark is downloaded.
 
 >>> check_options(EvaluationOptions(bench="humaneval+", model="scripted:x"))   # doctest: +SKIP
 """
@@ -18,10 +18,10 @@ from evolcoder.bench.prompts import EVALUATION_TEMPLATES, template_named
 from evolcoder.bench.registry import is_known
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
+from evolcoder.credentials import without_logins
 from evolcoder.engine.registry import digest_of
 from evolcoder.errors import BenchError, ConfigError
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.text import without_logins
 
 SAMPLE_FORMS = {
     "answers": PromptForm.ANSWER,
@@ -139,7 +139,7 @@ def check_model(args: EvaluationOptions) -> None:
 
 
 def check_options(args: EvaluationOptions) -> None:
-    """Raise ConfigError or BenchError for what needs no benchmark to be found out."""
+    """Raise ConfigError or BenchError for mistakes that can be found without a benchmark."""
     check_benches(args)
     if bool(args.model) == bool(args.samples):
         raise ConfigError("give either --model SPEC or --samples FILE")

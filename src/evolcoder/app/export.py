@@ -12,6 +12,7 @@ from typing import Any
 
 from evolcoder.app import provenance
 from evolcoder.config.load import Config, ExportFormat
+from evolcoder.credentials import without_logins
 from evolcoder.engine.hub import upload_dataset
 from evolcoder.errors import UserError
 from evolcoder.exports.formats import DERIVED, is_misstated, shown_wrong
@@ -20,7 +21,7 @@ from evolcoder.records import Row
 from evolcoder.storage.annotations import read_annotations
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SEEDS_META, SeedsFacts, checks_of, funnel, protections
-from evolcoder.text import shell_path, without_logins
+from evolcoder.terminal import shell_path
 
 _UNKNOWN: dict[str, Any] = {"command": "", "models": [], "versions": {}}
 NEEDS: Mapping[ExportFormat, tuple[str, str]] = {

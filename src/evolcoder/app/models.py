@@ -21,6 +21,7 @@ from evolcoder.app import batches
 from evolcoder.app.progress import Download, print_line, print_note, slots_of
 from evolcoder.config.load import Config, ModelConfig, Price
 from evolcoder.config.schema import HIDDEN, fill_references, references
+from evolcoder.credentials import is_secret_header, public_query, server_urls, without_logins
 from evolcoder.engine import gguf_header, llamacpp, redact, registry, scripted, transformers_engine
 from evolcoder.engine.answer_checks import AnswerChecks, CheckedEngine
 from evolcoder.engine.base import Engine, Role, Sampling
@@ -31,11 +32,11 @@ from evolcoder.engine.cache import GRACE_S, CachedEngine, CompletionCache
 from evolcoder.engine.endpoint import ANTHROPIC, ANTHROPIC_KEY, OPENAI, OPENAI_KEY, Key, KeyRing
 from evolcoder.engine.evidence import EvidenceEngine
 from evolcoder.engine.openai import OpenAIEngine
-from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of, worst_cost
+from evolcoder.engine.prices import FREE, cost_of, price_of, worst_cost
 from evolcoder.engine.server_pool import ServerPool
 from evolcoder.errors import ConfigError, ModelError, raise_descriptor_limit
 from evolcoder.pipeline import RoleModels
-from evolcoder.text import is_secret_header, public_query, server_urls, without_logins
+from evolcoder.records import TokenCounts
 
 if TYPE_CHECKING:
     from evolcoder.evaluation.store import EvalStore
@@ -229,10 +230,7 @@ def open_budget(config: Config, store: "RunStore | EvalStore", prices: dict[str,
         cost = worst_cost(prices.get(model, FREE), sent, received)
         possible.add(Spending(sent + received, cost))
     spent.add(possible)
-    budget = Budget(
-        config.budget, spent, store.add_call, store.add_possible_call, store.db.flush,
-        store.set_in_flight,
-    )  # fmt: skip
+    budget = Budget(config.budget, spent, store)
     budget.possible.add(possible)
     return budget
 

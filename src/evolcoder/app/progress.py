@@ -23,8 +23,8 @@ from evolcoder.engine.base import Engine
 from evolcoder.engine.budget import Budget, Spending
 from evolcoder.pipeline import RoundCounts
 from evolcoder.records import Stage
-from evolcoder.terminal import folded_for
-from evolcoder.text import cell_width, folded_to_width, visible
+from evolcoder.terminal import cell_width, folded_for, folded_to_width
+from evolcoder.visible import visible
 
 if TYPE_CHECKING:
     from rich.live import Live
@@ -131,7 +131,7 @@ def shown(
         yield
     except Exception:
         _stop(thread, ended)
-        if last:  # what fails before the first line is told by its error alone
+        if last:  # of a failure before the first line, the error tells enough
             print_line(line())
         raise
     except BaseException:  # interrupted: what is left is not in flight any more

@@ -19,6 +19,7 @@ import evolcoder
 from evolcoder.app import models
 from evolcoder.app.progress import print_note
 from evolcoder.config.load import Config
+from evolcoder.credentials import without_logins
 from evolcoder.engine import redact
 from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.registry import KNOWN, digest_of
@@ -27,7 +28,6 @@ from evolcoder.pipeline import RoleModels
 from evolcoder.records import Check
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import without_logins
 
 if TYPE_CHECKING:
     from evolcoder.bench.prompts import Template

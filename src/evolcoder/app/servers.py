@@ -45,7 +45,7 @@ def is_local(config: ServeConfig) -> bool:
 
 
 def check_servers(config: ServeConfig) -> str:
-    """Raise ConfigError if models cannot be served; return a note on how they are, '' if as told.
+    """Raise ConfigError if models cannot be served; return a note if not as configured.
 
     GPUs are counted for the default command only: another one may be for another machine.
     """

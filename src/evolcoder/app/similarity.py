@@ -1,4 +1,4 @@
-"""Measures how like a run's rows are to benchmark problems, and stores the result with the run.
+"""Measures how similar a run's rows are to benchmark problems; stores the result with the run.
 
 A stored result is used again while rows, benchmarks, embedder and bounds are the same. The database
 of the run is only read, so a run may go on meanwhile; the result covers the rows there are.
@@ -21,6 +21,7 @@ from evolcoder.app.blocking import run_blocking
 from evolcoder.app.detectors import open_cached_embedder, open_judge, read_benches
 from evolcoder.app.models import Engines, asked_of
 from evolcoder.config.load import Config, load
+from evolcoder.credentials import without_logins
 from evolcoder.decontamination.hits import benchmark_texts
 from evolcoder.decontamination.judge_scores import (
     DIFFICULTY,
@@ -48,7 +49,7 @@ from evolcoder.ids import content_id
 from evolcoder.records import Row
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import CONFIG_NAME, RunStore
-from evolcoder.text import json_text, without_logins
+from evolcoder.text import json_text
 from evolcoder.verification.measures import RowMeasures, measured
 
 MEASURES = ("task_tokens", "answer_tokens", "complexity", "pass_rate")

@@ -26,6 +26,7 @@ from evolcoder.bench.prompts import template_named
 from evolcoder.bench.registry import bench_named
 from evolcoder.bench.scores import Outcomes
 from evolcoder.config.load import Config, ServerConfig
+from evolcoder.credentials import without_logins
 from evolcoder.engine import redact
 from evolcoder.engine.registry import cache_folder
 from evolcoder.errors import BudgetReached, StepFailed, UserError
@@ -35,7 +36,7 @@ from evolcoder.experiment.config import AskConfig, LoopConfig, ServeConfig, fill
 from evolcoder.experiment.interfaces import Served, Training
 from evolcoder.serving.process import defer_signals, log_tail, wait_interruptibly, with_subreaper
 from evolcoder.storage import atomic
-from evolcoder.text import visible, without_logins
+from evolcoder.visible import visible
 
 CLI = (sys.executable, "-m", "evolcoder.cli.main")
 """Command of the evolcoder command line."""

@@ -48,7 +48,7 @@ _UNMEASURED = frozenset({Reason.REJECTED, Reason.FAILED, Reason.UNJUDGED})
 
 @dataclass(frozen=True, slots=True)
 class _Outcome:
-    """What became of one seed in one style."""
+    """The outcome of one seed in one style."""
 
     drop: Reason | None
     """Why it is not usable, or None."""
@@ -114,10 +114,10 @@ def asks_for_style(config: EvolveConfig) -> bool:
 
 
 def style_of_model(spec: str, evolver: OpenedModels | None) -> StyleChoice | None:
-    """Return the style for an evolver by what is known of it, None if nothing is.
+    """Return the style for an evolver by its name and size; None if these do not decide it.
 
-    A name of a hosted model counts only where it is not served from this machine: files have any
-    name, and servers answer to any. Without an open evolver, its spec alone is read.
+    The name counts only for a model that is not served from this machine: files have any name, and
+    local servers answer to any. Without an open evolver, only its spec is read.
     """
     identity = evolver.engine.identity if evolver else spec
     if identity.startswith("scripted"):

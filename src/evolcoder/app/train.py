@@ -126,7 +126,7 @@ def _job(
 
 
 def _rows(data: Sequence[str], columns: Mapping[ColumnName, str] | None) -> Iterator[PlacedRow]:
-    """Yield the rows of data files, and tell what was read from each file."""
+    """Yield the rows of data files; print what was read from each."""
     counts: list[ReadCounts] = []
     for path in data:
         yield from read_placed_rows([path], columns, counts)
@@ -171,7 +171,7 @@ def _n_models(config: LoopConfig) -> int:
 
 
 class _TrainingProgress:
-    """Says how far a training is."""
+    """Formats the progress of a training."""
 
     def __init__(self) -> None:
         self._n_rows = 0

@@ -49,13 +49,13 @@ _LABEL = re.compile(
     r"(?: \([^()\n]{0,40}\))?\W*:\W*$",
     re.IGNORECASE | re.MULTILINE,
 )
-"""What says of the block below, rather than of the one above, that it is wrong."""
+"""Words that call the block below wrong, rather than the one above."""
 _LABEL_WITHIN = re.compile(
     r"\A\s*#\W*(?:wrong|incorrect|buggy|bad|broken|naive|don['’]?t|do not|never|before|old)\b"
     r"(?![^\n]*\b(?:fixed|correct(?:ed)?|instead)\b)",
     re.IGNORECASE,
 )
-"""A comment at the beginning of a block which says that it is wrong."""
+"""A comment at the beginning of a block that calls it wrong."""
 _OF_OTHER = re.compile(
     r"\b(?:instead of|unlike|rather than|previous|earlier|first|above|replac\w+)\b[^.\n]*$", re.I
 )

@@ -145,7 +145,7 @@ class Sample:
     def of(cls, problem: str, index: int, text: str, form: PromptForm) -> "Sample":
         """Build a sample; a text that cannot be run is replaced by its fault.
 
-        An answer with a fence may be cut within a sign behind it, or hold a NUL byte: those go.
+        In an answer with a fence, lone surrogates are replaced and NUL bytes removed.
         """
         if form is PromptForm.ANSWER and "```" in text:
             text = _UNENCODED.sub("\ufffd", text.replace("\x00", ""))

@@ -6,7 +6,7 @@ problem. Values must be of exact builtin types; callers exclude objects with a c
 Does not follow numpy where it broadcasts unequal shapes or rejects uneven nesting.
 
 >>> compare(Comparator.EQUAL, inputs=(), output=0.30000001, expected=0.3, atol=0)
-<Comparison.CLOSE: 'close'>
+<ComparisonResult.CLOSE: 'close'>
 """
 
 import math
@@ -38,7 +38,7 @@ class Comparator(StrEnum):
     NEAR = "nearer_than"
 
 
-class Comparison(StrEnum):
+class ComparisonResult(StrEnum):
     """Result of a comparison."""
 
     EXACT = "exact"
@@ -49,35 +49,35 @@ class Comparison(StrEnum):
     @property
     def passes(self) -> bool:
         """Whether the test counts as passed."""
-        return self is not Comparison.DIFFERENT
+        return self is not ComparisonResult.DIFFERENT
 
 
 def compare(
     oracle: Comparator, *, inputs: Sequence[Plain], output: object, expected: object, atol: float
-) -> Comparison:
+) -> ComparisonResult:
     """Compare one answer with the expected value; `inputs` are the arguments of the call."""
     if oracle is Comparator.SAME:
-        return Comparison.EXACT if output == expected else Comparison.DIFFERENT
+        return ComparisonResult.EXACT if output == expected else ComparisonResult.DIFFERENT
     if oracle is Comparator.EQUAL:
         return _equal(output, expected, atol)
     try:
         if _SPECIAL[oracle](inputs, output, expected, atol):
-            return Comparison.SPECIAL
+            return ComparisonResult.SPECIAL
     except (TypeError, ValueError, OverflowError):
         pass  # the rule does not apply to an answer of this type
     if oracle in _WITHOUT_FALLBACK:
-        return Comparison.DIFFERENT
+        return ComparisonResult.DIFFERENT
     return _equal(output, expected, atol)
 
 
-def _equal(output: object, expected: object, atol: float) -> Comparison:
+def _equal(output: object, expected: object, atol: float) -> ComparisonResult:
     if output == expected:
-        return Comparison.EXACT
+        return ComparisonResult.EXACT
     if atol == 0 and _is_floats(expected):
         atol = FLOAT_ATOL
     if atol and type(output) is type(expected) and _close(output, expected, atol):
-        return Comparison.CLOSE
-    return Comparison.DIFFERENT
+        return ComparisonResult.CLOSE
+    return ComparisonResult.DIFFERENT
 
 
 def _is_floats(value: object) -> bool:

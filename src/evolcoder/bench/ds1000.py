@@ -53,8 +53,8 @@ from evolcoder.code.blocks import as_fences
 from evolcoder.code.notations import indented_as_fences
 from evolcoder.code.python_ast import tree_of
 from evolcoder.engine.hub import HUB
+from evolcoder.fences import without_code
 from evolcoder.programming_language import code_blocks
-from evolcoder.text import without_code
 
 DS1000 = DataFile(
     "ds1000/ds1000.jsonl.gz",

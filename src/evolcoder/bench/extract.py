@@ -35,8 +35,8 @@ from evolcoder.code import broken_source, statements
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.notations import as_lines, indented_as_fences, plain_code, unmarked
 from evolcoder.code.python_ast import tree_of
+from evolcoder.fences import before_bare_fence, without_code
 from evolcoder.reasoning import split
-from evolcoder.text import before_bare_fence, without_code
 
 _CODE_LINE = re.compile(
     r"^(?:from\s+[\w.]+\s+import\b|import\s+[\w.]+[ \t]*(?:$|,|as\b|;|#)"

@@ -39,9 +39,10 @@ from evolcoder.bench.end_of_text import glued_tokens, without_end
 from evolcoder.bench.extract import NOTEBOOK, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
 from evolcoder.code.blocks import as_fences
+from evolcoder.code.fill_in_middle import FIM_TOKENS
 from evolcoder.code.notations import indented_as_fences, plain_code
+from evolcoder.fences import without_code
 from evolcoder.programming_language import CodeBlock, code_blocks
-from evolcoder.text import FIM_TOKENS, without_code
 
 _PLACE = (
     "https://github.com/openai/human-eval-infilling/raw/"

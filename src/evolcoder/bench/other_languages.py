@@ -16,8 +16,8 @@ from evolcoder.bench.answer_blocks import last_wanted
 from evolcoder.bench.base import ExtractedProgram, Extraction
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.notations import indented_as_fences, plain_code
+from evolcoder.fences import before_bare_fence, without_code
 from evolcoder.programming_language import code_blocks, language_of
-from evolcoder.text import before_bare_fence, without_code
 
 _C_LIKE = (
     r"^(?![ \t]*(?:return|throw|else|new)\b)[^\n/=.(;]*[\w>\]&*:][\s&*]+{name}\s*"

@@ -12,9 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from evolcoder.bench.base import PromptForm, PromptSettings
+from evolcoder.code.fill_in_middle import FIM_TOKENS
 from evolcoder.engine.base import RAW, Message
 from evolcoder.errors import ConfigError
-from evolcoder.text import FIM_TOKENS
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,13 +10,12 @@ cover resampling such problems; they do not say how well a benchmark represents 
 
 import math
 import random
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import NormalDist, fmean
 from typing import Protocol
 
-from evolcoder.bench.base import CandidateProgram, ExtractedProgram, Problem
+from evolcoder.bench.base import Problem
 from evolcoder.errors import BenchError
 from evolcoder.ids import rng_for
 from evolcoder.text import natural_key
@@ -139,18 +138,6 @@ class PairedComparison:
     """Problems in only one of the two sets."""
 
 
-@dataclass(frozen=True, slots=True)
-class ProblemOutcomes:
-    """Counts of where programs were found in samples."""
-
-    n: int
-    """Number of samples."""
-    n_odd: int
-    """Samples that did not have the requested format."""
-    by_found: tuple[tuple[ExtractedProgram, int], ...]
-    """Samples by where the program was found, most frequent first."""
-
-
 def pass_at_k(n: int, n_passed: int, k: int) -> float:
     """Estimate the probability that at least one of k samples passes, or raise BenchError."""
     if not 0 < k <= n:
@@ -220,13 +207,6 @@ def grouped(problems: Iterable[Problem], outcomes: Outcomes) -> dict[tuple[str, 
             if problem.id in outcomes:
                 parts.setdefault(group, {})[problem.id] = outcomes[problem.id]
     return dict(parts)
-
-
-def findings(candidates: Iterable[CandidateProgram]) -> ProblemOutcomes:
-    """Count where programs were found."""
-    counts = Counter(candidate.found for candidate in candidates)
-    n_odd = sum(n for found, n in counts.items() if found.is_odd)
-    return ProblemOutcomes(counts.total(), n_odd, tuple(counts.most_common()))
 
 
 def mcnemar(n_gained: int, n_lost: int) -> float:

@@ -39,7 +39,8 @@ from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.rows import COLUMNS_HELP, ReadCounts, columns_from
 from evolcoder.storage import atomic
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
-from evolcoder.text import json_text, shell_path
+from evolcoder.terminal import shell_path
+from evolcoder.text import json_text
 
 FLAGS = {
     "near": "clean.near",

@@ -23,12 +23,14 @@ from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.layout import MIN_TEXT, terminal_width
 from evolcoder.cli.sysinfo import Machine, read_machine
 from evolcoder.config import load as configs
+from evolcoder.credentials import without_logins
 from evolcoder.engine.base import Message, Request, Sampling
 from evolcoder.errors import EvolcoderError
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.sandbox.requirements import PROBES
 from evolcoder.sandbox.selftest import Selftest, SelftestFinding, SelftestState, check
-from evolcoder.text import visible, without_logins, wrapped
+from evolcoder.terminal import wrapped
+from evolcoder.visible import visible
 
 WIDTH = 100
 NAMES = 12

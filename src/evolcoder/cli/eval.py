@@ -7,7 +7,6 @@ evaluation; samples that have a verdict are neither generated nor graded again.
 """
 
 import argparse
-import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +20,7 @@ from evolcoder.app.evaluation_options import (
     check_model,
     check_options,
 )
+from evolcoder.app.progress import print_note
 from evolcoder.bench.base import ChosenBy
 from evolcoder.bench.prompts import EVALUATION_TEMPLATES
 from evolcoder.bench.samples import SampleFormat
@@ -35,7 +35,6 @@ from evolcoder.errors import BudgetReached, ConfigError
 from evolcoder.evaluation.results import BenchmarkResult, GroupScore
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.text import visible
 
 BELOW = " " * 18
 """Under the column of benchmarks."""
@@ -174,7 +173,7 @@ def _print_generated(
         for failures in filter(None, (store.failures(bench.name) for bench in plan.benches)):
             problem, what = failures[0]
             note = f"{len(failures)} samples were not generated, such as {problem}: {what}"
-            print(f"evolcoder: {visible(note)}", file=sys.stderr)
+            print_note(note)
     if args.json:
         output.print_json({"folder": str(plan.folder), "samples": counts}, indent=1)
     else:

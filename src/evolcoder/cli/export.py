@@ -5,12 +5,12 @@ Nothing leaves the machine unless `--push` names a data set of the Hub.
 
 import argparse
 import json
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
 from evolcoder.app import export
+from evolcoder.app.progress import print_note
 from evolcoder.cli import output
 from evolcoder.config.load import ExportFormat, load
 from evolcoder.config.schema import ExportConfig
@@ -69,7 +69,7 @@ def main(args: argparse.Namespace) -> int:
         out = args.out or args.run / "export"
         written = export.write_to(store, out, config, formats, flagged=args.flagged)
         for note in export.notes(store, config, written, flagged=args.flagged):
-            print(f"evolcoder: {note}", file=sys.stderr)
+            print_note(note)
     paths = [str(one.path) for one in written]
     pushed = [] if args.push is None else [export.push(written[0], args.push, public=args.public)]
     if args.json:

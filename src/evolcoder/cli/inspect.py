@@ -25,7 +25,9 @@ from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.lineage import LineageStep, lineage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.text import natural_key, one_row, shell_path, visible
+from evolcoder.terminal import one_row, shell_path
+from evolcoder.text import natural_key
+from evolcoder.visible import visible
 
 if TYPE_CHECKING:
     from evolcoder.verification.metrics import ChildAndParent, ComparisonRow

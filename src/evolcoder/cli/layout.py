@@ -11,7 +11,8 @@ import shutil
 import sys
 from collections.abc import Iterable
 
-from evolcoder.text import cell_width, visible, wrapped
+from evolcoder.terminal import cell_width, wrapped
+from evolcoder.visible import visible
 
 NO_TERMINAL = 100
 """Width where there is no terminal."""

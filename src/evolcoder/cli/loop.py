@@ -26,6 +26,7 @@ from evolcoder.bench.prompts import template_named
 from evolcoder.cli import output, train
 from evolcoder.cli.eval import parse_options
 from evolcoder.config import load as configs
+from evolcoder.credentials import without_logins
 from evolcoder.engine import redact
 from evolcoder.engine.endpoint import LOGINS, KeyRing, logins_as_json
 from evolcoder.errors import ConfigError, StepFailed
@@ -38,7 +39,7 @@ from evolcoder.input_files import read_bytes
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.serving.process import log_tail
-from evolcoder.text import natural_key, without_logins
+from evolcoder.text import natural_key
 
 OUR_TRAINING = ("{python}", "-m", "evolcoder.cli.main", "train")
 """How a command that trains with `evolcoder train` begins."""

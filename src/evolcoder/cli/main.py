@@ -181,7 +181,7 @@ def _version() -> int:
 
 def _print_error(message: str, code: int) -> int:
     from evolcoder.cli.usage import print_error_line  # noqa: PLC0415 - as above
-    from evolcoder.text import visible  # noqa: PLC0415
+    from evolcoder.visible import visible  # noqa: PLC0415
 
     print_error_line(f"evolcoder: {' '.join(visible(message).split())}")
     return code

@@ -18,7 +18,8 @@ from contextlib import contextmanager
 from typing import Any, TextIO, cast
 
 from evolcoder.engine import redact
-from evolcoder.text import json_text, visible
+from evolcoder.text import json_text
+from evolcoder.visible import visible
 
 _REDRAW = re.compile(r"(\r|\n|\x1b\[A)")
 """Control sequences with which tqdm redraws its bar."""

@@ -6,7 +6,6 @@ Guarantees: all input is checked before the first paid request.
 import argparse
 import gc
 import json
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -122,10 +121,10 @@ def main(args: argparse.Namespace) -> int:
         written = export.write(store, config)
         paths = [one.path for one in written]
         for note in export.notes(store, config, written):
-            print(f"evolcoder: {note}", file=sys.stderr)
+            print_note(note)
         show.print_run(store, paths, config, begun=begun, as_json=args.json)
         for note in filter(None, (pipeline.unjudged_note(store), pipeline.unasked_note(store))):
-            print(f"evolcoder: {note}", file=sys.stderr)
+            print_note(note)
         nothing = show.print_why_empty(store)
     if limit is not None:
         raise limit

@@ -16,7 +16,7 @@ from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.errors import ConfigError
 from evolcoder.evaluation.runner import EvaluationProgress, self_check
-from evolcoder.grading import problem_checks
+from evolcoder.grading import gradable
 
 MAX_NAMED = 3
 """Problems named per fault."""
@@ -33,12 +33,12 @@ def main(args: argparse.Namespace) -> int:
         output.print_json(found, indent=1)
     refused = {}
     for bench in benches:
-        left_out = problem_checks.left_out_here(bench, found[bench.name])
+        left_out = gradable.left_out_here(bench, found[bench.name])
         faults = {one: why for one, why in found[bench.name].items() if one not in left_out}
         refused[bench.name] = faults
         if not args.json:
             print(f"{f'{bench.name} ':<18}{_faults_text(faults)}")
-            known = problem_checks.failing_references(bench, options.packages)
+            known = gradable.failing_references(bench, options.packages)
             for line in _left_out({**known, **left_out}):
                 print(f"  {line}")
     return 1 if any(refused.values()) and not args.partial else 0
@@ -52,7 +52,7 @@ async def _check(benches: Sequence[Bench], args: EvaluationOptions) -> dict[str,
         controls = stack.enter_context(evaluate.open_reference_checks(sandbox, args))
         for bench in benches:
             progress, problems = EvaluationProgress(), evaluate.select_problems(bench, args)
-            known_failures = await problem_checks.ungradable(problems, sandbox.requirements)
+            known_failures = await gradable.ungradable(problems, sandbox.requirements)
             async with evaluate.show_evaluation(bench.name, progress):
                 faults = await self_check(
                     [problem for problem in problems if problem.id not in known_failures],

@@ -1,6 +1,5 @@
 """Formats and prints run results: the funnel, the summary, and example tasks side by side."""
 
-import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
@@ -8,7 +7,7 @@ from itertools import islice, zip_longest
 from pathlib import Path
 from typing import Any
 
-from evolcoder.app.progress import duration
+from evolcoder.app.progress import duration, print_note
 from evolcoder.cli import output
 from evolcoder.cli.layout import folded_items, labelled, print_folded, terminal_width
 from evolcoder.config.load import Config
@@ -24,7 +23,8 @@ from evolcoder.storage.stats import (
     why_empty,
 )
 from evolcoder.storage.workdir import Paid, Workdir
-from evolcoder.text import padded, shell_path, visible, wrapped
+from evolcoder.terminal import padded, shell_path, wrapped
+from evolcoder.visible import visible
 
 DETAILS = ("cached_tokens", "cache_write_tokens", "reasoning_tokens")
 """Names of the tokens with a price of their own, in the order of the store."""
@@ -66,7 +66,7 @@ def print_run(
 def print_why_empty(store: RunStore) -> bool:
     """Say on stderr that a run kept no row, and why; return whether it is so."""
     if note := why_empty(store):
-        print(f"evolcoder: {visible(note)}", file=sys.stderr)
+        print_note(note)
     return bool(note)
 
 

@@ -21,7 +21,8 @@ from evolcoder.bench.prompts import TEMPLATES
 from evolcoder.cli import output
 from evolcoder.cli.layout import LABEL, folded, labelled
 from evolcoder.cli.usage import RaisingParser
-from evolcoder.config import load as configs
+from evolcoder.config.bounded_yaml import parse_yaml
+from evolcoder.config.validation import validate_as
 from evolcoder.errors import SharedTrainError, TrainError
 from evolcoder.input_files import read_text
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from, read_placed_rows
@@ -143,7 +144,7 @@ def _overrides(args: argparse.Namespace) -> dict[str, Any]:
         if not equals:
             raise TrainError(f"--set {change}: write it as key=value")
         try:
-            changes[key] = configs.parse_yaml(value)
+            changes[key] = parse_yaml(value)
         except (yaml.YAMLError, ValueError) as error:  # an impossible date is a ValueError
             raise TrainError(f"--set {change}: the value is not YAML") from error
     flags = {"template": args.template, "seed": args.seed}
@@ -161,7 +162,7 @@ def _notes(path: Path | None) -> CardNotes:
         raise TrainError(f"--notes {path}: {error}; {NOTES_FORMAT}") from error
     if not isinstance(data, dict):
         raise TrainError(f"--notes {path}: contains a {type(data).__name__}; {NOTES_FORMAT}")
-    return configs.validate_as(CardNotes, data, where=f"--notes {path}")
+    return validate_as(CardNotes, data, where=f"--notes {path}")
 
 
 def _launch(args: argparse.Namespace, recipe: Recipe, nodes: Nodes = ONE_NODE) -> int:

@@ -1,4 +1,4 @@
-"""Parses arguments; what is wrong with them is one line, with the nearest known name.
+"""Parses arguments; an error is one line that names the nearest known argument.
 
 >>> Parser(prog="evolcoder run").parse_args(["--modle", "x"])   # doctest: +SKIP
 evolcoder run: unrecognized arguments: --modle x; did you mean --model?
@@ -13,7 +13,8 @@ from typing import Any, NoReturn
 
 from evolcoder.errors import ConfigError
 from evolcoder.terminal import folded_for
-from evolcoder.text import one_line, visible
+from evolcoder.text import one_line
+from evolcoder.visible import visible
 
 MAX_CHARS = 400
 MAX_TOKENS_NOTE = (
@@ -97,7 +98,7 @@ class RaisingParser(_Parser):
 
 
 def at_least_one(text: str) -> int:
-    """Read a number of things of which there must be one."""
+    """Parse a number that must be at least 1."""
     try:
         n = int(text)
     except ValueError:

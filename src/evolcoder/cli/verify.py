@@ -7,13 +7,13 @@ verified in its own folder, which has the kept rows and the verdicts then.
 
 import argparse
 import json
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from evolcoder.app import export, models, verify
 from evolcoder.app.evolve import default_folder
+from evolcoder.app.progress import print_note
 from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
 from evolcoder.cli.layout import labelled, print_folded
@@ -25,8 +25,9 @@ from evolcoder.sandbox.pool import LEVELS
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from
 from evolcoder.storage.run_store import CONFIG_NAME, DB_NAME, RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.text import shell_path, visible
+from evolcoder.terminal import shell_path
 from evolcoder.verification import pipeline
+from evolcoder.visible import visible
 
 FLAGS = {
     "sandbox": "verify.sandbox",
@@ -132,10 +133,10 @@ def _report(
         written = export.write(store, config)
         paths = [*(one.path for one in written), verify.write_verdicts(store)]
         for note in export.notes(store, config, written):
-            print(f"evolcoder: {visible(note)}", file=sys.stderr)
+            print_note(note)
         _show(store, paths, config, begun=begun, as_json=as_json)
         if note := pipeline.unasked_note(store):
-            print(f"evolcoder: {visible(note)}", file=sys.stderr)
+            print_note(note)
         # A data set whose every answer is wrong was verified; one without an answer was not.
         has_checked_none = show.print_why_empty(store) and not pipeline.count_findings(store)
         is_unasked = pipeline.has_unasked_check(store)

@@ -23,8 +23,8 @@ from functools import partial
 
 from evolcoder.code.notations import as_written, indented_as_fences, usual_blanks
 from evolcoder.code.python_ast import tree_of
+from evolcoder.fences import code_lines, has_code
 from evolcoder.programming_language import AUXILIARY, CodeBlock, code_blocks, language_of
-from evolcoder.text import code_lines, has_code
 
 MAX_CHARS = 200_000
 """Longest text that is searched."""

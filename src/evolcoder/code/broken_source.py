@@ -1,4 +1,4 @@
-r"""What parses of a text that is Python in part: a program with prose around it, or one cut off.
+r"""Finds what parses of a text that is partly Python: a program within prose, or cut off.
 
 Nothing is run. The number of tries is bounded, so hostile texts take linear time.
 
@@ -26,7 +26,7 @@ _MAY_BIND = re.compile(
 
 
 def parsing_part(source: str, names: Sequence[str], *, given: int = 0) -> tuple[str, str]:
-    """Return what parses of a broken text that defines `names`, and the text after it.
+    """Return the part of a broken text that parses and defines `names`, and the text after it.
 
     Prose above the definition is removed line by line, and everything from the first broken
     top-level statement below it. The definition itself may only lose what follows a complete

@@ -1,4 +1,4 @@
-"""What top-level statements change: names by methods and functions, registries, module settings.
+"""Finds what top-level statements change: values of names, registries, settings of modules.
 
 A call such as `cache.update(...)`, or a decorator that registers a definition, changes a name that
 other statements read; what needs that name needs the call or the definition too.
@@ -12,7 +12,7 @@ import ast
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from evolcoder.code.top_level import SCOPES, Piece, Scope
+from evolcoder.code.top_level import SCOPES, Piece, Scope, is_import
 
 EFFECTS = frozenset(
     "setrecursionlimit set_int_max_str_digits stack_size seed filterwarnings simplefilter"
@@ -31,7 +31,7 @@ def with_changes(pieces: Sequence[Piece], names: Sequence[str]) -> list[Piece]:
 
     A call that mentions `names` is a usage, so it does not count; neither does one that prints.
     """
-    modules = {name for piece in pieces if _is_import(piece) for name in piece.binds}
+    modules = {name for piece in pieces if is_import(piece) for name in piece.binds}
     effects = _effects_of_functions(pieces, names)
     own = {name for piece in pieces for name in piece.binds} - modules
     found = []
@@ -48,10 +48,6 @@ def with_changes(pieces: Sequence[Piece], names: Sequence[str]) -> list[Piece]:
                 changes |= _changed_by_calls(parts, effects, modules) & own
         found.append(replace(piece, changes=frozenset(changes)))
     return found
-
-
-def _is_import(piece: Piece) -> bool:
-    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in piece.nodes)
 
 
 def _registered(node: Scope) -> set[str]:

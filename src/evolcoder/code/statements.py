@@ -1,4 +1,4 @@
-r"""Top-level statements of a Python source: what a function needs, and which are stubs.
+r"""Selects the top-level statements that a function needs, and recognises stubs.
 
 Guarantees: nothing is run; any text gives a result, in bounded time; kept statements keep their
 text. Names that a program only finds by a string (`globals()["helper"]`) are not seen, so a source
@@ -18,7 +18,16 @@ from dataclasses import dataclass
 
 from evolcoder.code.effects import EFFECTS, ENDS, with_changes
 from evolcoder.code.python_ast import tree_of
-from evolcoder.code.top_level import SCOPES, Piece, Replacement, bound, is_guard, joined, pieces_of
+from evolcoder.code.top_level import (
+    SCOPES,
+    Piece,
+    Replacement,
+    bound,
+    is_guard,
+    is_import,
+    joined,
+    pieces_of,
+)
 
 MAX_STATEMENTS = 4000
 """Most top-level statements of a source that is pruned."""
@@ -55,7 +64,7 @@ class Pruned:
 
 
 def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
-    """Remove what defines nothing that `names` need; unchanged if that cannot be told.
+    """Remove statements that `names` do not need; unchanged if that cannot be decided.
 
     Statements above the definition stay, unless they wait, end the program, test or only print.
     `given` is code at the source's beginning that always stays.
@@ -150,7 +159,7 @@ def is_whole(source: str, names: Sequence[str]) -> bool:
 
 
 def _is_foreign(node: ast.stmt) -> bool:
-    """Whether a statement imports from what is no module of the standard library."""
+    """Whether a statement imports from a module outside of the standard library."""
     if isinstance(node, ast.ImportFrom):
         return (node.module or "").partition(".")[0] not in sys.stdlib_module_names
     return isinstance(node, ast.Import)
@@ -210,7 +219,7 @@ def _is_ellipsis(node: ast.AST) -> bool:
 
 
 def without_imports(source: str, names: set[str]) -> str:
-    """Remove imports from modules that are not there of nothing but `names`."""
+    """Remove imports of `names` alone from modules outside of the standard library."""
 
     def is_left_out(piece: Piece) -> bool:
         is_own = all(isinstance(one, ast.ImportFrom) and _is_foreign(one) for one in piece.nodes)
@@ -252,11 +261,11 @@ def _without_redefinitions(
 
     Such imports are from modules that are not there, such as the file of the program itself.
     """
-    own = {name for piece in pieces if not _imports(piece) for name in piece.binds}
+    own = {name for piece in pieces if not is_import(piece) for name in piece.binds}
     is_lacking = bool(_lacking(pieces))
     seen, kept = set[str](), []
     for piece in pieces:
-        if _imports(piece) and any(map(_is_foreign, piece.nodes)):
+        if is_import(piece) and any(map(_is_foreign, piece.nodes)):
             is_again = piece.binds <= own or not piece.binds.isdisjoint(seen)
             if is_again or ("*" in piece.binds and not is_lacking):
                 continue
@@ -268,10 +277,6 @@ def _without_redefinitions(
             seen |= names_here
         kept.append(piece)
     return kept, len(kept) < len(pieces) and last >= 0
-
-
-def _imports(piece: Piece) -> bool:
-    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in piece.nodes)
 
 
 def _lacking(pieces: Sequence[Piece]) -> set[str]:

@@ -1,4 +1,4 @@
-"""The top level of a Python source in pieces: statements with their lines, and the names they use.
+"""Splits the top level of a Python source into statements with their lines and names.
 
 Nothing is run. Statements that share a line form one piece, so pieces can be removed and joined
 by whole lines.
@@ -98,6 +98,11 @@ def _used(text: str, nodes: Iterable[ast.stmt]) -> set[str]:
             or (one.is_global() and (one.is_referenced() or one.is_declared_global()))
         }
     return names
+
+
+def is_import(piece: Piece) -> bool:
+    """Whether a piece consists of imports."""
+    return all(isinstance(node, ast.Import | ast.ImportFrom) for node in piece.nodes)
 
 
 def is_guard(piece: Piece) -> bool:

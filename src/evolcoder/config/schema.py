@@ -25,8 +25,8 @@ from pydantic import (
     model_validator,
 )
 
+from evolcoder.credentials import is_secret_field, is_secret_header, without_logins
 from evolcoder.records import CONFIGURED_CHECKS, Check
-from evolcoder.text import is_secret_field, is_secret_header, without_logins
 
 TASK_PLACEHOLDER = "{task}"
 """Placeholder that the template of a heuristic must contain."""

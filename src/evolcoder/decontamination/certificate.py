@@ -18,7 +18,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any, TypeAlias
 
-from evolcoder.text import visible
+from evolcoder import markdown
+from evolcoder.visible import visible
 
 Plain = dict[str, object]
 Json: TypeAlias = Any
@@ -141,13 +142,12 @@ def _parameters(values: Json) -> list[str]:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    lines = [f"| {' | '.join(head)} |", f"| {' | '.join('---' for _ in head)} |"]
-    return lines + [f"| {' | '.join(map(_cell, row))} |" for row in rows]
+    return markdown.table_lines(head, ([*map(_cell, row)] for row in rows))
 
 
 def _cell(value: object) -> str:
     text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
-    return visible(text, lines=False).replace("|", "\\|")
+    return markdown.cell(visible(text, lines=False))
 
 
 def _list(value: object) -> list[str]:

@@ -27,7 +27,8 @@ from evolcoder.decontamination.hits import (
 )
 from evolcoder.decontamination.llm_judge import JudgedPair
 from evolcoder.sandbox.base import layers_text, missing_from
-from evolcoder.text import natural_key, visible
+from evolcoder.text import natural_key
+from evolcoder.visible import visible
 
 Plain = dict[str, object]
 Cells = tuple[str | float, ...]

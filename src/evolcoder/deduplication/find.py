@@ -52,11 +52,12 @@ from evolcoder.deduplication.minhash import (
     word_spans,
 )
 from evolcoder.deduplication.shared_text import EDGE, SAMPLE, SharedText, find_shared
+from evolcoder.fences import without_code
 from evolcoder.ids import rng_for
 from evolcoder.programming_language import code_blocks, named_languages
 from evolcoder.records import Check, Row
 from evolcoder.storage.atomic import temporary_file_errors
-from evolcoder.text import clean, one_line, without_code
+from evolcoder.text import clean, one_line
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -22,22 +22,22 @@ from evolcoder.text import late_pattern, remembered
 MIN_TOKENS = 50
 """Prompts that need fewer tokens are not checked."""
 CUT_SHARE = 0.7
-"""A prompt is cut if fewer than this share of the tokens that it needs was counted."""
+"""A prompt was cut if the server counted less than this share of its least tokens."""
 _CHARACTERS_PER_TOKEN = 20
 """No tokenizer known to us packs more of a text without spaces into a token."""
 _CJK = late_pattern("[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
 _CJK_PER_TOKEN = 3
 _BLANKS = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
-"""What `str.split` splits ASCII texts at."""
+"""ASCII white space, as `str.split` sees it."""
 _QUANTIZATION = re.compile(r"[-.](?:ud-)?(i?q\d(?:-[a-z0-9]{1,3})*|bf16|f16|f32)$")
 _SNAPSHOT = re.compile(
     r"[-@](?:preview-)?(?:\d{4}-\d{2}-\d{2}|\d{2}-\d{4}|\d{2}-\d{2}|\d{8}|\d{6}|\d{4}|00\d)$"
 )
-"""The date or number of a snapshot; sizes such as `-70b` and versions such as `-4` are none."""
+"""The date or number of a snapshot, unlike sizes such as `-70b` and versions such as `-4`."""
 _DOTS = re.compile(r"\.(?!\d+[bm](?![a-z]))")
 """Dots that are not of a size, such as `1.3b`."""
 _STATES = re.compile(r"-(?:latest|preview|exp|experimental)$")
-"""Marks of an alias that moves."""
+"""Suffixes of aliases that may stand for newer models later."""
 _EXTENSIONS = (".gguf", ".safetensors", ".bin")
 _HUB_FOLDER = re.compile(r"models--(?:[^/]*--)?([^/]+)/snapshots/[^/]+$")
 """The Hub's cache: the model's name is not the last folder."""
@@ -89,7 +89,7 @@ class AnswerChecks:
 
 
 def _most_words(request: Request) -> float:
-    """Return an upper bound of `least_tokens` that costs a tenth of it; infinite if none is."""
+    """Return an upper bound of `least_tokens` at a tenth of its cost; infinite if there is none."""
     return sum([_most_words_of(message.content) for message in request.messages])
 
 
@@ -102,12 +102,12 @@ def _most_words_of(text: str) -> float:
 
 
 def least_tokens(request: Request) -> int:
-    """Return a number of tokens below which no tokenizer gets with this prompt."""
+    """Return a lower bound, over all tokenizers, of the tokens of a prompt."""
     return sum(least_tokens_of(message.content) for message in request.messages)
 
 
 def least_tokens_of(text: str) -> int:
-    """Return a number of tokens below which no tokenizer gets with this text."""
+    """Return a lower bound, over all tokenizers, of the tokens of a text."""
     words = text.split()
     n_cjk = 0 if text.isascii() else len(_CJK.findall(text))
     n_characters = sum(map(len, words))

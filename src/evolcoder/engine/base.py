@@ -24,7 +24,7 @@ from evolcoder.text import clean
 RAW = "raw"
 """Role of a text that is continued as it is, without a chat template."""
 WHOLE_TRIES = 3
-"""Requests for an answer until one does not break off."""
+"""Maximum requests for one answer, as long as answers break off."""
 STOP = "stop"
 LENGTH = "length"
 TOOL_CALLS = "tool_calls"
@@ -48,9 +48,9 @@ _NO_LETTERS = re.compile(r"[^a-z]")
 
 
 def normalize_finish(word: str) -> str:
-    """Return `stop`, `length` or `tool_calls` for a server's word; another one unchanged.
+    """Return `stop`, `length` or `tool_calls` for a server's word, or an unknown word unchanged.
 
-    Case, and characters other than letters, do not count.
+    Case and characters other than letters are ignored.
     """
     if word in _WORDS:
         return word
@@ -130,7 +130,7 @@ class Completion:
     model: str = ""
     """Name of the model that answered, as the server says; empty if it does not say."""
     requests: int = 1
-    """Requests that it took; more if earlier answers broke off. The tokens are those of all."""
+    """Number of requests; above 1 if earlier answers broke off, whose tokens are included."""
 
     @classmethod
     def of(
@@ -162,14 +162,14 @@ class Completion:
 
     @property
     def only_thought(self) -> str:
-        """What to say if thinking came and no answer; empty otherwise."""
+        """Message for a completion of thinking without an answer; empty for any other."""
         if self.text.strip() or not self.reasoning.strip():
             return ""
         return f"only thought came: {len(self.reasoning)} characters, and no answer"
 
 
 IN_PROCESS = ("gguf:", "hf:")
-"""How the identities of engines begin whose models run in this process."""
+"""Prefixes of the identities of engines whose models run in this process."""
 
 
 class Engine(Protocol):
@@ -238,10 +238,10 @@ class Role:
 
 
 def key_identity(engine: Engine) -> str:
-    """Return what determines answers besides the request and is no address.
+    """Return the part of an identity that cache keys include, which is no address.
 
-    For a server that is nothing but the public parameters of its URL: the same model on another
-    host or port gives equivalent answers.
+    Of a server it has the public parameters of the URL only, because the same model on another host
+    or port gives equivalent answers.
     """
     found: str = getattr(engine, "key_identity", engine.identity)
     return found

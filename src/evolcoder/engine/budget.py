@@ -16,28 +16,17 @@ A model without a known price (`engine/prices.py`) cannot be used in a run with 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from evolcoder.config.load import BudgetConfig, Price
-from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
 from evolcoder.engine.base import Completion, Engine, Request, key_identity
-from evolcoder.engine.prices import FREE, cost_of, counts_of, price_of, usd, worst_cost
+from evolcoder.engine.prices import FREE, cost_of, counts_of, worst_cost
 from evolcoder.engine.purpose import current_purpose
-from evolcoder.engine.retry import listening
+from evolcoder.engine.retry import metering
 from evolcoder.errors import BudgetReached
-from evolcoder.records import CallPurpose
-
-__all__ = [
-    "DEFAULT_PRICES",
-    "FREE",
-    "PRICES_AS_OF",
-    "Budget",
-    "MeteredEngine",
-    "Spending",
-    "price_of",
-    "usd",
-]
+from evolcoder.records import CallPurpose, TokenCounts
 
 ROUNDING_USD = 1e-9
 """Dollars that sums of prices may be off by."""
@@ -45,15 +34,44 @@ BYTES_PER_TOKEN = 2
 """Lower bound for prompts; English and code have three to four."""
 TOKENS_PER_MESSAGE = 16
 """Upper bound of what a chat template adds."""
-Ledger = Callable[[str, int, int, int, int, int, CallPurpose], None]
-"""Called for each completion paid for with (model, prompt tokens, completion tokens, cached prompt
-tokens, prompt tokens written to the cache, reasoning tokens, what it was made for)."""
-PossibleLedger = Callable[[str, int, int], None]
-"""Called for each try that may have been billed with (model, prompt tokens, completion tokens)."""
-InFlightLedger = Callable[[dict[str, tuple[int, int, int]]], None]
-"""Called with the most in flight: model -> (tries, prompt tokens, completion tokens)."""
 LOWER_S = 5.0
 """Seconds after which a report of what is in flight may be replaced by a lower one."""
+
+
+class Ledger(Protocol):
+    """Stores what was paid for; `storage.workdir.Workdir` is one."""
+
+    def add_call(self, model: str, counts: TokenCounts, purpose: CallPurpose) -> None:
+        """Store a completion that was paid for."""
+        ...
+
+    def add_possible_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
+        """Store the bound of a try that may have been billed."""
+        ...
+
+    def set_in_flight(self, most: Mapping[str, tuple[int, int, int]]) -> None:
+        """Store the most in flight: model -> (tries, prompt tokens, completion tokens)."""
+        ...
+
+    def flush(self) -> None:
+        """Wait until everything is stored; threads may call it."""
+        ...
+
+
+class NoLedger:
+    """A ledger that stores nothing."""
+
+    def add_call(self, model: str, counts: TokenCounts, purpose: CallPurpose) -> None:
+        """Do nothing."""
+
+    def add_possible_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
+        """Do nothing."""
+
+    def set_in_flight(self, most: Mapping[str, tuple[int, int, int]]) -> None:
+        """Do nothing."""
+
+    def flush(self) -> None:
+        """Do nothing."""
 
 
 @dataclass(slots=True)
@@ -79,12 +97,12 @@ class Spending:
 
 
 class InFlight:
-    """Reports tries in flight whenever there are more than reported, and at times if fewer.
+    """Reports tries in flight at once when their number grows, and now and then when it falls.
 
-    Most tries cause no report, so that it costs nothing per request.
+    Most tries thus cause no report.
     """
 
-    def __init__(self, report: InFlightLedger) -> None:
+    def __init__(self, report: Callable[[Mapping[str, tuple[int, int, int]]], None]) -> None:
         self._report = report
         self._now: dict[str, tuple[int, int, int]] = {}
         self._reported: dict[str, tuple[int, int, int]] = {}
@@ -122,21 +140,11 @@ class InFlight:
 class Budget:
     """The budget of one run, shared by all its engines."""
 
-    def __init__(
-        self,
-        limits: BudgetConfig,
-        spent: Spending,
-        ledger: Ledger,
-        possibly: PossibleLedger | None = None,
-        flush: Callable[[], None] = lambda: None,
-        in_flight: InFlightLedger = lambda _: None,
-    ) -> None:
-        """Start with what earlier sessions spent, possibly billed tries included.
-
-        `flush` waits until what was reported to the ledger is stored; threads may call it.
-        """
-        self.flush = flush
-        self.tries = InFlight(in_flight)
+    def __init__(self, limits: BudgetConfig, spent: Spending, ledger: Ledger | None = None) -> None:
+        """Start with what earlier sessions spent, possibly billed tries included."""
+        self._ledger = ledger or NoLedger()
+        self.flush = self._ledger.flush
+        self.tries = InFlight(self._ledger.set_in_flight)
         self.spent = spent
         self.possible = Spending()
         """Of `spent`: what tries without an answer cost at most."""
@@ -144,8 +152,6 @@ class Budget:
         self.requests = 0
         self.in_flight = 0
         self._limits = limits
-        self._ledger = ledger
-        self._possibly = possibly or (lambda *_: None)
         self._reserved = Spending()
         self._excess: dict[str, int] = {}
         self._settled = asyncio.Condition()
@@ -196,10 +202,9 @@ class Budget:
 
     def record(self, request: Request, completion: Completion) -> None:
         """Report a completion to the ledger."""
-        c, model = counts_of(completion), request.model
-        details = c.cached, c.cache_writes, c.reasoning
-        self._ledger(model, c.prompt, c.received, *details, current_purpose())
-        excess = c.received - request.sampling.max_tokens
+        counts, model = counts_of(completion), request.model
+        self._ledger.add_call(model, counts, current_purpose())
+        excess = counts.received - request.sampling.max_tokens
         self._excess[model] = max(excess, self._excess.get(model, 0))
 
     def max_received(self, request: Request) -> int:
@@ -211,7 +216,7 @@ class Budget:
         return request.sampling.max_tokens + self._excess.get(request.model, 0)
 
     def exceeded(self) -> BudgetReached | None:
-        """Return the limit that answers beyond max_tokens have passed, if any."""
+        """Return the limit that answers longer than max_tokens have exceeded, if any."""
         if self.spent.fits(Spending(usd=-ROUNDING_USD), Spending(), self._limits):
             return None
         what = self._spent_text(Spending())
@@ -221,7 +226,7 @@ class Budget:
         """Spend the worst-case cost of a try that was sent and not answered."""
         self.spent.add(cost)
         self.possible.add(cost)
-        self._possibly(model, prompt, completion)
+        self._ledger.add_possible_call(model, prompt, completion)
 
     def _message(self, bound: Spending) -> str:
         need = f"{bound.tokens}" if self._ends_by_tokens(bound) else f"${bound.usd:.4f}"
@@ -263,7 +268,7 @@ class MeteredEngine:
         completion = None
         cost = Spending()
         try:
-            with listening(reservation):
+            with metering(reservation):
                 completion = await self._inner.complete(request)
             counts = counts_of(completion)
             cost = Spending(counts.prompt + counts.received, cost_of(price, counts))

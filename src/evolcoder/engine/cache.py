@@ -188,7 +188,10 @@ def _split(stored: Completion) -> Completion:
     if is_plain and not may_hold(stored.text):
         return stored
     found = Completion.of(
-        stored.text, stored.reasoning, stored.finish,
-        sent=stored.prompt_tokens, received=stored.completion_tokens,
-    )  # fmt: skip
+        stored.text,
+        stored.reasoning,
+        stored.finish,
+        sent=stored.prompt_tokens,
+        received=stored.completion_tokens,
+    )
     return replace(stored, text=found.text, reasoning=found.reasoning, finish=found.finish)

@@ -25,15 +25,15 @@ from typing import Self
 from yarl import URL
 
 from evolcoder.config.load import ServerConfig
-from evolcoder.engine.redact import VARIABLES, Secrets, redactor
-from evolcoder.errors import ConfigError, ModelError
-from evolcoder.text import (
+from evolcoder.credentials import (
     is_secret_header,
     names_secret,
     public_query,
     server_urls,
     without_logins,
 )
+from evolcoder.engine.redact import VARIABLES, Secrets, redactor
+from evolcoder.errors import ConfigError, ModelError
 
 OPENAI = "https://api.openai.com/v1"
 OPENAI_URL, OPENAI_KEY = "OPENAI_BASE_URL", "OPENAI_API_KEY"

@@ -1,4 +1,4 @@
-"""Reads a completion that comes as server-sent events, and puts it together.
+"""Reassembles a completion that is streamed as server-sent events.
 
 The result is the body that the server would have sent whole, so that everything else reads one form
 only. Lines end with LF, CR or CRLF; comments, pings, other fields and choices but the first are
@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from evolcoder.engine.base import Request
-from evolcoder.engine.openai_schema import dumps, parse
+from evolcoder.engine.json_values import object_of, parse
+from evolcoder.engine.openai_schema import dumps
 from evolcoder.reasoning import THINKING_FIELDS
 
 DONE = "[DONE]"
@@ -58,7 +59,7 @@ class CompletionStream:
 
     @property
     def body(self) -> bytes:
-        """The body that a server sends which does not stream."""
+        """The body that the server would have sent without streaming."""
         if self._error is not None:
             return dumps({"error": self._error})
         if not self._choice and not self._message:
@@ -76,7 +77,7 @@ class CompletionStream:
         return self.n_events - before
 
     def close(self) -> None:
-        """Take what came without an end of line: some servers omit the last one."""
+        """Process a last line without its line end, which some servers omit."""
         self._take(self._decoder.decode(b"", final=True), final=True)
         self._dispatch()
 
@@ -144,7 +145,7 @@ class CompletionStream:
         if isinstance(whole := choice.get("message"), dict):
             self._message = whole  # from a server that does not send pieces, or repeats the whole
         delta = choice.get("delta")
-        for name, value in delta.items() if isinstance(delta, dict) else ():
+        for name, value in object_of(delta).items():
             is_text = name in _TEXTS
             has_text |= is_text and bool(value)
             self._message[name] = _joined(self._message.get(name), value) if is_text else value
@@ -173,20 +174,20 @@ def _parts(value: list[Any] | str) -> list[Any]:
 
 
 class StreamedModels:
-    """Which models of a server are asked to stream.
+    """Decides which models of a server are asked to stream.
 
-    One request tries it, while others do without. Whatever then differs from a stream that is
-    complete and has counts of tokens ends streaming, since it only serves a display.
+    One request tries it; meanwhile the others are not streamed. Streaming serves a display only, so
+    the first stream that is incomplete or lacks token counts ends it for the model.
     """
 
     def __init__(self) -> None:
         self.is_wanted = False
-        """Whether somebody looks at tokens as they come."""
+        """Whether a display shows tokens as they arrive."""
         self._works: dict[str, bool] = {}
         """Model -> whether it streams; False also while the first request tries."""
 
     def begin(self, request: Request) -> CompletionStream | None:
-        """Return a stream to be filled by a request; None if it is to be asked for whole."""
+        """Return a stream for a request to fill; None if the request is not to be streamed."""
         if not self.is_wanted or "stream" in request.extra_body:
             return None
         is_first = request.model not in self._works
@@ -194,7 +195,7 @@ class StreamedModels:
         return CompletionStream() if is_first or works else None
 
     def ended(self, request: Request, *, works: bool | None) -> None:
-        """Note whether a stream was as it should be; None: nothing was found out."""
+        """Record whether a stream was valid; None if that is unknown."""
         if works is not None:
             self._works[request.model] = works
         elif not self._works.get(request.model):

@@ -37,7 +37,7 @@ _VARYING = re.compile(r"\d+")
 
 @dataclass(slots=True)
 class _Evidence:
-    """What the server made of the requests with one model and one set of parameters."""
+    """The outcomes of requests with one model and one set of parameters."""
 
     n_accepted: int = 0
     """Accepted requests, the control requests included."""
@@ -50,7 +50,7 @@ class _Evidence:
     waiting: list[EngineError] = field(default_factory=list)
     """Errors that wait for evidence."""
     verdict: asyncio.Future[Fault] | None = None
-    """What they wait for."""
+    """Future with the fault, for which they wait."""
     control: asyncio.Task[None] | None = None
     """The control request in flight, if any."""
 
@@ -61,7 +61,7 @@ class _Evidence:
         self.decide(Fault.REQUEST)
 
     def decide(self, found: Fault | EvolcoderError) -> None:
-        """Tell those that wait whose fault it is, or raise an error in them."""
+        """Give the waiting requests the fault that was found, or raise an error in them."""
         verdict, self.verdict = self.verdict, None
         if verdict is None:
             return
@@ -78,7 +78,7 @@ class _Evidence:
 
     @property
     def others_pass(self) -> bool:
-        """Whether the server accepts others, as far as the user's own requests tell."""
+        """Whether the server accepts other requests, as far as the user's own show."""
         few = self.answered and len(self.waiting) < MANY_ALIKE
         return self.n_accepted > 0 or (few and not any(one.advice for one in self.waiting))
 
@@ -228,20 +228,30 @@ class EvidenceEngine:
 def _of_setup(error: EngineError) -> EngineError:
     advice = error.advice or "the server rejects every request in these words"
     return EngineError(
-        f"{error.message}: {advice}; {REMEDY}", asked=error.asked, got=error.got, retryable=True,
-        fault=Fault.SETUP, hint=error.hint, advice=error.advice,
-    )  # fmt: skip
+        f"{error.message}: {advice}; {REMEDY}",
+        asked=error.asked,
+        got=error.got,
+        retryable=True,
+        fault=Fault.SETUP,
+        hint=error.hint,
+        advice=error.advice,
+    )
 
 
 def _undecided(error: EngineError) -> EngineError:
     return EngineError(
         f"{error.message}, and then no answer to a short control request",
-        asked=error.asked, got=error.got, retryable=True,
-    )  # fmt: skip
+        asked=error.asked,
+        got=error.got,
+        retryable=True,
+    )
 
 
 def _failed(error: EngineError) -> EngineError:
     return EngineError(
-        f"{error.message}, while the server answers others", asked=error.asked, got=error.got,
-        retryable=False, rejected=False,
-    )  # fmt: skip
+        f"{error.message}, while the server answers others",
+        asked=error.asked,
+        got=error.got,
+        retryable=False,
+        rejected=False,
+    )

@@ -40,7 +40,7 @@ from evolcoder.text import one_line
 CONNECT_S = 30.0
 """Connect timeout; a host that is down does not refuse connections."""
 MAX_WAIT = 12
-"""Time limits that a request may wait while others are answered; later it is lost, not queued."""
+"""Time limits for which a request may wait while others are answered; then it counts as lost."""
 KEEP_ALIVE_S = 4.0
 """How long idle connections are kept: less than uvicorn's 5 s."""
 CLOSED_AT_ONCE_S = 1.0
@@ -142,16 +142,16 @@ class HttpClient:
         """Send a request and return its response, whatever its status, or why there is none.
 
         `headers` replace those of the endpoint. `on_event_bytes` gets the body of server-sent
-        events, instead of the response, and returns whether the time limit counts from there. With
-        `waits_for_others` it also counts from each answer to another request, `MAX_WAIT` times at
-        most: this one then waits in the server's queue.
+        events in place of the response, and returns whether the time limit restarts. With
+        `waits_for_others` each answer to another request restarts it too, up to `MAX_WAIT` time
+        limits in all: this request then waits in the server's queue.
         """
         n_answers, clock = self._n_answers, asyncio.get_running_loop().time
         started = clock()
-        patience = _Patience(self, timeout_s, waits_for_others=waits_for_others)
+        deadline = _Deadline(self, timeout_s, waits_for_others=waits_for_others)
         try:
             async with (
-                patience,
+                deadline,
                 self._session.request(
                     method,
                     url,
@@ -164,28 +164,31 @@ class HttpClient:
             ):
                 status, received = response.status, response.headers
                 if on_event_bytes and status == 200 and _is_events(received):
+                    content = b""
                     async for part in _parts_of(response):
                         if on_event_bytes(part):
-                            patience.renew()
-                    content = b""
+                            deadline.restart()
                 else:
                     content = await _body_of(response, max_bytes)
         except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError, TooLongError) as error:
             alone = n_answers == self._n_answers
-            reached_no_model = (
-                alone and clock() - started < CLOSED_AT_ONCE_S and _is_no_answer(error)
-            )
+            is_short = clock() - started < CLOSED_AT_ONCE_S
+            reached_no_model = alone and is_short and _is_no_answer(error)
             is_billable = method == "POST" and not reached_no_model
             return self._fault(error, alone=alone, billable=is_billable)
-        if status < 200:
+        return self._answer(HttpAnswer(status, content, _plain(received)))
+
+    def _answer(self, answer: HttpAnswer) -> HttpAnswer | RequestFault:
+        """Count an answer of the server, or return the fault if it is the proxy's or invalid."""
+        if answer.status < 200:
             got = "the server asks for another protocol"
             return RequestFault(_INVALID, got, RetryClass.SERVER_ERROR)
-        if status == 407 and self._proxy:
-            return _proxy_rejection(self._proxy, status)
+        if answer.status == 407 and self._proxy:
+            return _proxy_rejection(self._proxy, answer.status)
         self._n_answers += 1
-        if status == 200:
-            self.answered_at = clock()
-        return HttpAnswer(status, content, _plain(received))
+        if answer.status == 200:
+            self.answered_at = asyncio.get_running_loop().time()
+        return answer
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -212,8 +215,8 @@ class HttpClient:
         return _request_fault(error, message, alone=alone, billable=billable)
 
 
-class _Patience:
-    """The time limit of a request: counted from the last sign that its answer will come."""
+class _Deadline:
+    """Time limit of a request, which restarts with each sign that its answer will come."""
 
     def __init__(self, client: HttpClient, timeout_s: float, *, waits_for_others: bool) -> None:
         self._client = client
@@ -226,8 +229,8 @@ class _Patience:
 
     async def __aenter__(self) -> None:
         await self._limit.__aenter__()
-        self.renew()
-        self._timer = self._loop.call_at(self._due, self._look)
+        self.restart()
+        self._timer = self._loop.call_at(self._due, self._check)
 
     async def __aexit__(
         self,
@@ -239,18 +242,18 @@ class _Patience:
             self._timer.cancel()
         await self._limit.__aexit__(kind, error, trace)
 
-    def renew(self) -> None:
+    def restart(self) -> None:
         """Count from now."""
         self._due = self._loop.time() + self._timeout_s
 
-    def _look(self) -> None:
-        """End the request, or look again when the time that it has by then is over."""
+    def _check(self) -> None:
+        """End the request if its time is over; otherwise check again when it would be."""
         now, due = self._loop.time(), self._due
         if self._waits_for_others:
             latest = self._began + MAX_WAIT * self._timeout_s
             due = max(due, min(self._client.answered_at + self._timeout_s, latest))
         if due > now:
-            self._timer = self._loop.call_at(due, self._look)
+            self._timer = self._loop.call_at(due, self._check)
         else:
             self._limit.reschedule(now)
 

@@ -1,7 +1,7 @@
 """Classifies HTTP responses that are not completions, with advice for the user.
 
-A rejection is classified by what the server says about it; whose fault it is where the words do not
-say, `evidence` decides by what else the server accepts.
+A rejection is classified by the words of the server. If these do not show whose fault it is,
+`evidence` decides by which other requests the server accepts.
 
 >>> classify_response(HttpAnswer(429, b"", {"retry-after": "3"}), model="m").wait_s
 3.0
@@ -16,6 +16,7 @@ from typing import Any
 
 from evolcoder.engine import openai_schema
 from evolcoder.engine.endpoint import Endpoint, Key
+from evolcoder.engine.json_values import object_of, objects_of, parse
 from evolcoder.engine.openai_schema import ErrorBody
 from evolcoder.engine.retry import RequestFault, RetryClass, server_wait_s
 from evolcoder.engine.transport import HttpAnswer
@@ -158,7 +159,7 @@ def stated_billions(answer: HttpAnswer, model: str) -> float | None:
     rows = _listed(answer.body) if 200 <= answer.status < 300 else []
     mine = rows if len(rows) == 1 else [row for row in rows if row["id"] == model]
     meta = mine[0].get("meta") if len(mine) == 1 else None
-    n = meta.get("n_params") if isinstance(meta, dict) else None
+    n = object_of(meta).get("n_params")
     return n / 1e9 if type(n) is int and n > 0 else None
 
 
@@ -239,8 +240,7 @@ def _model_names(body: bytes) -> list[str]:
 def _listed(body: bytes) -> list[dict[str, Any]]:
     """Return the entries of a model list that have a name."""
     try:
-        rows = openai_schema.parse(body)["data"]
+        rows = parse(body)["data"]
     except (ValueError, KeyError, TypeError):
         return []
-    rows = rows if isinstance(rows, list) else []
-    return [row for row in rows if isinstance(row, dict) and "id" in row]
+    return [row for row in objects_of(rows) if "id" in row]

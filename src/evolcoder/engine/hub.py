@@ -18,8 +18,9 @@ from typing import Any, BinaryIO, Self, cast
 
 from yarl import URL
 
+from evolcoder.credentials import without_logins
 from evolcoder.errors import EvolcoderError
-from evolcoder.text import one_line, without_logins
+from evolcoder.text import one_line
 
 HUB = "https://huggingface.co"
 REACH_S = 10.0

@@ -42,8 +42,8 @@ from evolcoder.engine.retry import (
     BACKOFF_S,
     RequestFault,
     RetryClass,
+    metered,
     retried,
-    watched,
 )
 from evolcoder.engine.transport import HttpAnswer, Transport
 from evolcoder.errors import EvolcoderError, ModelError
@@ -104,7 +104,7 @@ class OpenAIEngine:
 
     @property
     def streams(self) -> bool:
-        """Whether tokens are wanted as they come, for a display."""
+        """Whether a display shows tokens as they arrive."""
         return self._streamed.is_wanted
 
     @streams.setter
@@ -184,7 +184,7 @@ class OpenAIEngine:
         clock, limiter = asyncio.get_running_loop().time, self._rate_limiter
         sent = clock()
         try:
-            outcome = await watched(self._send(request))
+            outcome = await metered(self._send(request))
             if isinstance(outcome, Completion):
                 used = outcome.prompt_tokens + outcome.completion_tokens
                 is_slow = clock() - sent > self._traffic.timeout_s

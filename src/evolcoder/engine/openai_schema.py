@@ -14,6 +14,7 @@ from typing import Any
 import orjson
 
 from evolcoder.engine.base import Completion, Request
+from evolcoder.engine.json_values import object_of, parse
 from evolcoder.engine.prices import read_usage
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
 from evolcoder.text import clean, late_pattern, one_line, remembered
@@ -143,9 +144,16 @@ def parse_completion(body: bytes, request: Request) -> Completion:
     )
     c = completion
     return Completion(
-        c.text, c.reasoning, c.finish, c.prompt_tokens, c.completion_tokens,
-        usage.cached, usage.cache_writes, usage.reasoning, _model_name(data),
-    )  # fmt: skip
+        c.text,
+        c.reasoning,
+        c.finish,
+        c.prompt_tokens,
+        c.completion_tokens,
+        usage.cached,
+        usage.cache_writes,
+        usage.reasoning,
+        _model_name(data),
+    )
 
 
 def parse_error(body: bytes) -> ErrorBody:
@@ -156,15 +164,18 @@ def parse_error(body: bytes) -> ErrorBody:
         data = _page_text(body.decode("utf-8", "replace"))
     data = data[0] if isinstance(data, list) and data else data
     inner = (data.get("error") or data) if isinstance(data, dict) else data
-    fields = inner if isinstance(inner, dict) else {}
+    fields = object_of(inner)
     detail = fields.get("message") or fields.get("detail") or fields.get("msg") or inner
     message = (detail if isinstance(detail, str) else json.dumps(detail))[:MAX_ERROR_CHARS]
     parameter = _refused_parameter(message, str(fields.get("param")), str(fields.get("code")))
     kinds, retryable = _error_kinds(data)
     return ErrorBody(
-        one_line(clean(message), MAX_MESSAGE_CHARS), str(fields.get("code") or ""), parameter,
-        kinds, retryable,
-    )  # fmt: skip
+        one_line(clean(message), MAX_MESSAGE_CHARS),
+        str(fields.get("code") or ""),
+        parameter,
+        kinds,
+        retryable,
+    )
 
 
 def is_error(body: bytes) -> bool:
@@ -213,19 +224,6 @@ def estimate_tokens(n_characters: int) -> int:
 def count_prompt_characters(request: Request) -> int:
     """Count the characters of all messages."""
     return sum(len(message.content) for message in request.messages)
-
-
-def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is any plain data
-    """Parse JSON leniently; ValueError if invalid."""
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        # The standard parser accepts what orjson does not and some servers send: truncated
-        # characters, lone surrogates, NaN.
-        try:
-            return json.loads(body.decode("utf-8", "replace"))
-        except RecursionError as error:
-            raise ValueError("nested too deeply") from error
 
 
 def _text(value: object) -> str:

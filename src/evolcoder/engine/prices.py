@@ -13,12 +13,13 @@ models are free.
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from evolcoder.config.load import Config, Price
 from evolcoder.config.prices import DEFAULT_PRICES, PRICES_AS_OF
 from evolcoder.engine.base import IN_PROCESS, Completion
+from evolcoder.engine.json_values import object_of
+from evolcoder.records import TokenCounts
 
 FREE = Price(input=0.0, output=0.0)
 _LOCAL = (*IN_PROCESS, "scripted")
@@ -26,13 +27,24 @@ MAX_COUNT = 2**31
 """Larger counts are no counts."""
 MAX_DIGITS = 10
 """Longer texts are no counts."""
-_PROMPT = ("prompt_tokens", "promptTokenCount", "prompt_token_count", "prompt_eval_count",
-           "tokens_evaluated")  # fmt: skip
+_PROMPT = (
+    "prompt_tokens",
+    "promptTokenCount",
+    "prompt_token_count",
+    "prompt_eval_count",
+    "tokens_evaluated",
+)
 _INPUT = ("input_tokens", "inputTokens")
 """Anthropic and Bedrock leave cached tokens out of these counts."""
 _TOOL_PROMPT = ("toolUsePromptTokenCount", "tool_use_prompt_token_count")
-_OUTPUT = ("completion_tokens", "output_tokens", "outputTokens", "eval_count", "tokens_predicted",
-           "generated_tokens")  # fmt: skip
+_OUTPUT = (
+    "completion_tokens",
+    "output_tokens",
+    "outputTokens",
+    "eval_count",
+    "tokens_predicted",
+    "generated_tokens",
+)
 _CANDIDATES = ("candidatesTokenCount", "candidates_token_count")
 """Gemini leaves thoughts out of these counts."""
 _THOUGHTS = ("thoughtsTokenCount", "thoughts_token_count")
@@ -40,29 +52,21 @@ _REASONING = ("reasoning_tokens", "thinking_tokens", *_THOUGHTS)
 _TOTAL = ("total_tokens", "totalTokens", "totalTokenCount", "total_token_count")
 _CACHED_APART = ("cache_read_input_tokens", "cacheReadInputTokens", "cacheReadInputTokenCount")
 _WRITTEN_APART = (
-    "cache_creation_input_tokens", "cacheWriteInputTokens", "cacheWriteInputTokenCount"
-)  # fmt: skip
-_CACHED = ("cached_tokens", "num_cached_tokens", "prompt_cache_hit_tokens",
-           "cachedContentTokenCount", "cached_content_token_count", *_CACHED_APART)  # fmt: skip
+    "cache_creation_input_tokens",
+    "cacheWriteInputTokens",
+    "cacheWriteInputTokenCount",
+)
+_CACHED = (
+    "cached_tokens",
+    "num_cached_tokens",
+    "prompt_cache_hit_tokens",
+    "cachedContentTokenCount",
+    "cached_content_token_count",
+    *_CACHED_APART,
+)
 _WRITTEN = ("cache_write_tokens", "cache_creation_tokens", *_WRITTEN_APART)
 _PROMPT_DETAILS = ("prompt_tokens_details", "input_tokens_details")
 _OUTPUT_DETAILS = ("completion_tokens_details", "output_tokens_details")
-
-
-@dataclass(frozen=True, slots=True)
-class TokenCounts:
-    """The tokens of one request, or of several."""
-
-    prompt: int = 0
-    """Tokens of the prompt, cached ones included."""
-    received: int = 0
-    """Tokens generated, reasoning included."""
-    cached: int = 0
-    """Prompt tokens that the provider read from its cache."""
-    cache_writes: int = 0
-    """Prompt tokens that the provider wrote to its cache; none of them is in `cached`."""
-    reasoning: int = 0
-    """Received tokens that are reasoning, as far as the provider says so."""
 
 
 def price_of(model: str, identity: str, prices: Mapping[str, Price]) -> Price | None:
@@ -74,30 +78,8 @@ def price_of(model: str, identity: str, prices: Mapping[str, Price]) -> Price | 
     return DEFAULT_PRICES.get(model)
 
 
-def usd(
-    price: Price,
-    prompt_tokens: int,
-    completion_tokens: int,
-    *,
-    cached: int = 0,
-    cache_writes: int = 0,
-    reasoning: int = 0,
-) -> float:
-    """Return the cost of these tokens in US dollars.
-
-    `cached` and `cache_writes` are parts of the prompt tokens, `reasoning` of the completion
-    tokens.
-    """
-    cost = price.input * (prompt_tokens - cached - cache_writes)
-    cost += (price.input if price.cached_input is None else price.cached_input) * cached
-    cost += (price.input if price.cache_write is None else price.cache_write) * cache_writes
-    cost += price.output * (completion_tokens - reasoning)
-    cost += (price.output if price.reasoning is None else price.reasoning) * reasoning
-    return cost / 1e6
-
-
 def counts_of(completion: Completion) -> TokenCounts:
-    """Return the tokens that a completion is paid by."""
+    """Return the billable tokens of a completion."""
     c = completion
     reasoning = min(c.reasoning_tokens, c.completion_tokens)
     return TokenCounts(
@@ -107,14 +89,13 @@ def counts_of(completion: Completion) -> TokenCounts:
 
 def cost_of(price: Price, counts: TokenCounts) -> float:
     """Return the cost of counted tokens in US dollars."""
-    return usd(
-        price,
-        counts.prompt,
-        counts.received,
-        cached=counts.cached,
-        cache_writes=counts.cache_writes,
-        reasoning=counts.reasoning,
-    )
+    cached, written, thought = counts.cached, counts.cache_writes, counts.reasoning
+    cost = price.input * (counts.prompt - cached - written)
+    cost += (price.input if price.cached_input is None else price.cached_input) * cached
+    cost += (price.input if price.cache_write is None else price.cache_write) * written
+    cost += price.output * (counts.received - thought)
+    cost += (price.output if price.reasoning is None else price.reasoning) * thought
+    return cost / 1e6
 
 
 def worst_cost(price: Price, prompt_tokens: int, completion_tokens: int) -> float:
@@ -147,15 +128,15 @@ def read_usage(data: Mapping[str, Any]) -> TokenCounts:
 
 def _sources(data: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the objects that may hold the usage, the usual one first."""
-    for holder in (data, _object(data, "x_groq")):
+    for holder in (data, object_of(data.get("x_groq"))):
         for name in ("usage", "usageMetadata", "usage_metadata", "meta"):
-            found = _object(holder, name)
+            found = object_of(holder.get(name))
             yield found
             # Cohere bills fewer tokens than it counts.
-            yield _object(found, "billed_units")
-            yield _object(found, "tokens")
+            yield object_of(found.get("billed_units"))
+            yield object_of(found.get("tokens"))
     yield data  # Ollama, llama.cpp's /completion
-    yield _object(data, "details")  # TGI
+    yield object_of(data.get("details"))  # TGI
 
 
 def _plain_counts(usage: Mapping[str, Any]) -> TokenCounts | None:
@@ -172,8 +153,8 @@ def _plain_counts(usage: Mapping[str, Any]) -> TokenCounts | None:
 
 
 def _counts(usage: Mapping[str, Any]) -> TokenCounts:
-    inside_prompt = [usage, *(_object(usage, name) for name in _PROMPT_DETAILS)]
-    inside_output = [usage, *(_object(usage, name) for name in _OUTPUT_DETAILS)]
+    inside_prompt = [usage, *(object_of(usage.get(name)) for name in _PROMPT_DETAILS)]
+    inside_output = [usage, *(object_of(usage.get(name)) for name in _OUTPUT_DETAILS)]
     cached, written = _largest(inside_prompt, _CACHED), _largest(inside_prompt, _WRITTEN)
     reasoning, total = _largest(inside_output, _REASONING), _largest([usage], _TOTAL)
     output = max(
@@ -203,11 +184,6 @@ def _prompt(usage: Mapping[str, Any], output: int, total: int) -> int:
         return counted
     hit, miss = (_count(usage.get(f"prompt_cache_{name}_tokens")) for name in ("hit", "miss"))
     return hit + miss
-
-
-def _object(holder: Mapping[str, Any], name: str) -> Mapping[str, Any]:
-    found = holder.get(name)
-    return found if isinstance(found, dict) else {}
 
 
 def _largest(holders: list[Mapping[str, Any]], names: tuple[str, ...]) -> int:

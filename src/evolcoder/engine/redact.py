@@ -27,7 +27,7 @@ _SHOWN_CHARS = 4
 _MIN_LETTERS = 16
 """Minimum length at which a value of letters only counts as a secret."""
 _MIN_LENGTH = 6
-"""Shorter values are not masked in answers, where they would match too often."""
+"""Minimum length of values masked in answers; shorter ones would match too often."""
 _CHARACTER_CLASSES = (str.islower, str.isupper, str.isdigit)
 _ESCAPE_MARKS = ("\\u", "\\x", "%", "&#")
 """Marks of encoded text; texts without them skip the slower pattern."""

@@ -9,9 +9,9 @@ Retry-After. A request is given up
   refused, or gateway errors), overloaded, or rate-limits us, only this bound applies, so a server
   may be restarted during a run.
 
-An engine calls `watched` around each try of a request, and `renew_reservation` before the next try.
-Whoever pays for the request (`MeteredEngine`) listens with `listening`; without a listener nothing
-happens. The listener is found through the context, so that engines need not know of budgets.
+An engine awaits each try of a request through `metered`, and calls `renew_reservation` before the
+next one. `MeteredEngine` charges the tries by a `TryMeter`, which `metering` puts into the context,
+so that engines do not depend on budgets. Without one, tries are not charged.
 """
 
 import asyncio
@@ -87,7 +87,7 @@ class RequestFault:
     advice: str = ""
     """What is wrong and what to do if the set-up is at fault; may be empty."""
     possibly_billed: bool = False
-    """Whether the server may have billed it: it was sent, and then timed out or was cut."""
+    """Whether the server may have billed it: it was sent, then timed out or was disconnected."""
     timed_out: bool = False
     """Whether no answer came in time: it may still have waited for its turn."""
     cut: bool = False
@@ -197,15 +197,15 @@ def _bounded(seconds: float) -> float:
     return min(max(seconds, 0.0), MAX_RETRY_AFTER_S) if math.isfinite(seconds) else 0.0
 
 
-class Listener(Protocol):
-    """Pays for the tries of one request."""
+class TryMeter(Protocol):
+    """Charges the tries of one request."""
 
     def try_sent(self) -> None:
         """Count one try as in flight."""
         ...
 
     def try_ended(self, *, unanswered: bool) -> None:
-        """Count it no more; book it as possibly billed if it was not answered."""
+        """End one try; book it as possibly billed if it was not answered."""
         ...
 
     async def renew(self) -> None:
@@ -213,36 +213,36 @@ class Listener(Protocol):
         ...
 
 
-_listener: ContextVar[Listener | None] = ContextVar("listener", default=None)
+_meter: ContextVar[TryMeter | None] = ContextVar("meter", default=None)
 
 
-class listening:  # noqa: N801 - used like a function; each request passes here
-    """Report the unanswered tries of a block to a listener."""
+class metering:  # noqa: N801 - used like a function; each request passes here
+    """Charge the tries made in a block to a meter."""
 
-    __slots__ = ("_listener", "_token")
+    __slots__ = ("_meter", "_token")
 
-    def __init__(self, listener: Listener) -> None:
-        self._listener = listener
+    def __init__(self, meter: TryMeter) -> None:
+        self._meter = meter
 
     def __enter__(self) -> None:
-        self._token = _listener.set(self._listener)
+        self._token = _meter.set(self._meter)
 
     def __exit__(self, *_: object) -> None:
-        _listener.reset(self._token)
+        _meter.reset(self._token)
 
 
-async def watched(attempt: Awaitable[T | RequestFault]) -> T | RequestFault:
-    """Await one try; report it if it was sent and has no answer, or is cancelled."""
-    listener = _listener.get()
-    if listener is None:
+async def metered(attempt: Awaitable[T | RequestFault]) -> T | RequestFault:
+    """Await one try; it counts as unanswered if its fault says so, or if it is cancelled."""
+    meter = _meter.get()
+    if meter is None:
         return await attempt
-    listener.try_sent()
+    meter.try_sent()
     unanswered = True
     try:
         outcome = await attempt
         unanswered = isinstance(outcome, RequestFault) and outcome.possibly_billed
     finally:
-        listener.try_ended(unanswered=unanswered)
+        meter.try_ended(unanswered=unanswered)
     return outcome
 
 
@@ -275,5 +275,5 @@ async def retried(
 
 async def renew_reservation() -> None:
     """Reserve the cost of another try."""
-    if (listener := _listener.get()) is not None:
-        await listener.renew()
+    if (meter := _meter.get()) is not None:
+        await meter.renew()

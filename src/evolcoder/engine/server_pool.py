@@ -37,14 +37,14 @@ PAUSE_S, MAX_PAUSE_S = 1.0, 60.0
 
 @dataclass(slots=True, eq=False)
 class _Server:
-    """A server and what it has to do."""
+    """A server and its load."""
 
     engine: OpenAIEngine
     """Its client."""
     outstanding: int = 0
     """Tokens of the requests that it has, prompts and longest answers together."""
     n_requests: int = 0
-    """Requests that it has."""
+    """Number of these requests."""
     is_up: bool = True
     """Whether requests are sent to it."""
     idle: asyncio.Event = field(default_factory=asyncio.Event)
@@ -95,7 +95,7 @@ class ServerPool:
 
     @property
     def streams(self) -> bool:
-        """Whether tokens are wanted as they come, for a display."""
+        """Whether a display shows tokens as they arrive."""
         return self._streams
 
     @streams.setter
@@ -250,6 +250,6 @@ def _tokens_of(request: Request) -> int:
 
 
 def _affinity(prefix: str, identity: str) -> bytes:
-    """Return the rank of a server for a beginning: as many beginnings for each server."""
+    """Return the rank of a server for a beginning (rendezvous hashing)."""
     key = f"{identity}\n{prefix}".encode("utf-8", "surrogatepass")
     return hashlib.blake2b(key, digest_size=8).digest()

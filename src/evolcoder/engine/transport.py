@@ -75,18 +75,23 @@ class Transport:
 
         `content_type` replaces the endpoint's; a response has at most `max_bytes`, decompressed.
         `on_event_bytes` gets the body of server-sent events with status 200 as it comes, up to
-        `MAX_STREAM_BYTES`; the body of the response is then empty. It returns whether there is
-        progress, from which the time limit counts again. With `waits_for_others` the limit counts
-        from each answer to another request too, within bounds.
-        Raises ModelError if the environment names a proxy that cannot be used.
+        `MAX_STREAM_BYTES`, and returns whether the time limit restarts; the body of the response is
+        then empty. With `waits_for_others` each answer to another request restarts the limit too,
+        within bounds. Raises ModelError if the environment names a proxy that cannot be used.
         """
         client = self._client or self._open()
         more = {"Content-Type": content_type} if content_type else None
         timeout_s = timeout_s or self._timeout_s
         return await client.exchange(
-            method, url, body, timeout_s, headers=more, max_bytes=max_bytes,
-            on_event_bytes=on_event_bytes, waits_for_others=waits_for_others,
-        )  # fmt: skip
+            method,
+            url,
+            body,
+            timeout_s,
+            headers=more,
+            max_bytes=max_bytes,
+            on_event_bytes=on_event_bytes,
+            waits_for_others=waits_for_others,
+        )
 
     async def aclose(self) -> None:
         """Close all connections; idempotent."""

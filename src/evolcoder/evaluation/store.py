@@ -19,8 +19,10 @@ from typing import Any, Self
 from pydantic import NonNegativeInt
 
 from evolcoder.bench.base import ExtractedProgram, PromptForm, Sample
+from evolcoder.credentials import without_address, without_logins
 from evolcoder.errors import RunFolderError
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Statement
+from evolcoder.storage.run_config import describe_changes
 from evolcoder.storage.workdir import (
     BILLING_TABLES,
     PROVENANCE_META,
@@ -28,7 +30,6 @@ from evolcoder.storage.workdir import (
     Workdir,
     parse_fact,
 )
-from evolcoder.text import changed, without_address, without_logins
 
 DB_NAME = "eval.db"
 ANSWERED, EXCLUDED = "answered", "excluded"
@@ -270,8 +271,8 @@ class EvalStore(Workdir):
             }
             if self.db.number("SELECT COUNT(*) FROM samples"):
                 raise RunFolderError(
-                    f"{self.folder}: this evaluation has other values of {changed(differing)}; "
-                    f"use the same values or another --out"
+                    f"{self.folder}: this evaluation has other values of "
+                    f"{describe_changes(differing)}; use the same values or another --out"
                 )
             self.replaced = tuple(differing)
             forget = "DELETE FROM meta WHERE key=?"

@@ -17,11 +17,11 @@ from evolcoder.records import Reason, Task
 from evolcoder.text import STOP_WORDS, is_unspaced, words
 
 PAIR_WEIGHT = 0.6
-"""What a pair of characters counts in words: a Chinese word has 1.6 characters."""
+"""Words that a pair of characters counts as: a Chinese word has 1.6 characters."""
 MAX_COUNTED_WORDS = 8
 """New words beyond these do not make a candidate better."""
 BEHAVIOUR_POINTS, CONDITION_POINTS, VAGUE_POINTS = 3, 2, 3
-"""What it counts, in new words, that an addition says what happens and when; or opens vaguely."""
+"""Worth, in new words, of saying what happens and when; and of a vague opening."""
 WEAK_BELOW = 9
 """Strength below which another attempt is made."""
 

@@ -19,12 +19,12 @@ from importlib.resources import files
 from evolcoder.evolution.candidate import tokenize
 from evolcoder.evolution.heuristics import BUILT_IN, Heuristic, WorkedExample
 from evolcoder.evolution.patterns import EMPTY_WORDS
+from evolcoder.evolution.wanted_output import WantedOutput, wanted_output
 from evolcoder.programming_language import named_language
-from evolcoder.text import WantedOutput, wanted_output
 
 LANGUAGE_WEIGHT, KIND_WEIGHT = 0.7, 3.0
-"""What an example counts that is in the task's programming language, or asks for an explanation as
-the task does, in addition to the logarithms that words count."""
+"""Similarity, in addition to that of the words, of an example in the task's programming language,
+and of one that asks for an explanation as the task does."""
 _BUILT_IN = {heuristic.name: heuristic.examples for heuristic in BUILT_IN}
 
 

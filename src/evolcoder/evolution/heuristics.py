@@ -16,9 +16,9 @@ from enum import StrEnum
 
 from evolcoder.config.load import EvolveConfig, HeuristicConfig
 from evolcoder.errors import ConfigError
+from evolcoder.evolution.wanted_output import WantedOutput, wanted_output
 from evolcoder.ids import rng_for
 from evolcoder.records import Task
-from evolcoder.text import WantedOutput, wanted_output
 
 
 class TaskContents(StrEnum):

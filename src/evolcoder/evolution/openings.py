@@ -28,10 +28,11 @@ from typing import Any
 from evolcoder.evolution.candidate import tokenize
 from evolcoder.evolution.heuristics import WorkedExample
 from evolcoder.evolution.parse import docstring, prose
+from evolcoder.evolution.wanted_output import WantedOutput, wanted_output
 from evolcoder.ids import rng_for
 from evolcoder.natural_language import is_likely_foreign, prompt_language
 from evolcoder.records import Task
-from evolcoder.text import STOP_WORDS, WantedOutput, is_unspaced, wanted_output, words
+from evolcoder.text import STOP_WORDS, is_unspaced, words
 
 FOR_ANY = ("constrain", "specialise")
 """The heuristics whose openings do for any other, after its own."""

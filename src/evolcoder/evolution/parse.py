@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from evolcoder.evolution.heuristics import ExampleForm, Heuristic, TaskContents
 from evolcoder.evolution.rewriting import restore_code, split_distractor
+from evolcoder.fences import code_lines
 from evolcoder.natural_language import STOPS, ends_sentence, join_sentences
 from evolcoder.programming_language import CodeBlock, code_blocks
-from evolcoder.text import code_lines, words
+from evolcoder.text import words
 
 _SPECIAL = re.compile(r"<\|[^|>\n]*\|>")
 _NEW_TASK = re.compile(

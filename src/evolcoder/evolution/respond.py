@@ -18,6 +18,8 @@ from dataclasses import replace
 from evolcoder.config.load import Config, EliminateConfig
 from evolcoder.engine.base import WHOLE_TRIES, Completion, Message, Role
 from evolcoder.errors import EngineError
+from evolcoder.evolution.wanted_output import WantedOutput, wanted_output
+from evolcoder.fences import has_code, without_code
 from evolcoder.ids import seed_for
 from evolcoder.natural_language import changed_language, names_language
 from evolcoder.programming_language import code_blocks, named_languages
@@ -32,18 +34,7 @@ from evolcoder.records import (
     Task,
     Usage,
 )
-from evolcoder.text import (
-    STOP_WORDS,
-    WantedOutput,
-    clean,
-    count_words,
-    has_code,
-    longest_repeat,
-    one_line,
-    wanted_output,
-    without_code,
-    words,
-)
+from evolcoder.text import STOP_WORDS, clean, count_words, longest_repeat, one_line, words
 
 _REFUSES = re.compile(
     r"\b(?:i (?:can(?:'t|not|’t)|won't|am (?:unable|not able) to|'m (?:unable|not able) to)"

@@ -22,10 +22,11 @@ from evolcoder.evolution.heuristics import (
     WorkedExample,
 )
 from evolcoder.evolution.prompts import HINTS, WHOLE_TASK_HINTS
+from evolcoder.fences import code_lines, without_code
 from evolcoder.natural_language import STOPS
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.records import Reason
-from evolcoder.text import code_lines, without_code, words
+from evolcoder.text import words
 
 _KEEP = (
     "Keep all that it asks for, its data and its code, and the programming language. Reply with "

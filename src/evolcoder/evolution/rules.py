@@ -25,10 +25,11 @@ from evolcoder.evolution.rewriting import (
     prescribes_means,
     shortens,
 )
+from evolcoder.fences import code_lines
 from evolcoder.natural_language import changed_language
 from evolcoder.programming_language import code_blocks, named_languages
 from evolcoder.records import Reason
-from evolcoder.text import code_lines, count_words, is_unspaced, longest_repeat, words
+from evolcoder.text import count_words, is_unspaced, longest_repeat, words
 
 N_COPIED_WORDS = 7
 """Consecutive words shared with the prompt that count as copied rather than coincidence."""

@@ -27,11 +27,11 @@ from pydantic import (
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.config.schema import MAX_IN_FLIGHT, ModelSpec, Section
+from evolcoder.credentials import without_logins
 from evolcoder.errors import ConfigError
 from evolcoder.evolution.heuristics import resolve
 from evolcoder.experiment.arms import MAIN, SEED, Arm
 from evolcoder.experiment.stop import StopRule
-from evolcoder.text import without_logins
 
 T = TypeVar("T", str, tuple[str, ...])
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")

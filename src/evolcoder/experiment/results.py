@@ -31,7 +31,7 @@ from evolcoder.input_files import open_input, read_text
 from evolcoder.storage import atomic
 from evolcoder.storage.atomic import write_whole
 from evolcoder.storage.workdir import FolderFacts, parse_fact
-from evolcoder.text import visible
+from evolcoder.visible import visible
 
 MARKERS = {
     "student": "x", "seed": "o", "seed-reanswered": "s",

@@ -29,7 +29,8 @@ from evolcoder.bench.scores import CONFIDENCE, Outcomes
 from evolcoder.errors import BenchError
 from evolcoder.experiment.arms import MAIN, REANSWERED, SEED, STUDENT, Arm, MatchedOn
 from evolcoder.ids import rng_for
-from evolcoder.text import visible
+from evolcoder.markdown import table_lines
+from evolcoder.visible import visible
 
 N_RESAMPLES = 2000
 """Enough for the first decimal of a percentage."""
@@ -338,10 +339,8 @@ def _markdown(table: Table) -> str:
         f"pass@1 in % with its 95 % interval over problems{_over(seeds)}; below it the difference "
         "to the control named in brackets, paired by problem."
     )
-    bars = f"| --- | {' | '.join(['---:'] * (len(heads) - 1))} |"
-    top = [f"### {table.question.title}", "", caption, "", f"| {' | '.join(heads)} |", bars]
-    lines = [*top, *map(_row, table.lines), ""]
-    return "\n".join(lines)
+    lines = table_lines(heads, map(_row, table.lines), n_left=1)
+    return "\n".join([f"### {table.question.title}", "", caption, "", *lines, ""])
 
 
 def _over(seeds: Sequence[int]) -> str:
@@ -350,12 +349,12 @@ def _over(seeds: Sequence[int]) -> str:
     return " and training seeds"
 
 
-def _row(line: TableRow) -> str:
+def _row(line: TableRow) -> list[str]:
     n_seeds = {cell.estimate.n_seeds for cell in line.cells.values()}
     control = "" if line.arm == line.control else f"<br>[{line.control}]"
     cells = [_text(cell) for cell in line.cells.values()]
     counts = [f"{line.n_rows:,}", f"{line.n_tokens:,}", "/".join(map(str, sorted(n_seeds)))]
-    return f"| {' | '.join([f'{line.arm}{control}', *counts, *cells])} |"
+    return [f"{line.arm}{control}", *counts, *cells]
 
 
 def _text(cell: TableCell) -> str:

@@ -23,15 +23,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from random import Random
-from typing import Protocol
 
-from evolcoder.code.python_ast import compiles, parse
+from evolcoder.code.fill_in_middle import FIM_TOKENS
+from evolcoder.code.python_ast import parse
 from evolcoder.errors import UnjudgedError
 from evolcoder.ids import rng_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Row
 from evolcoder.sample_errors import judging
-from evolcoder.text import FIM_TOKENS
-from evolcoder.verification.generated_tests.mutants import mutants
 from evolcoder.verification.metrics import python_program
 
 HOLE = "# ... fill in ..."
@@ -91,17 +89,6 @@ class Repair:
     """The response: the original program."""
 
 
-class FailureTest(Protocol):
-    """Runs checks in the sandbox."""
-
-    async def __call__(self, program: str, checks: Sequence[str]) -> int | None:
-        """Return the index of the first check that a program fails, or None if it passes all.
-
-        A sandbox failure raises SandboxError.
-        """
-        ...
-
-
 def infill(program: str, kind: Span, rng: Random, *, task: str = "") -> Infilling | None:
     """Remove one span of a kind from a program; None if it has none."""
     tree = parse(program)
@@ -122,30 +109,6 @@ def infill(program: str, kind: Span, rng: Random, *, task: str = "") -> Infillin
     return Infilling(
         kind, prefix, span, suffix, _infill_instruction(task, prefix, suffix), _fenced(program)
     )
-
-
-async def repair(  # noqa: PLR0913 - all of it decides
-    program: str,
-    checks: Sequence[str],
-    rng: Random,
-    *,
-    fails: FailureTest,
-    entry_point: str | None,
-    task: str = "",
-    tries: int = 6,
-) -> Repair | None:
-    """Mutate a program so that a check fails; None if none of `tries` mutants does.
-
-    Also None if the program itself fails a check.
-    """
-    if not checks or not compiles(program) or await fails(program, checks) is not None:
-        return None
-    tidy = ast.unparse(ast.parse(program))
-    for mutant in mutants(program, rng, limit=tries, entry_point=entry_point):
-        place = await fails(mutant.source, checks)
-        if place is not None:
-            return build_repair(task, mutant.name, mutant.source, checks[place], fixed=tidy)
-    return None
 
 
 def build_repair(task: str, mutation: str, broken: str, failing: str, *, fixed: str) -> Repair:

@@ -44,11 +44,13 @@ from evolcoder.exports.formats import (
     lineage,
 )
 from evolcoder.ids import content_id
+from evolcoder.markdown import table_section
 from evolcoder.records import Row
 from evolcoder.sandbox.base import missing_from
 from evolcoder.storage import atomic
 from evolcoder.storage.stats import FunnelLine
-from evolcoder.text import one_line, visible
+from evolcoder.text import one_line
+from evolcoder.visible import visible
 
 _SIZES = ("n<1K", "1K<n<10K", "10K<n<100K", "100K<n<1M", "1M<n<10M", "10M<n<100M", "100M<n<1B")
 _FUNNEL = ("stage", "round", "in", "kept", "dropped")
@@ -147,19 +149,21 @@ def card(
         f"{n_rows} coding tasks, made harder round after round by evolcoder, with answers.{apart}",
         _LOAD,
         format.used_with,
-        _section("Columns", ("column", "meaning"), _meanings(format)),
-        _section("Rows", ("round", "rows"), counts.rounds.items()),
-        _section("Verified", ("level", "rows"), counts.verified.most_common()),
+        table_section("Columns", ("column", "meaning"), _meanings(format)),
+        table_section("Rows", ("round", "rows"), counts.rounds.items()),
+        table_section("Verified", ("level", "rows"), counts.verified.most_common()),
         facts.left_out,
-        _section("Heuristics", ("heuristic", "rows"), sorted(counts.heuristics.items())),
-        _section("Languages", ("language", "rows"), counts.languages.most_common()),
-        _section("From seeds to rows", _FUNNEL, _funnel(facts)),
-        _section("Sandbox", ("stage that ran answers", "active", "not active"), _layers(facts)),
-        _section("Models", ("role", "model", "terms"), _models(facts)),
-        _section("Models that answered", _ANSWERED, facts.answered),
+        table_section("Heuristics", ("heuristic", "rows"), sorted(counts.heuristics.items())),
+        table_section("Languages", ("language", "rows"), counts.languages.most_common()),
+        table_section("From seeds to rows", _FUNNEL, _funnel(facts)),
+        table_section(
+            "Sandbox", ("stage that ran answers", "active", "not active"), _layers(facts)
+        ),
+        table_section("Models", ("role", "model", "terms"), _models(facts)),
+        table_section("Models that answered", _ANSWERED, facts.answered),
         f"## Licence\n\n{_licence(facts)}",
         f"## How it was made\n\nSeeds: {one_line(facts.seeds, 300)}\n\n{_code(facts.command)}",
-        _section("Versions", ("what", "version"), facts.versions),
+        table_section("Versions", ("what", "version"), facts.versions),
     )
     return visible("\n\n".join(part for part in parts if part)) + "\n"
 
@@ -184,17 +188,6 @@ def _head(facts: CardFacts, splits: Sequence[tuple[str, str]], n_rows: int) -> d
 def _size(n_rows: int) -> str:
     """Return the Hub's size category, which depends on the number of digits."""
     return _SIZES[min(max(len(str(n_rows)) - 3, 0), len(_SIZES) - 1)]
-
-
-def _section(title: str, heads: tuple[str, ...], lines: Iterable[tuple[object, ...]]) -> str:
-    """Format a section with one table; empty if the table has no rows."""
-    rows = [f"| {' | '.join(map(_cell, line))} |" for line in lines]
-    rule = f"|{' --- |' * len(heads)}"
-    return "\n".join((f"## {title}\n", f"| {' | '.join(heads)} |", rule, *rows)) if rows else ""
-
-
-def _cell(value: object) -> str:
-    return one_line(str(value), 300).replace("|", "\\|")
 
 
 def _meanings(format: Format) -> Iterator[tuple[object, ...]]:

@@ -34,7 +34,8 @@ from evolcoder.sandbox.base import (
     Status,
     Verdict,
 )
-from evolcoder.text import one_line, visible
+from evolcoder.text import one_line
+from evolcoder.visible import visible
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from evolcoder.errors import ConfigError
 from evolcoder.report.content import Chart, Series
-from evolcoder.text import visible
+from evolcoder.visible import visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

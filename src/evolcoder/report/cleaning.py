@@ -29,7 +29,8 @@ from evolcoder.report.content import (
 from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
 from evolcoder.seeds.rows import placed_rows
 from evolcoder.storage.workdir import FolderFacts, parse_fact
-from evolcoder.text import one_line, shell_path
+from evolcoder.terminal import shell_path
+from evolcoder.text import one_line
 
 CERTIFICATE = ".certificate.json"
 MAX_CERTIFICATE_MB = 16

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from evolcoder.bench.multipl_e import LANGUAGES
 from evolcoder.bench.scores import base_by_problem, by_problem, has_base, score
+from evolcoder.credentials import without_logins
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.report.content import (
     Cell,
@@ -25,7 +26,8 @@ from evolcoder.report.content import (
     shortened,
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import natural_key, one_line, shell_path, without_logins
+from evolcoder.terminal import shell_path
+from evolcoder.text import natural_key, one_line
 
 KS = (1, 5, 10, 100)
 """The k of pass@k, as far as there are samples."""

@@ -6,7 +6,8 @@
 
 from evolcoder.config.load import Config, Price
 from evolcoder.engine.batch.budget import batch_price, model_of
-from evolcoder.engine.prices import FREE, TokenCounts, cost_of, price_of
+from evolcoder.engine.prices import FREE, cost_of, price_of
+from evolcoder.records import TokenCounts
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts, Workdir
 
 

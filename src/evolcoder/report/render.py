@@ -22,7 +22,7 @@ from evolcoder.errors import ConfigError
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.report import charts
 from evolcoder.report.content import JOINT, Cell, ReportContent, ReportRecord, ReportSection, Text
-from evolcoder.text import visible
+from evolcoder.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Template

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from evolcoder.config.load import Config
+from evolcoder.credentials import without_logins
 from evolcoder.decontamination.similarity import TaskSimilarity, rows_digest
 from evolcoder.records import Drop, Reason, Stage
 from evolcoder.report.cleaning import read_certificate
@@ -50,7 +51,8 @@ from evolcoder.storage.stats import (
     why_empty,
 )
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import one_line, shell_path, without_logins
+from evolcoder.terminal import shell_path
+from evolcoder.text import one_line
 from evolcoder.verification.measures import RowMeasures
 from evolcoder.verification.measures import measured as measured_rows
 

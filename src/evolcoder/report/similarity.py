@@ -16,7 +16,8 @@ from evolcoder.decontamination.similarity import (
     TaskSimilarity,
 )
 from evolcoder.report.content import Cell, Chart, ReportSection, ReportTable, Series, share
-from evolcoder.text import natural_key, one_line, shell_path
+from evolcoder.terminal import shell_path
+from evolcoder.text import natural_key, one_line
 
 NEAREST_SHOWN = 40
 """Most pairs of a problem and a row in the table of the nearest."""

@@ -28,8 +28,9 @@ from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
+from evolcoder.fences import without_code
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
-from evolcoder.text import clean, without_code
+from evolcoder.text import clean
 
 Speaker = Literal["system", "user", "assistant", "tool"]
 

@@ -89,8 +89,12 @@ def _decoded(line: bytes) -> tuple[str, Annotation] | None:
 
 def annotate(folder: Path, id: str, annotation: Annotation) -> None:
     """Store what is put on a row, in place of what was; RunFolderError if it cannot be written."""
-    plain = {"row": id, "flag": annotation.is_flagged, "note": annotation.note[:MAX_NOTE],
-             "time": round(time.time(), 3)}  # fmt: skip
+    plain = {
+        "row": id,
+        "flag": annotation.is_flagged,
+        "note": annotation.note[:MAX_NOTE],
+        "time": round(time.time(), 3),
+    }
     path = folder / ANNOTATIONS_NAME
     line = f"{json.dumps(plain)}\n".encode()
     with atomic.open_to_append(path, inside=folder, error=RunFolderError) as file:

@@ -334,9 +334,10 @@ def _remove_stale(folder: int, name: str) -> None:
         readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
         try:
             found = [
-                one for one in os.listdir(readable)  # noqa: PTH208 - pathlib has no descriptors
+                one
+                for one in os.listdir(readable)  # noqa: PTH208 - pathlib has no descriptors
                 if one.startswith(beginning) and one.endswith(_PART)
-            ]  # fmt: skip
+            ]
         finally:
             os.close(readable)
         for one in found:

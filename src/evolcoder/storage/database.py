@@ -219,8 +219,9 @@ class Database:
     @property
     def is_copy(self) -> bool:
         """Whether a copy is read, which later writes to the file do not reach."""
-        (file,) = (path for _, name, path in self.reader.execute("PRAGMA database_list")
-                   if name == "main")  # fmt: skip
+        (file,) = (
+            path for _, name, path in self.reader.execute("PRAGMA database_list") if name == "main"
+        )
         return bool(file != os.path.realpath(self.path))
 
     def _open_to_read(

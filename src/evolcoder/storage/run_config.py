@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from evolcoder.config.load import Config, without_places
+from evolcoder.config.load import Config, without_addresses
+from evolcoder.credentials import without_logins
 from evolcoder.records import Check
-from evolcoder.text import without_logins
+from evolcoder.text import json_text, one_line
 
 LATER_SECTIONS = frozenset({"verify"})
 """Config sections added after the first version; they are missing from older runs."""
@@ -88,4 +89,19 @@ def allow_more_answers(known: dict[str, Any], given: Mapping[str, Any]) -> None:
 def comparable(config: Mapping[str, Any]) -> dict[str, Any]:
     """Remove credentials from URLs and addresses from models: earlier versions stored them."""
     plain: dict[str, Any] = json.loads(without_logins(json.dumps(config)))
-    return without_places(plain)
+    return without_addresses(plain)
+
+
+def describe_changes(settings: Mapping[str, tuple[object, object] | None]) -> str:
+    """Name settings, then the value that each had and the one given now, unless it is None.
+
+    >>> describe_changes({"epochs": (2.0, None), "rows": None})
+    'epochs, rows (epochs: there 2.0, now null)'
+    """
+    values = []
+    for name, pair in settings.items():
+        if pair is not None:
+            there, now = (one_line(without_logins(json_text(value)), 60) for value in pair)
+            values.append(f"{name}: there {there}, now {now}")
+    names = ", ".join(settings)
+    return f"{names} ({'; '.join(values)})" if values else names

@@ -39,6 +39,7 @@ from evolcoder.storage.run_config import (
     LATER_SECTIONS,
     allow_more_answers,
     comparable,
+    describe_changes,
     style_of,
     values_of,
     with_known_verification,
@@ -59,7 +60,6 @@ from evolcoder.storage.run_tables import (
 )
 from evolcoder.storage.sqlite_files import translate_errors
 from evolcoder.storage.workdir import LOCK_NAME, PROVENANCE_META, FolderFacts, Workdir
-from evolcoder.text import changed
 
 _ROUND = Columns(round=COUNT)
 _COUNTED_ANSWERS = Columns(asked=TEXT, model=TEXT, n=COUNT)
@@ -108,7 +108,7 @@ _FORGET_MODELS = (
     "DELETE FROM rounds",
     f"DELETE FROM meta WHERE key IN ('{PROVENANCE_META}', '{STYLE_META}')",
 )
-"""Removes what models decided, so that others are asked; what was paid for stays."""
+"""Deletes what models decided, so that other models are asked; what was paid is kept."""
 _FORGET_OUTCOME = (
     "DELETE FROM reopened WHERE round = ? AND ordinal = ?",
     "DELETE FROM kept WHERE round = ? AND ordinal = ?",
@@ -230,7 +230,7 @@ class RunStore(Workdir):
         )
 
     def _end(self, record: Response | Drop, *outcome: Statement) -> None:
-        """Store how a row ended; of a reopened row, with all that led to it in one transaction."""
+        """Store a row's outcome; that of a reopened row in one transaction with its records."""
         place = (record.round, record.ordinal)
         before = self._new_outcomes.pop(place, None)
         if before is not None:
@@ -447,7 +447,7 @@ class RunStore(Workdir):
             elif differing:
                 raise RunFolderError(
                     f"{self.folder}: this run was created with different values of "
-                    f"{changed(differing)}; restore them or use another --out"
+                    f"{describe_changes(differing)}; restore them or use another --out"
                 )
         self.set_meta("config", fingerprinted)
         text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)

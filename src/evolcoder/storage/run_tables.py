@@ -118,25 +118,57 @@ _MADE = {
     "attempts": MAYBE_COUNT,
 }
 _TASK = Columns(
-    id=TEXT, instruction=TEXT, round=COUNT, ordinal=COUNT, root=TEXT, parent=MAYBE_TEXT,
-    heuristic=MAYBE_TEXT, language=MAYBE_TEXT, **_MADE,
-)  # fmt: skip
+    id=TEXT,
+    instruction=TEXT,
+    round=COUNT,
+    ordinal=COUNT,
+    root=TEXT,
+    parent=MAYBE_TEXT,
+    heuristic=MAYBE_TEXT,
+    language=MAYBE_TEXT,
+    **_MADE,
+)
 _RESPONSE = Columns(
     id=TEXT, task=TEXT, round=COUNT, ordinal=COUNT, text=TEXT, reasoning=TEXT, **_MADE
 )
 _DROP = Columns(
-    stage=TEXT, reason=TEXT, subject=TEXT, round=COUNT, ordinal=COUNT, heuristic=MAYBE_TEXT,
-    seen=TEXT, detail=TEXT, **_MADE,
-)  # fmt: skip
+    stage=TEXT,
+    reason=TEXT,
+    subject=TEXT,
+    round=COUNT,
+    ordinal=COUNT,
+    heuristic=MAYBE_TEXT,
+    seen=TEXT,
+    detail=TEXT,
+    **_MADE,
+)
 _VERDICT = Columns(
-    task=TEXT, response=TEXT, round=COUNT, ordinal=COUNT, check_name=TEXT, kind=TEXT,
-    score=MAYBE_NUMBER, detail=TEXT,
-)  # fmt: skip
+    task=TEXT,
+    response=TEXT,
+    round=COUNT,
+    ordinal=COUNT,
+    check_name=TEXT,
+    kind=TEXT,
+    score=MAYBE_NUMBER,
+    detail=TEXT,
+)
 _ANSWER = Columns(
-    task=TEXT, round=COUNT, ordinal=COUNT, number=COUNT, text=TEXT, reasoning=TEXT, defect=TEXT,
-    detail=TEXT, temperature=NUMBER, seed=COUNT, **_MADE, answered=TEXT, cluster=MAYBE_COUNT,
-    tests_passed=MAYBE_COUNT, chosen=COUNT,
-)  # fmt: skip
+    task=TEXT,
+    round=COUNT,
+    ordinal=COUNT,
+    number=COUNT,
+    text=TEXT,
+    reasoning=TEXT,
+    defect=TEXT,
+    detail=TEXT,
+    temperature=NUMBER,
+    seed=COUNT,
+    **_MADE,
+    answered=TEXT,
+    cluster=MAYBE_COUNT,
+    tests_passed=MAYBE_COUNT,
+    chosen=COUNT,
+)
 _PARENT = Columns(instruction=MAYBE_TEXT, round=MAYBE_COUNT)
 _ANSWERED = Columns(model=MAYBE_TEXT)
 Record = Task | Response | Drop | CheckResult | Origin | ResponseCandidate

@@ -43,13 +43,18 @@ MAX_TEXT = 256 << 20
 MAX_CHECKED = 64 << 20
 """Files up to this size, in bytes, are checked completely when opened."""
 MIN_FREE_BYTES = 64 << 10
-"""Free bytes of a disk below which an error of input or output is one of a full disk.
-
-SQLite's index of a write-ahead log has half of them.
+"""Free bytes below which an I/O error is attributed to a full disk: twice the size of SQLite's
+index of a write-ahead log.
 """
 DECODING = (
-    ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError, zlib.error
-)  # fmt: skip
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    OverflowError,
+    RecursionError,
+    zlib.error,
+)
 """Exceptions raised by decoding invalid values; UTF-8 and JSON errors are ValueErrors."""
 RESTORE = "restore it from a copy"
 
@@ -59,8 +64,11 @@ _DEFENSIVE = 1010
 """SQLITE_DBCONFIG_DEFENSIVE, which Python's sqlite3 does not export before 3.12."""
 _DAMAGE = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 _NO_WAL = (
-    sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_FULL
-)  # fmt: skip
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_FULL,
+)
 _LOCKED = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _USER_FIXABLE = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR_WRITE)
 _OBJECTS = "SELECT type, name, COALESCE(sql, '') FROM sqlite_schema"

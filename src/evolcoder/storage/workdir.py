@@ -16,7 +16,7 @@ from typing import Annotated, Any, ClassVar, Self
 from pydantic import BaseModel, ConfigDict, Field, RootModel, ValidationError
 
 from evolcoder.errors import RunFolderError
-from evolcoder.records import NO_PURPOSE, CallPurpose
+from evolcoder.records import NO_PURPOSE, CallPurpose, TokenCounts
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Database
 from evolcoder.storage.sqlite_files import RESTORE
@@ -31,9 +31,12 @@ _OTHERS = {"run.db": "a run", "eval.db": "an evaluation", "loop.db": "a loop"}
 _META = Columns(value=TEXT)
 _SUMS = "COUNT(*), SUM(prompt_tokens), SUM(completion_tokens)"
 _MODELS = Columns(
-    first=MAYBE_TEXT, last=MAYBE_TEXT, requests=COUNT, prompt_tokens=MAYBE_COUNT,
+    first=MAYBE_TEXT,
+    last=MAYBE_TEXT,
+    requests=COUNT,
+    prompt_tokens=MAYBE_COUNT,
     completion_tokens=MAYBE_COUNT,
-)  # fmt: skip
+)
 _PAID = Columns(model=TEXT, requests=COUNT, prompt_tokens=COUNT, completion_tokens=COUNT)
 _DETAILS = Columns(model=TEXT, cached=COUNT, cache_writes=COUNT, reasoning=COUNT)
 BILLING_TABLES = """
@@ -116,9 +119,13 @@ class Workdir:
     @classmethod
     def _database(cls, folder: Path, *, read_only: bool, is_checked: bool = False) -> Database:
         return Database(
-            folder / cls.DB_NAME, cls.MIGRATIONS, inside=folder, remedy=cls.REMEDY,
-            read_only=read_only, is_checked=is_checked,
-        )  # fmt: skip
+            folder / cls.DB_NAME,
+            cls.MIGRATIONS,
+            inside=folder,
+            remedy=cls.REMEDY,
+            read_only=read_only,
+            is_checked=is_checked,
+        )
 
     def __enter__(self) -> Self:
         return self
@@ -140,6 +147,10 @@ class Workdir:
                 os.close(self._lock)
                 self._lock = None
 
+    def flush(self) -> None:
+        """Wait until everything queued is committed."""
+        self.db.flush()
+
     def set_meta(self, key: str, value: object) -> None:
         """Store a fact as JSON."""
         self.db.write("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, json.dumps(value)))
@@ -153,26 +164,19 @@ class Workdir:
         rows = list(self.db.each(decoded, "SELECT value FROM meta WHERE key=?", (key,)))
         return rows[0] if rows else None
 
-    def add_call(  # noqa: PLR0913, PLR0917 - the columns of a call
-        self,
-        model: str,
-        prompt_tokens: int,
-        completion_tokens: int,
-        cached: int = 0,
-        cache_writes: int = 0,
-        reasoning: int = 0,
-        purpose: CallPurpose = NO_PURPOSE,
-    ) -> None:
+    def add_call(self, model: str, counts: TokenCounts, purpose: CallPurpose = NO_PURPOSE) -> None:
         """Record a completion that was paid for; `model` is its name in the price table."""
         made_for: tuple[str, ...] = ()
         if self.STORES_PURPOSES:
             made_for = (purpose.stage or "", purpose.heuristic or "")
         more = ", ?" * len(made_for)
-        values = (model, prompt_tokens, completion_tokens, *made_for)
+        values = (model, counts.prompt, counts.received, *made_for)
         self.db.write(f"INSERT INTO calls VALUES (?, ?, ?{more})", values)
-        if cached or cache_writes or reasoning:
-            details = (model, cached, cache_writes, reasoning, *made_for)
-            self.db.write(f"INSERT INTO call_details VALUES (?, ?, ?, ?{more})", details)
+        details = (counts.cached, counts.cache_writes, counts.reasoning)
+        if any(details):
+            self.db.write(
+                f"INSERT INTO call_details VALUES (?, ?, ?, ?{more})", (model, *details, *made_for)
+            )
 
     def add_possible_call(self, model: str, prompt_tokens: int, completion_tokens: int) -> None:
         """Record the bound of a try that was sent and not answered."""

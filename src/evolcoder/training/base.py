@@ -212,15 +212,6 @@ def _pickle_on_hub(spec: str) -> str | None:
     return None if is_safe else "adapter_model.bin"
 
 
-def save_float32(spec: str, folder: Path) -> None:
-    """Write a base as an ordinary float32 model, so that a GGUF file is de-quantized once."""
-    need_packages()
-    base = load(spec, Recipe(), on_gpu=False)
-    base.model.config.use_cache = True
-    base.model.save_pretrained(folder)
-    base.tokenizer.save_pretrained(folder)
-
-
 def save_whole(base: BaseModel, weights: dict[str, Any], folder: Path, dtype: str) -> None:
     """Write gathered weights of a dtype, with configuration and tokenizer."""
     base.model.save_pretrained(folder, state_dict=weights)

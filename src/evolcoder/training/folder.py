@@ -30,9 +30,12 @@ from evolcoder.bench.prompts import Template, template_named
 from evolcoder.config.schema import Section
 from evolcoder.errors import TrainError
 from evolcoder.input_files import open_regular, read_text
+from evolcoder.markdown import table_section
 from evolcoder.storage import atomic
-from evolcoder.text import changed, one_line, visible
+from evolcoder.storage.run_config import describe_changes
+from evolcoder.text import one_line
 from evolcoder.training.recipe import Recipe
+from evolcoder.visible import visible
 
 
 class ScoreLine(Section):
@@ -138,14 +141,8 @@ def _scores(notes: CardNotes) -> Iterable[tuple[object, ...]]:
 
 
 def _table(title: str, heads: tuple[str, ...], lines: Iterable[tuple[object, ...]]) -> str:
-    rows = [f"| {' | '.join(map(_cell, line))} |" for line in lines]
-    rule = f"|{' --- |' * len(heads)}"
-    return "\n".join((f"## {title}\n", f"| {' | '.join(heads)} |", rule, *rows)) if rows else ""
-
-
-def _cell(value: object) -> str:
-    text = f"{value:.4g}" if isinstance(value, float) else str(value)
-    return one_line(text, 300).replace("|", "\\|")
+    rows = [[f"{one:.4g}" if isinstance(one, float) else one for one in line] for line in lines]
+    return table_section(title, heads, rows)
 
 
 LOG_NAME = "train-log.jsonl"
@@ -390,7 +387,7 @@ def _refuse_other(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, An
     differing = dict(sorted(_differing(theirs, mine)))
     if differing:
         raise TrainError(
-            f"{folder}: holds a training with other values of {changed(differing)}; "
+            f"{folder}: holds a training with other values of {describe_changes(differing)}; "
             f"use the same values to resume it, or another --out"
         )
 

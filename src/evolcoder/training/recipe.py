@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from evolcoder.config.load import validate_as
 from evolcoder.config.schema import Section
+from evolcoder.config.validation import validate_as
 from evolcoder.errors import TrainError
 
 Method = Literal["full", "lora", "qlora"]

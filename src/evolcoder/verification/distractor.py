@@ -39,11 +39,12 @@ from evolcoder.code.callables import (
 from evolcoder.code.mistagged import other_language
 from evolcoder.code.python_ast import definitions, parse
 from evolcoder.config.load import VerifyConfig
+from evolcoder.fences import without_code
 from evolcoder.ids import rng_for
 from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script
-from evolcoder.text import one_line, without_code
+from evolcoder.text import one_line
 from evolcoder.verification.complexity.inputs import UnsizedError, infer_arguments, varied_calls
 from evolcoder.verification.generated_tests.check import validated_checks
 from evolcoder.verification.generated_tests.runner import reduced_limits, run_checks

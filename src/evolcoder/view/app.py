@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 from urllib.parse import parse_qs, quote
 
+from evolcoder.credentials import without_logins
 from evolcoder.errors import ConfigError, EvolcoderError, UserError
 from evolcoder.evaluation.store import EvalStore
 from evolcoder.records import Reason, Stage
@@ -25,7 +26,6 @@ from evolcoder.storage.annotations import MAX_NOTE, Annotation, annotate
 from evolcoder.storage.lineage import LineageStep
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
-from evolcoder.text import without_logins
 from evolcoder.view import latest
 from evolcoder.view import rows as run_rows
 from evolcoder.view import samples as eval_samples

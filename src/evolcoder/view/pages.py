@@ -1,7 +1,7 @@
 """Fills the viewer's templates; every text becomes escaped HTML without control characters.
 
-The environment makes each string visible (`text.visible`) and Jinja escapes it, whatever template
-it is in. Marked-up texts come from the report's own functions, which do both.
+The environment passes each string through `visible` and Jinja escapes it, whatever template it is
+in. Marked-up texts come from the report's own functions, which do both.
 
 >>> Pages().render("sources.html", sources=[])   # doctest: +SKIP
 '<!DOCTYPE html>...'
@@ -18,7 +18,7 @@ from urllib.parse import quote, urlencode
 from evolcoder.errors import ConfigError, UserError
 from evolcoder.programming_language import CodeBlock
 from evolcoder.report.render import answer_html, changes_html, code_html, named_html, number
-from evolcoder.text import visible
+from evolcoder.visible import visible
 
 if TYPE_CHECKING:
     from jinja2 import Environment

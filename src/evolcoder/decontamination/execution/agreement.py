@@ -59,7 +59,7 @@ MIN_WORK = 20_000_000
 def adapted(function: Function, view: View | None, entry_point: str, most: int = MIN_WORK) -> str:
     """Return a program that defines a function under another name, limited to `most` units."""
     given = f"{function.source!r}, {function.name!r}, {view!r}, returns={function.returns}"
-    return f"{meter()}\nmeter = Meter({most})\n{entry_point} = adapted({given}, meter=meter)\n"
+    return f"{meter()}\nmeter = WorkMeter({most})\n{entry_point} = adapted({given}, meter=meter)\n"
 
 
 @functools.cache

@@ -47,7 +47,7 @@ class Slow(BaseException):
     """A call exceeded its work limit."""
 
 
-class Meter:
+class WorkMeter:
     """Counts the work of a program, and ends it after `most` units."""
 
     def __init__(self, most: int = MAX_WORK) -> None:
@@ -102,7 +102,7 @@ class Meter:
 
 
 def adapted(
-    source: str, name: str, view: Sequence[int] | None, *, returns: bool, meter: Meter
+    source: str, name: str, view: Sequence[int] | None, *, returns: bool, meter: WorkMeter
 ) -> Callable[..., Any]:
     """Return a function that is called as by the benchmark and returns its answer.
 
@@ -162,7 +162,7 @@ def _grows(number: object, by: object) -> bool:
     return isinstance(number, int) and isinstance(by, int) and by > 0
 
 
-def limited(call: Callable[..., Any], meter: Meter) -> Callable[..., Any]:
+def limited(call: Callable[..., Any], meter: WorkMeter) -> Callable[..., Any]:
     """Return a function whose calls raise Slow above the work limit."""
     return lambda *arguments: meter.call(call, *arguments)
 
@@ -195,7 +195,7 @@ def prefilter(
     sys.stdout = sys.stderr = io.StringIO()
     passed: list[list[int]] = []
     slow: list[list[int]] = []
-    meter = Meter()
+    meter = WorkMeter()
     call = adapted(source, name, None, returns=returns, meter=meter)
     for number, view, given, exact, examples in marshal.loads(table):  # noqa: S302 - our own
         if any(a and b and a != b for a, b in zip(kinds, given, strict=False)):
@@ -212,7 +212,7 @@ def _outcome(
     call: Callable[..., Any],
     agree: Callable[[Any, Any], bool],
     examples: Sequence[tuple[bytes, Any]],
-    meter: Meter,
+    meter: WorkMeter,
 ) -> bool | None:
     """Return True if all examples pass, and None if one fails or the first is slow.
 

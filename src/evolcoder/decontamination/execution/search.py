@@ -58,7 +58,7 @@ _ANSWER_BYTES = 100
 """Maximum length of a valid answer."""
 _RUN_TESTS = """
 def work(source, name, test, check):
-    meter = Meter({endless})
+    meter = WorkMeter({endless})
     function = adapted(source, name, None, returns=True, meter=meter)
     tester = {{"__name__": "test", name: function}}
     exec(test, tester)
@@ -68,7 +68,7 @@ def work(source, name, test, check):
 """
 _RUN_CALLS = """
 def work(source, name, inputs):
-    meter = Meter({endless})
+    meter = WorkMeter({endless})
     function = adapted(source, name, None, returns=True, meter=meter)
     for given in inputs:
         function(*given)

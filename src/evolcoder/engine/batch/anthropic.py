@@ -15,18 +15,16 @@ from yarl import URL
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Request
 from evolcoder.engine.batch.ledger import Batch, BatchLedger, Result
-from evolcoder.engine.batch.service import (
-    MAX_RESULT_BYTES,
-    BatchHttp,
-    BatchState,
-    Lines,
-    count,
-    fields,
-    json_lines,
-    objects,
-    text,
-)
+from evolcoder.engine.batch.service import MAX_RESULT_BYTES, BatchHttp, BatchState, Lines
 from evolcoder.engine.endpoint import Endpoint
+from evolcoder.engine.json_values import (
+    count_of,
+    object_of,
+    objects_of,
+    parse_lines,
+    parse_object,
+    text_of,
+)
 from evolcoder.engine.retry import RequestFault, RetryClass
 from evolcoder.engine.transport import HttpAnswer
 from evolcoder.errors import ModelError
@@ -39,7 +37,7 @@ PAGE = 100
 MAX_PAGES = 20
 """Pages of the list that are searched; the newest batches come first."""
 CLOCK_SKEW_S = 300.0
-"""How much earlier than by our clock the server may say that a batch was created."""
+"""Maximum time by which the server's clock may be behind ours."""
 FINISHES = {
     "end_turn": "stop",
     "stop_sequence": "stop",
@@ -137,7 +135,7 @@ class AnthropicBatches:
             if isinstance(outcome, HttpAnswer):
                 if self._http.is_missing(outcome):
                     raise self._http.no_batches(outcome)
-                if id := text(fields(outcome).get("id")):
+                if id := text_of(parse_object(outcome.body).get("id")):
                     return id
                 words = openai_schema.parse_error(outcome.body).message
                 outcome = RequestFault("an unreadable batch", words, RetryClass.SERVER_ERROR)
@@ -167,11 +165,11 @@ class AnthropicBatches:
         answer = await self._http.get(self._url(id))
         if self._http.is_missing(answer):
             return None
-        found = fields(answer)
+        found = parse_object(answer.body)
         counts = _counts(found)
         total = sum(counts.values())
-        status = text(found.get("processing_status"))
-        url = self._results_url(id, text(found.get("results_url")))
+        status = text_of(found.get("processing_status"))
+        url = self._results_url(id, text_of(found.get("results_url")))
         return BatchState(
             status or "unknown",
             status == "ended",
@@ -184,7 +182,7 @@ class AnthropicBatches:
         """Download the results; see `BatchService`."""
         found: dict[int, Result] = {}
         for line in await self._lines(state):
-            number = batch.line_of(text(line.get("custom_id")))
+            number = batch.line_of(text_of(line.get("custom_id")))
             if number is not None:
                 status, body = _result(line.get("result"))
                 encoded = self._http.endpoint.masked(openai_schema.dumps(body).decode())
@@ -212,11 +210,11 @@ class AnthropicBatches:
         for url in state.results:
             answer = await self._http.get(url, max_bytes=MAX_RESULT_BYTES)
             if not self._http.is_missing(answer):
-                found += json_lines(answer.body)
+                found += parse_lines(answer.body)
         return found
 
     async def _is_ours(self, batch: Batch, state: BatchState) -> bool:
-        ids = (text(line.get("custom_id")) for line in await self._lines(state))
+        ids = (text_of(line.get("custom_id")) for line in await self._lines(state))
         return any(batch.line_of(id) is not None for id in ids)
 
     async def _candidates(self, batch: Batch, known: set[str]) -> list[str]:
@@ -225,14 +223,15 @@ class AnthropicBatches:
         found: list[str] = []
         after: dict[str, str] = {}
         for _ in range(MAX_PAGES):
-            page = fields(await self._http.get(self._url(limit=str(PAGE), **after)))
-            rows = objects(page.get("data"))
+            answer = await self._http.get(self._url(limit=str(PAGE), **after))
+            page = parse_object(answer.body)
+            rows = objects_of(page.get("data"))
             for row in rows:
-                id = text(row.get("id"))
-                is_new = _unix_time(text(row.get("created_at"))) >= oldest
+                id = text_of(row.get("id"))
+                is_new = _unix_time(text_of(row.get("created_at"))) >= oldest
                 if is_new and id not in known and sum(_counts(row).values()) == batch.size:
                     found.append(id)
-            last = text(page.get("last_id"))
+            last = text_of(page.get("last_id"))
             if not page.get("has_more") or not last:
                 break
             after = {"after_id": last}
@@ -241,13 +240,13 @@ class AnthropicBatches:
 
 def _counts(found: dict[str, Any]) -> dict[str, int]:
     given = found.get("request_counts")
-    given = given if isinstance(given, dict) else {}
+    given = object_of(given)
     names = ("processing", "succeeded", "errored", "canceled", "expired")
-    return {name: count(given.get(name)) for name in names}
+    return {name: count_of(given.get(name)) for name in names}
 
 
 def _unix_time(stamp: str) -> float:
-    """Parse an RFC 3339 time; infinite if it is none, so that a batch is not overlooked."""
+    """Parse an RFC 3339 time; infinite if it is invalid, so that a batch is not overlooked."""
     try:
         return datetime.fromisoformat(stamp).timestamp()
     except ValueError:
@@ -256,26 +255,26 @@ def _unix_time(stamp: str) -> float:
 
 def _result(result: object) -> tuple[int, dict[str, Any]]:
     """Translate a result to a status and a body of chat completions."""
-    found = result if isinstance(result, dict) else {}
-    kind = text(found.get("type"))
+    found = object_of(result)
+    kind = text_of(found.get("type"))
     message, error = found.get("message"), found.get("error")
     if kind == "succeeded" and isinstance(message, dict):
         return 200, _completion(message)
     if kind == "errored" and isinstance(error, dict):
         nested = error.get("error")
         inner = nested if isinstance(nested, dict) else error
-        return STATUSES.get(text(inner.get("type")), 500), {"error": inner}
+        return STATUSES.get(text_of(inner.get("type")), 500), {"error": inner}
     return _NO_RESPONSE, {"error": {"message": f"the request is {kind or 'unanswered'}"}}
 
 
 def _completion(message: dict[str, Any]) -> dict[str, Any]:
     """Translate a message to a chat completion."""
-    blocks = objects(message.get("content"))
-    said = "".join(text(block.get("text")) for block in blocks if block.get("type") == "text")
+    blocks = objects_of(message.get("content"))
+    said = "".join(text_of(block.get("text")) for block in blocks if block.get("type") == "text")
     thought = "\n\n".join(
-        text(block.get("thinking")) for block in blocks if block.get("type") == "thinking"
+        text_of(block.get("thinking")) for block in blocks if block.get("type") == "thinking"
     )
-    reason = text(message.get("stop_reason"))
+    reason = text_of(message.get("stop_reason"))
     return {
         "model": message.get("model"),
         "choices": [

@@ -1,10 +1,10 @@
 """How the batch APIs that take files of requests differ from each other.
 
 All upload a file of JSON lines, create a batch that names it, report a status and put results into
-files. They differ in paths, in names of fields and in what a line holds. Which dialect a server
-speaks is seen from how it answers to a list of batches (`OpenAIBatches.check`), not from its name,
-so that a proxy is recognised too. APIs of which the documentation does not say how a lost batch is
-found again are refused by host, before anything is sent.
+files. They differ in paths, in names of fields and in what a line holds. The dialect of a server is
+recognised by how it answers a request for its list of batches (`OpenAIBatches.check`), not from its
+name, so that a proxy is recognised too. APIs of which the documentation does not say how a lost
+batch is found again are refused by host, before anything is sent.
 
 >>> MISTRAL.jobs, TOGETHER.purpose
 (('batch', 'jobs'), 'batch-api')
@@ -16,7 +16,7 @@ from typing import Any
 from yarl import URL
 
 from evolcoder.engine.batch.ledger import Batch
-from evolcoder.engine.batch.service import objects, text
+from evolcoder.engine.json_values import objects_of, text_of
 
 WINDOW = "24h"
 """The only completion window that all providers have."""
@@ -27,9 +27,20 @@ TAG = "evolcoder_tag"
 FAILED = frozenset({"failed", "failure", "error"})
 """Statuses of a batch that the provider ended."""
 ENDED = FAILED | {
-    "completed", "complete", "success", "succeeded", "done", "finished", "ended",
-    "expired", "timeout_exceeded", "timed_out", "timeout", "cancelled", "canceled",
-}  # fmt: skip
+    "completed",
+    "complete",
+    "success",
+    "succeeded",
+    "done",
+    "finished",
+    "ended",
+    "expired",
+    "timeout_exceeded",
+    "timed_out",
+    "timeout",
+    "cancelled",
+    "canceled",
+}
 """Statuses of a batch that answers no further request, in lower case."""
 _NO_SEARCH = {
     "generativelanguage.googleapis.com": (
@@ -73,8 +84,11 @@ class Dialect:
             files = {"input_files": [file], "model": batch.model}
             return {**files, "endpoint": endpoint, **metadata}
         return {
-            "input_file_id": file, "endpoint": endpoint, "completion_window": WINDOW, **metadata
-        }  # fmt: skip
+            "input_file_id": file,
+            "endpoint": endpoint,
+            "completion_window": WINDOW,
+            **metadata,
+        }
 
     def first_page(self, limit: int = PAGE) -> dict[str, str]:
         """Return the query of the first page of the list, the newest batches first."""
@@ -84,24 +98,32 @@ class Dialect:
 
     def next_page(self, query: dict[str, str], found: dict[str, Any]) -> dict[str, str] | None:
         """Return the query of the page after one; None if that was the last."""
-        rows = objects(found.get("data"))
+        rows = objects_of(found.get("data"))
         if self.has_page_numbers:
             return {**query, "page": str(int(query["page"]) + 1)} if rows else None
-        last = text(rows[-1].get("id")) if rows else ""
+        last = text_of(rows[-1].get("id")) if rows else ""
         return {**query, "after": last} if found.get("has_more") and last else None
 
 
 OPENAI = Dialect()
 """OpenAI's, which Azure, Groq, DeepInfra, LiteLLM and others share."""
 MISTRAL = Dialect(
-    jobs=("batch", "jobs"), has_urls=False, has_raw=False, has_input_list=True,
-    has_page_numbers=True, seed="random_seed",
-)  # fmt: skip
+    jobs=("batch", "jobs"),
+    has_urls=False,
+    has_raw=False,
+    has_input_list=True,
+    has_page_numbers=True,
+    seed="random_seed",
+)
 """Mistral's jobs, which name the model and a list of files."""
 TOGETHER = Dialect(
-    upload=("files", "upload"), purpose="batch-api", has_file_name=True, has_urls=False,
-    has_raw=False, has_metadata=False,
-)  # fmt: skip
+    upload=("files", "upload"),
+    purpose="batch-api",
+    has_file_name=True,
+    has_urls=False,
+    has_raw=False,
+    has_metadata=False,
+)
 """Together's: the list is a plain array, and a created batch stands in the field `job`."""
 
 
@@ -116,7 +138,7 @@ def why_unusable(server: str) -> str:
 def id_of(found: dict[str, Any]) -> str:
     """Return the id of what was created, which some servers wrap in an object."""
     for inner in (found, found.get("job"), found.get("data")):
-        if isinstance(inner, dict) and (id := text(inner.get("id"))):
+        if isinstance(inner, dict) and (id := text_of(inner.get("id"))):
             return id
     return ""
 
@@ -133,11 +155,11 @@ def is_batch_of(row: dict[str, Any], batch: Batch, file: str | None) -> bool:
 def result_files(row: dict[str, Any]) -> list[str]:
     """Return the ids of the files with results and with errors, as far as they exist."""
     names = ("output_file_id", "output_file", "error_file_id", "error_file")
-    return list(dict.fromkeys(filter(None, (text(row.get(name)) for name in names))))
+    return list(dict.fromkeys(filter(None, (text_of(row.get(name)) for name in names))))
 
 
 def counts_of(row: dict[str, Any]) -> tuple[int, int]:
-    """Return how many requests have a result, and how many there are; 0 where it is not said."""
+    """Return the numbers of requests with a result and of all; 0 if the server does not say."""
     given = row.get("request_counts")
     counts: dict[str, Any] = given if isinstance(given, dict) else row
 

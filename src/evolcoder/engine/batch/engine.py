@@ -95,7 +95,7 @@ class BatchEngine:
 
     @property
     def progress(self) -> str:
-        """What the engine waits for, in a few words; empty if for nothing."""
+        """What the engine waits for, as a short text; empty if it waits for nothing."""
         parts = [f"{len(self._queue)} requests wait for their batch"] if self._queue else []
         for batch, state in self._states.values():
             if state is None:
@@ -139,7 +139,7 @@ class BatchEngine:
             placed = None
 
     async def aclose(self) -> None:
-        """Stop waiting; batches that are out go on at the provider."""
+        """Stop waiting; submitted batches continue at the provider."""
         tasks = [*self._sending, *self._following.values()]
         tasks += [self._collector] if self._collector else []
         for task in tasks:
@@ -161,7 +161,7 @@ class BatchEngine:
         self._ledger.close()
 
     async def _next_result(self, key: str, request: Request, tag: str | None) -> None:
-        """Wait until a batch with the request is over; `tag` names one that is out."""
+        """Wait for the end of a batch with the request: the submitted one `tag`, or a new one."""
         future = self._waiting.get(key)
         if future is None:
             future = self._waiting[key] = asyncio.get_running_loop().create_future()
@@ -178,7 +178,7 @@ class BatchEngine:
             self._collector = asyncio.create_task(self._collect())
 
     async def _collect(self) -> None:
-        """Send what has been asked whenever nothing new is asked for a while."""
+        """Submit the queued requests whenever no new one has come for a while."""
         clock, quiet_s = asyncio.get_running_loop().time, self._traffic.batch_quiet_s
         while self._queue:
             while len(self._queue) < self._max_requests:
@@ -275,7 +275,7 @@ class BatchEngine:
             self._follow(batch)
 
     def _follow(self, batch: Batch) -> asyncio.Task[None]:
-        """Start to wait for a batch, unless that is being done."""
+        """Start to wait for a batch, unless something waits for it already."""
         if batch.tag not in self._following:
             keys = list(self._ledger.lines(batch).values())
             self._states[batch.tag] = (batch, None)
@@ -378,16 +378,19 @@ class BatchEngine:
         return results, state
 
     async def _handle_refusal(self, batch: Batch, state: BatchState) -> None:
-        """Make later batches smaller if too much was enqueued; raise the server's words else."""
+        """Make later batches smaller if too much was enqueued; else raise the server's message."""
         self._states.pop(batch.tag, None)
         if not state.is_limit:
             raise ModelError(f"{self.identity} refuses the batch: {state.refusal}")
         self._n_limited += 1
         if self._n_limited >= MAX_LIMITED:
             raise EngineError(
-                "too much is enqueued at the provider", asked=f"a batch at {self.identity}",
-                got=state.refusal, retryable=True, hint=Fault.MOMENT,
-            )  # fmt: skip
+                "too much is enqueued at the provider",
+                asked=f"a batch at {self.identity}",
+                got=state.refusal,
+                retryable=True,
+                hint=Fault.MOMENT,
+            )
         self._max_requests = max(1, min(self._max_requests, -(-batch.size // 2)))
         await asyncio.sleep(self._traffic.batch_poll_s)
 
@@ -422,9 +425,12 @@ class BatchEngine:
             return RequestFault("an invalid completion", got, RetryClass.SERVER_ERROR)
         masked = self._endpoint.masked
         return replace(
-            parsed, text=masked(parsed.text), reasoning=masked(parsed.reasoning),
-            finish=masked(parsed.finish), model=masked(parsed.model),
-        )  # fmt: skip
+            parsed,
+            text=masked(parsed.text),
+            reasoning=masked(parsed.reasoning),
+            finish=masked(parsed.finish),
+            model=masked(parsed.model),
+        )
 
     def _learn(self, key: str, result: Result) -> bool:
         """Return whether the model rejected a parameter, which is left out from now on."""

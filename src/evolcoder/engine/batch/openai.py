@@ -30,15 +30,14 @@ from evolcoder.engine.batch.dialects import (
     why_unusable,
 )
 from evolcoder.engine.batch.ledger import Batch, BatchLedger, Result
-from evolcoder.engine.batch.service import (
-    MAX_RESULT_BYTES,
-    BatchHttp,
-    BatchState,
-    Lines,
-    fields,
-    json_lines,
-    objects,
-    text,
+from evolcoder.engine.batch.service import MAX_RESULT_BYTES, BatchHttp, BatchState, Lines
+from evolcoder.engine.json_values import (
+    object_of,
+    objects_of,
+    parse,
+    parse_lines,
+    parse_object,
+    text_of,
 )
 from evolcoder.engine.retry import RequestFault, RetryClass
 from evolcoder.engine.transport import HttpAnswer
@@ -104,7 +103,7 @@ class OpenAIBatches:
             if isinstance(outcome, HttpAnswer):
                 if self._http.is_missing(outcome):
                     raise self._http.no_batches(outcome)
-                if id := id_of(fields(outcome)):
+                if id := id_of(parse_object(outcome.body)):
                     return id
                 outcome = _unreadable("batch", outcome)
             await self._http.wait(retries, outcome)
@@ -129,8 +128,8 @@ class OpenAIBatches:
         answer = await self._http.get(self._jobs_url(id=id))
         if self._http.is_missing(answer):
             return None
-        found = fields(answer)
-        status = text(found.get("status")).lower()
+        found = parse_object(answer.body)
+        status = text_of(found.get("status")).lower()
         refusal, is_limit = _refusal(found) if status in FAILED else ("", False)
         n_done, n_requests = counts_of(found)
         return BatchState(
@@ -150,8 +149,8 @@ class OpenAIBatches:
             answer = await self._http.get(url, max_bytes=MAX_RESULT_BYTES)
             if self._http.is_missing(answer):
                 continue
-            for line in json_lines(answer.body):
-                number = batch.line_of(text(line.get("custom_id")))
+            for line in parse_lines(answer.body):
+                number = batch.line_of(text_of(line.get("custom_id")))
                 if number is not None:
                     found.setdefault(number, self._result(line))
         return list(found.items())
@@ -183,7 +182,7 @@ class OpenAIBatches:
         )
         if self._http.is_missing(answer):
             raise self._http.no_batches(answer)
-        file = id_of(fields(answer))
+        file = id_of(parse_object(answer.body))
         if not file:
             raise ModelError(
                 f"{self._http.endpoint.identity} accepts an upload but returns no file id"
@@ -199,9 +198,9 @@ class OpenAIBatches:
                 return None
             parsed = _parsed(answer)
             page = parsed if isinstance(parsed, dict) else {"data": parsed}
-            for row in objects(page.get("data")):
+            for row in objects_of(page.get("data")):
                 if is_batch_of(row, batch, file):
-                    return text(row.get("id")) or None
+                    return text_of(row.get("id")) or None
             query = self._dialect.next_page(query or {}, page)
             if query is None:
                 return None
@@ -210,7 +209,7 @@ class OpenAIBatches:
     def _result(self, line: dict[str, Any]) -> Result:
         """Return the status and the body of a line, which may have an error in place of both."""
         response = line.get("response")
-        response = response if isinstance(response, dict) else {}
+        response = object_of(response)
         body, status = response.get("body"), response.get("status_code")
         if not isinstance(status, int):
             error = line.get("error")
@@ -246,7 +245,7 @@ def _multipart(dialect: Dialect, batch: Batch, lines: Lines, endpoint: str, boun
 def _parsed(answer: HttpAnswer) -> object:
     """Parse JSON; None if the body is none."""
     try:
-        return openai_schema.parse(answer.body)
+        return parse(answer.body)
     except ValueError:
         return None
 
@@ -256,8 +255,10 @@ def _refusal(found: dict[str, Any]) -> tuple[str, bool]:
     errors, error = found.get("errors"), found.get("error")
     given = errors.get("data", [errors]) if isinstance(errors, dict) else errors
     listed = given if isinstance(given, list) else [given]
-    rows = objects([{"message": one} if isinstance(one, str) else one for one in (*listed, error)])
-    words = [text(row.get("message")) or text(row.get("code")) for row in rows[:3]]
+    rows = objects_of(
+        [{"message": one} if isinstance(one, str) else one for one in (*listed, error)]
+    )
+    words = [text_of(row.get("message")) or text_of(row.get("code")) for row in rows[:3]]
     said = "; ".join(filter(None, words)) or NO_REASON
     codes = " ".join(f"{row.get('code')} {row.get('message')}" for row in rows).lower()
     return said, any(limit in codes for limit in _LIMITS)

@@ -6,9 +6,9 @@ downloads its results. A call is retried while the server is unreachable or busy
 """
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Protocol
 
 from yarl import URL
 
@@ -220,9 +220,12 @@ class BatchHttp:
             what = self.endpoint.redact(fault.what)
             return ModelError(f"{self.endpoint.identity} {what}{f': {got}' if got else ''}")
         return EngineError(
-            fault.what, asked=f"a batch at {self.endpoint.identity}", got=got, retryable=True,
+            fault.what,
+            asked=f"a batch at {self.endpoint.identity}",
+            got=got,
+            retryable=True,
             hint=Fault.MOMENT,
-        )  # fmt: skip
+        )
 
     def _fault(self, answer: HttpAnswer) -> RequestFault:
         fault = classify_response(answer, model="", rejected=self.endpoint.rejected)
@@ -230,39 +233,3 @@ class BatchHttp:
             what = f"rejects the batch (HTTP {answer.status})"
             return RequestFault(what, fault.got, RetryClass.FATAL)
         return fault
-
-
-def fields(answer: HttpAnswer) -> dict[str, Any]:
-    """Parse a JSON object; an empty one if the body is none."""
-    try:
-        found = openai_schema.parse(answer.body)
-    except ValueError:
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def objects(value: object) -> list[dict[str, Any]]:
-    """Return the objects of a JSON list; none if it is no list."""
-    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
-
-
-def json_lines(body: bytes) -> Iterator[dict[str, Any]]:
-    """Parse JSON lines; lines that are no object are skipped."""
-    for line in body.split(b"\n"):
-        if line.strip():
-            try:
-                found = openai_schema.parse(line)
-            except ValueError:
-                continue
-            if isinstance(found, dict):
-                yield found
-
-
-def count(value: object) -> int:
-    """Return a count in a JSON value; 0 if it is none."""
-    return value if isinstance(value, int) and value >= 0 else 0
-
-
-def text(value: object) -> str:
-    """Return a string in a JSON value; empty if it is none."""
-    return value if isinstance(value, str) else ""

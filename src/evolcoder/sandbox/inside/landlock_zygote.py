@@ -146,7 +146,7 @@ def main(config: dict[str, Any]) -> NoReturn:
     sys.path[:] = [*config["packages"], *(path for path in sys.path if path != "")]
     if config["uid"] is not None:
         landlock.keep_open(config["folders"])
-    runner = _JobRunner(config, connection)
+    runner = _LandlockJobRunner(config, connection)
     runner.load(config["warm"])
     random.seed(0)
     gc.collect()
@@ -157,7 +157,7 @@ def main(config: dict[str, Any]) -> NoReturn:
     runner.exit()
 
 
-class _JobRunner:
+class _LandlockJobRunner:
     """Runs this worker's jobs, each restricted by Landlock."""
 
     def __init__(self, config: dict[str, Any], connection: WorkerConnection) -> None:
@@ -278,7 +278,7 @@ class _LandlockWatchdog(Watchdog):
     """Samples descendants, and the scratch folder, which has no limit of its own."""
 
     def __init__(
-        self, connection: WorkerConnection, meter: metering.Meter, runner: _JobRunner
+        self, connection: WorkerConnection, meter: metering.Meter, runner: _LandlockJobRunner
     ) -> None:
         super().__init__(connection.control, meter)
         self.runner = runner

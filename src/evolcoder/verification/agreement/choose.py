@@ -58,14 +58,14 @@ from evolcoder.verification.agreement import typed_calls
 from evolcoder.verification.agreement.clusters import (
     AGREED,
     Choice,
-    Comparison,
     Observation,
     ObservedAnswer,
+    ObservedAnswers,
     choose,
     unverified,
     with_chosen,
 )
-from evolcoder.verification.agreement.inputs import Origin, Probe, probes
+from evolcoder.verification.agreement.inputs import InputOrigin, Probe, probes
 from evolcoder.verification.execution.check import MISSTATED, ExecutionCheck
 from evolcoder.verification.execution.wrapping import wrap_variants
 from evolcoder.verification.generated_tests.check import (
@@ -111,7 +111,7 @@ class AnswerChooser:
         usable = [answer for answer in answers if not answer.defect]
         try:
             with judging():
-                found: Comparison | str = await self._compare(task, usable)
+                found: ObservedAnswers | str = await self._compare(task, usable)
                 choice = choose(answers, found, self._config.respond.agreeing)
                 choice = await self._well_stated(task, choice)
             self._consecutive_failures = 0
@@ -135,7 +135,9 @@ class AnswerChooser:
                 return with_chosen(choice, answer.number)
         return choice
 
-    async def _compare(self, task: Task, usable: Sequence[ResponseCandidate]) -> Comparison | str:
+    async def _compare(
+        self, task: Task, usable: Sequence[ResponseCandidate]
+    ) -> ObservedAnswers | str:
         """Run the answers on shared inputs; a text is the reason why they cannot be compared."""
         if len(usable) < 2:
             return "one_answer"
@@ -168,7 +170,7 @@ class AnswerChooser:
             for answer, subject in runnable
         ]
         name = "" if first.form in {CallableKind.PROGRAM, CallableKind.PRINTER} else first.name
-        return Comparison(tuple(shared), tuple(found), first.entry_point if name else "")
+        return ObservedAnswers(tuple(shared), tuple(found), first.entry_point if name else "")
 
     def _probes(
         self,
@@ -232,7 +234,7 @@ class AnswerChooser:
 
     async def _compare_others(
         self, language: str, task: Task, usable: Sequence[ResponseCandidate]
-    ) -> Comparison | str:
+    ) -> ObservedAnswers | str:
         """Compare programs in another language by their function, else by what they print."""
         if language not in self._languages:
             return "language"
@@ -251,7 +253,7 @@ class AnswerChooser:
 
     async def _compare_functions(
         self, language: str, task: Task, sources: Sequence[tuple[ResponseCandidate, str]]
-    ) -> Comparison | None:
+    ) -> ObservedAnswers | None:
         """Call the function that the programs share with typed inputs; None if there is none."""
         functions = typed_calls.shared_functions(
             language, [source for _, source in sources], task.instruction
@@ -272,13 +274,15 @@ class AnswerChooser:
             for answer, source, _ in known
             if (observed := seen[source]) is not None
         ]
-        return Comparison(tuple(shared), tuple(found), "") if shared and len(found) > 1 else None
+        return (
+            ObservedAnswers(tuple(shared), tuple(found), "") if shared and len(found) > 1 else None
+        )
 
     async def _typed_probes(
         self,
         language: str,
         task: Task,
-        known: Sequence[tuple[ResponseCandidate, str, typed_calls.Function]],
+        known: Sequence[tuple[ResponseCandidate, str, typed_calls.TypedFunction]],
     ) -> list[Probe]:
         """Return the inputs that the types of all functions take; no scripts."""
         first = known[0][2]
@@ -300,7 +304,7 @@ class AnswerChooser:
         self,
         language: str,
         source: str,
-        function: typed_calls.Function,
+        function: typed_calls.TypedFunction,
         shared: Sequence[Probe],
     ) -> tuple[Observation, ...] | None:
         """Compile a program once and call its function with all inputs; None if that fails."""
@@ -317,7 +321,7 @@ class AnswerChooser:
 
     async def _compare_programs(
         self, language: str, sources: Sequence[tuple[ResponseCandidate, str]]
-    ) -> Comparison | str:
+    ) -> ObservedAnswers | str:
         """Compare what whole programs in another language print."""
         runs = [self._printed(language, source) for _, source in sources]
         printed = await asyncio.gather(*runs)
@@ -327,7 +331,7 @@ class AnswerChooser:
         ]
         if not any(one.observed[0].shows_something for one in found):
             return "language"
-        return Comparison(tuple(probes_of_constant()), tuple(found), "")
+        return ObservedAnswers(tuple(probes_of_constant()), tuple(found), "")
 
     async def _printed(self, language: str, source: str) -> Observation:
         """Run the first form of a program that compiles."""
@@ -357,7 +361,7 @@ _ENDED = {Status.TIMEOUT: "timeout", Status.MEMORY: "memory", Status.OUTPUT: "ou
 
 def probes_of_constant() -> list[Probe]:
     """Return the only input of a program that reads none."""
-    return [Probe(Origin.TASK, ("",))]
+    return [Probe(InputOrigin.TASK, ("",))]
 
 
 @cache

@@ -16,7 +16,7 @@ from typing import Any
 from evolcoder.records import JSON, ResponseCandidate
 from evolcoder.safe_repr import safe_repr
 from evolcoder.text import one_line
-from evolcoder.verification.agreement.inputs import Origin, Probe
+from evolcoder.verification.agreement.inputs import InputOrigin, Probe
 
 AGREED, UNVERIFIED = "agreed", "unverified"
 """Findings. Values are stored; never rename one."""
@@ -90,8 +90,8 @@ class ObservedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """The candidates' behaviour on the inputs that count."""
+class ObservedAnswers:
+    """All answers to a task with what each did on the inputs."""
 
     probes: tuple[Probe, ...]
     """All inputs."""
@@ -198,7 +198,7 @@ def _same_word(first: str, second: str) -> bool:
         return False
 
 
-def counted(comparison: Comparison) -> list[int]:
+def counted(comparison: ObservedAnswers) -> list[int]:
     """Return the indices of the inputs that count: half of the answers accept or refuse them."""
     found = []
     for number in range(len(comparison.probes)):
@@ -208,7 +208,7 @@ def counted(comparison: Comparison) -> list[int]:
     return found
 
 
-def clusters_of(comparison: Comparison, numbers: Sequence[int]) -> list[list[int]]:
+def clusters_of(comparison: ObservedAnswers, numbers: Sequence[int]) -> list[list[int]]:
     """Group the candidates that behave alike, by their indices, each with its earliest first."""
     found: list[list[int]] = []
     for place, candidate in enumerate(comparison.candidates):
@@ -223,7 +223,7 @@ def clusters_of(comparison: Comparison, numbers: Sequence[int]) -> list[list[int
     return found
 
 
-def _agree(comparison: Comparison, first: int, second: int, numbers: Sequence[int]) -> bool:
+def _agree(comparison: ObservedAnswers, first: int, second: int, numbers: Sequence[int]) -> bool:
     """Whether two candidates behave alike wherever both can be asked."""
     a, b = (comparison.candidates[place].observed for place in (first, second))
     is_asked = [number for number in numbers if _applies(comparison, number, a, b)]
@@ -231,7 +231,7 @@ def _agree(comparison: Comparison, first: int, second: int, numbers: Sequence[in
 
 
 def _applies(
-    comparison: Comparison,
+    comparison: ObservedAnswers,
     number: int,
     first: Sequence[Observation],
     second: Sequence[Observation],
@@ -243,7 +243,7 @@ def _applies(
     return not any(one.kind == "raise" and one.value in _NOT_APPLICABLE for one in seen)
 
 
-def sound_tests(comparison: Comparison) -> list[int]:
+def sound_tests(comparison: ObservedAnswers) -> list[int]:
     """Return the indices of the tests that at least two answers pass, in both of their runs."""
     return [
         number
@@ -256,7 +256,9 @@ def _passes(seen: Observation) -> bool:
     return seen.kind == "value" and seen.is_stable
 
 
-def choose(answers: Sequence[ResponseCandidate], found: Comparison | str, agreeing: int) -> Choice:
+def choose(
+    answers: Sequence[ResponseCandidate], found: ObservedAnswers | str, agreeing: int
+) -> Choice:
     """Choose an answer of the cluster with the highest score; see the module."""
     if isinstance(found, str):
         return unverified(answers, found)
@@ -303,12 +305,12 @@ _ROUNDED = re.compile(r"==.*\d\.\d", re.DOTALL)
 """A result that a task may show with fewer digits."""
 
 
-def _contradicts_examples(comparison: Comparison, candidate: ObservedAnswer) -> bool:
+def _contradicts_examples(comparison: ObservedAnswers, candidate: ObservedAnswer) -> bool:
     """Whether a task shows results of calls, and an answer returns others for all of them."""
     shown = [
         seen.kind
         for probe, seen in zip(comparison.probes, candidate.observed, strict=True)
-        if probe.origin is Origin.TASK and probe.test and not _ROUNDED.search(probe.test)
+        if probe.origin is InputOrigin.TASK and probe.test and not _ROUNDED.search(probe.test)
     ]
     return bool(shown) and set(shown) == {"failed"}
 
@@ -317,14 +319,14 @@ def _score(members: Sequence[int], passed: Sequence[int], tests: Sequence[int]) 
     return len(members) * (passed[members[0]] if tests else 1)
 
 
-def _shows(comparison: Comparison, members: Sequence[int], numbers: Sequence[int]) -> bool:
+def _shows(comparison: ObservedAnswers, members: Sequence[int], numbers: Sequence[int]) -> bool:
     observed = comparison.candidates[members[0]].observed
     return any(observed[number].shows_something for number in numbers)
 
 
 def _labelled(
     answers: Sequence[ResponseCandidate],
-    found: Comparison,
+    found: ObservedAnswers,
     clusters: Sequence[Sequence[int]],
     passed: Sequence[int],
 ) -> list[ResponseCandidate]:
@@ -344,7 +346,7 @@ def _labelled(
 
 def _agreed(
     answers: Sequence[ResponseCandidate],
-    found: Comparison,
+    found: ObservedAnswers,
     best: Sequence[int],
     n_passed: int,
     detail: Mapping[str, JSON],
@@ -386,7 +388,7 @@ def _asked(answers: Sequence[ResponseCandidate]) -> dict[str, JSON]:
 
 
 def _losers(
-    found: Comparison,
+    found: ObservedAnswers,
     clusters: Sequence[Sequence[int]],
     best: Sequence[int],
     tests: Sequence[int],
@@ -420,7 +422,7 @@ def _losers(
 
 
 def _evidence(
-    found: Comparison,
+    found: ObservedAnswers,
     winner: ObservedAnswer,
     loser: ObservedAnswer,
     tests: Sequence[int],

@@ -42,7 +42,7 @@ MAX_INTEGER = 1 << 40
 """Largest integer in a call that is taken from a text."""
 
 
-class Origin(StrEnum):
+class InputOrigin(StrEnum):
     """Where an input comes from. Values are stored; never rename one."""
 
     TASK = "task"
@@ -55,7 +55,7 @@ class Origin(StrEnum):
 class Probe:
     """An input on which every answer is run."""
 
-    origin: Origin
+    origin: InputOrigin
     """Where it comes from."""
     arguments: tuple[Any, ...] = ()
     """Arguments of a call; empty for a script."""
@@ -96,15 +96,15 @@ def probes(
     name = subject.entry_point
     own = examples_in(instruction, name)
     shown = [*_instruction_tests(instruction, own, name)]
-    found = [_test_probe(Origin.TASK, test) for test in shown]
-    found += [_test_probe(Origin.TESTS, test) for test in tests if test not in shown]
+    found = [_test_probe(InputOrigin.TASK, test) for test in shown]
+    found += [_test_probe(InputOrigin.TESTS, test) for test in tests if test not in shown]
     if subject.form is CallableKind.CLASS:
         found += _usage(texts, name)
     else:
-        calls = [(Origin.TASK, one.arguments) for one in own]
-        calls += [(Origin.TESTS, one) for test in tests for one in _calls_in(test, name)]
+        calls = [(InputOrigin.TASK, one.arguments) for one in own]
+        calls += [(InputOrigin.TESTS, one) for test in tests for one in _calls_in(test, name)]
         distinct = dict.fromkeys(texts)
-        calls += [(Origin.ANSWERS, one) for two in distinct for one in _shown_calls(*two)]
+        calls += [(InputOrigin.ANSWERS, one) for two in distinct for one in _shown_calls(*two)]
         calls = [one for one in calls if _may_take(subject, one[1])]
         found += [Probe(origin, arguments) for origin, arguments in calls]
         found += _random(subject, [arguments for _, arguments in calls], seed)
@@ -242,7 +242,7 @@ def _seen(node: ast.expr) -> ast.expr:
     return ast.Call(ast.Name("_seen_", ast.Load()), [node], [])
 
 
-def _test_probe(origin: Origin, test: str) -> Probe:
+def _test_probe(origin: InputOrigin, test: str) -> Probe:
     tree = _Watcher().visit(ast.parse(test))
     return Probe(origin, script=ast.unparse(ast.fix_missing_locations(tree)), test=test)
 
@@ -311,7 +311,9 @@ def _usage(texts: Iterable[tuple[str, str]], name: str) -> Iterator[Probe]:
             if used in names and not names & {"input", "open"}:
                 module = _Renamer(used, name).visit(ast.Module(body, []))
                 found[ast.unparse(ast.fix_missing_locations(module))] = None
-    return (Probe(Origin.ANSWERS, script=script) for script in itertools.islice(found, MAX_SCRIPTS))
+    return (
+        Probe(InputOrigin.ANSWERS, script=script) for script in itertools.islice(found, MAX_SCRIPTS)
+    )
 
 
 def _random(
@@ -330,7 +332,7 @@ def _random(
     elif not subject.n_params and not given:
         made = [()]
     for arguments in made:
-        yield Probe(Origin.RANDOM, arguments)
+        yield Probe(InputOrigin.RANDOM, arguments)
 
 
 _NUMBERS: tuple[Any, ...] = (7, 0, 1, 12, -3)

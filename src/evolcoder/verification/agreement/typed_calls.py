@@ -39,7 +39,7 @@ Shape = Any
 
 
 @dataclass(frozen=True, slots=True)
-class Function:
+class TypedFunction:
     """A function that an answer defines."""
 
     name: str
@@ -96,14 +96,14 @@ _CLASS = re.compile(r"^(?:(?:public|final|abstract)\s+)*class\s+(\w+)", re.MULTI
 _NOT_CALLED = frozenset({"main", "if", "for", "while", "switch", "catch", "init"})
 
 
-def functions_of(language: str, source: str) -> list[Function]:
+def functions_of(language: str, source: str) -> list[TypedFunction]:
     """Return the functions of a program that can be called with literals, in order."""
     found = []
     for match in _PATTERNS[language].finditer(source):
         name = match["name"] or match.groupdict().get("bound") or ""
         split = [_parameter(language, one) for one in _split(match["params"])]
         split = _go_types(split) if language == "go" else split
-        function = Function(
+        function = TypedFunction(
             name,
             _called(language, source, match, name),
             tuple(kind for kind, _ in split),
@@ -116,7 +116,7 @@ def functions_of(language: str, source: str) -> list[Function]:
 
 def shared_functions(
     language: str, sources: Sequence[str], instruction: str
-) -> list[Function | None]:
+) -> list[TypedFunction | None]:
     """Find in each program the function that most of them define, with the same parameters.
 
     Of several that is one that the instruction names, else the one that is defined last. Programs
@@ -142,7 +142,7 @@ def shared_functions(
 _LEAST = 2
 
 
-def _key(function: Function) -> tuple[str, tuple[Shape, ...]]:
+def _key(function: TypedFunction) -> tuple[str, tuple[Shape, ...]]:
     return function.name.replace("_", "").lower(), function.shapes
 
 
@@ -235,7 +235,7 @@ def _shape(kind: str) -> Shape:
     return None
 
 
-def signature_of(function: Function) -> str:
+def signature_of(function: TypedFunction) -> str:
     """Write a function's signature in Python, from which inputs are made."""
     pairs = zip(function.names, function.shapes, strict=True)
     parts = [name if shape == "any" else f"{name}: {_annotation(shape)}" for name, shape in pairs]
@@ -248,7 +248,7 @@ def _annotation(shape: Shape) -> str:
     return {"char": "str", "any": "object"}.get(shape) or str(shape)
 
 
-def arguments_of(language: str, function: Function, values: Sequence[Any]) -> list[str] | None:
+def arguments_of(language: str, function: TypedFunction, values: Sequence[Any]) -> list[str] | None:
     """Write values as literals of the parameters' types; None if they do not fit."""
     if len(values) != len(function.parameters):
         return None
@@ -367,7 +367,7 @@ _MAINS: Mapping[str, tuple[str, str]] = {
 
 
 def program_of(
-    language: str, source: str, function: Function, calls: Sequence[Sequence[str]]
+    language: str, source: str, function: TypedFunction, calls: Sequence[Sequence[str]]
 ) -> str:
     """Build the program that calls a function with all inputs; the first ones a second time."""
     candidate = source if language in {"javascript", "typescript"} else _wrapped(language, source)
@@ -411,7 +411,7 @@ final class {_LISTED} {{
 _MANY = "manyH7"
 
 
-def _script_call(called: str, arguments: Sequence[str], function: Function) -> str:  # noqa: ARG001
+def _script_call(called: str, arguments: Sequence[str], function: TypedFunction) -> str:  # noqa: ARG001
     given = called.format("...given")
     return (
         f"(() => {{ const given = [{', '.join(arguments)}]; "
@@ -420,25 +420,25 @@ def _script_call(called: str, arguments: Sequence[str], function: Function) -> s
     )
 
 
-def _typed_script_call(called: str, arguments: Sequence[str], function: Function) -> str:
+def _typed_script_call(called: str, arguments: Sequence[str], function: TypedFunction) -> str:
     return _script_call(f"({called[:-4]} as any)({{}})", arguments, function).replace(
         "const given = ", "const given: any[] = "
     )
 
 
-def _go_call(called: str, arguments: Sequence[str], function: Function) -> str:  # noqa: ARG001
+def _go_call(called: str, arguments: Sequence[str], function: TypedFunction) -> str:  # noqa: ARG001
     return (
         f"func() (got interface{{}}) {{ defer func() {{ if recover() != nil {{ "
         f'got = "{_RAISED}" }} }}(); return {_MANY}({called.format(", ".join(arguments))}) }}()'
     )
 
 
-def _rust_call(called: str, arguments: Sequence[str], function: Function) -> str:  # noqa: ARG001
+def _rust_call(called: str, arguments: Sequence[str], function: TypedFunction) -> str:  # noqa: ARG001
     given = called.format(", ".join(arguments))
     return f"::std::panic::catch_unwind(|| {given}).ok()"
 
 
-def _cpp_call(called: str, arguments: Sequence[str], function: Function) -> str:
+def _cpp_call(called: str, arguments: Sequence[str], function: TypedFunction) -> str:
     names = [f"given{place}" for place in range(len(arguments))]
     values = "".join(
         f"{_cpp_type(kind)} {name} = {value}; "
@@ -456,11 +456,11 @@ def _cpp_type(kind: str) -> str:
     return " ".join(re.sub(r"\bconst\b|&", "", kind).split())
 
 
-def _java_call(called: str, arguments: Sequence[str], function: Function) -> str:  # noqa: ARG001
+def _java_call(called: str, arguments: Sequence[str], function: TypedFunction) -> str:  # noqa: ARG001
     return f"{_LISTED}.tried(() -> {called.format(', '.join(arguments))})"
 
 
-_CALLS: Mapping[str, Callable[[str, Sequence[str], Function], str]] = {
+_CALLS: Mapping[str, Callable[[str, Sequence[str], TypedFunction], str]] = {
     "javascript": _script_call,
     "typescript": _typed_script_call,
     "go": _go_call,
@@ -568,7 +568,7 @@ def with_literals(text: str) -> str:
     return text
 
 
-def subject_of(source: str, function: Function) -> CallableSubject:
+def subject_of(source: str, function: TypedFunction) -> CallableSubject:
     """Return a function as Python's are described, so that inputs are made for it."""
     name, n_params = function.name, len(function.parameters)
     kind = CallableKind.FUNCTION

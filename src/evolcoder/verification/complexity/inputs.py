@@ -200,8 +200,6 @@ _NAMES: tuple[tuple[ArgumentKind, re.Pattern[str]], ...] = (
 """Usual names of arguments."""
 
 
-N_ODD = 8
-"""Least number of odd values per argument among varied calls."""
 _ODD: Mapping[ArgumentKind, tuple[Any, ...]] = {
     ArgumentKind.INTS: (
         [],
