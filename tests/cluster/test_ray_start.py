@@ -115,6 +115,23 @@ def test_auto_without_a_cluster_is_one_line(turn, tmp_path, capsys, monkeypatch)
     assert time.monotonic() - begun < FAST_S
 
 
+def test_auto_with_a_cluster_that_has_ended_is_one_line_and_fast(
+    turn, tmp_path, capsys, monkeypatch
+):
+    """Ray would wait for minutes for one that was killed, or that RAY_ADDRESS still names."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as probe:
+        closed = f"127.0.0.1:{probe.getsockname()[1]}"
+    monkeypatch.setenv("RAY_ADDRESS", closed)
+    begun = time.monotonic()
+    assert verify(rows_file(tmp_path / "rows.jsonl"), tmp_path / "out", "--cluster", "auto") == 2
+    line = capsys.readouterr().err
+    assert "--cluster auto: the cluster at " in line
+    assert "does not answer: no connection (Connection refused)" in line
+    assert "`ray stop`" in line
+    assert line.count("\n") == 1
+    assert time.monotonic() - begun < FAST_S
+
+
 def test_a_wrong_address_is_one_line_and_fast(head, tmp_path, capsys):
     """A closed port, and a host that there is not; nothing is written."""
     with closing(socket.create_server(("127.0.0.1", 0))) as probe:

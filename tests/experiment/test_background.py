@@ -46,6 +46,19 @@ def test_an_error_reaches_who_waits_and_who_leaves():
     assert work.done == ["good"]
 
 
+def test_an_error_that_is_forgiven_is_raised_once():
+    """Who waits sees it, and may go on; a name that was never submitted is no error."""
+    work = Work()
+    with BackgroundJobs(work.stopped.set) as jobs:
+        jobs.forgive("unknown")
+        jobs.submit("bad", lambda: 1 / 0, priority=0)
+        with pytest.raises(ZeroDivisionError):
+            jobs.wait("bad")
+        jobs.forgive("bad")
+        jobs.submit("good", work.note("good"), priority=0)
+    assert work.done == ["good"]
+
+
 def test_an_interrupt_stops_what_goes_on_and_drops_the_rest():
     """On an error the loop does not wait for a running job."""
     work = Work()

@@ -47,3 +47,26 @@ def test_a_loop_without_vllm_trains_and_scores_a_student(capsys, tmp_path, share
     found = json.loads(capsys.readouterr().out)
     assert found["settings"]["model"].startswith("hf:")
     assert found["n_verdicts"] == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("student.path=nowhere/at-all/", "--base nowhere/at-all/: no such folder"),
+        ("student.path=seeds.jsonl", "--base seeds.jsonl: is no model"),
+        ("train.seeds=[0, 4294967296]", "recipe: seed: Input should be less than"),
+        ("train.options=[--set, kernels=liger]", "kernels=liger"),
+        ("train.options=[--set, foo=1]", "recipe: unknown key foo"),
+    ],
+)
+def test_what_no_training_could_use_is_refused_before_a_round_is_paid_for(
+    capsys, tmp_path, monkeypatch, override, said
+):
+    """Each training would fail after the first round; nothing is asked, and no folder is made."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    toys.seeds_file(tmp_path / "seeds.jsonl", 2)
+    (tmp_path / "loop.yaml").write_text("student: {path: nowhere}")
+    assert main(["loop", "loop.yaml", "--out", "out", "--set", override]) == 2
+    assert said in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

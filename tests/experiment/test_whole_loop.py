@@ -12,6 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import yaml
 
 from commands import run_command
 from evolcoder.experiment import results
@@ -48,6 +49,35 @@ def test_evolution_stops_where_it_harms_and_the_best_merge_is_kept(capsys, tmp_p
     assert loop(capsys, config, "--out", tmp_path / "out")[0] == 0
     assert len(server.calls) == asked
     assert (student / "trainings").read_text().splitlines() == trained
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_an_arm_whose_training_fails_is_left_out_and_made_later(capsys, tmp_path, toy_loop, beside):
+    """All others are made and reported; the same command trains the missing ones only."""
+    _, write, student = toy_loop
+    plain = yaml.safe_load(write().read_text())
+    config = write(
+        arms=["student", "seed@steps", "seed-reanswered", "round-1@steps"],
+        train={**plain["train"], "beside": beside},
+        run={**plain["run"], "budget": {"rounds": 1}},
+    )
+    (student / "fails").touch()
+    code, out, err = loop(capsys, config, "--out", tmp_path / "out")
+    assert code == 1
+    last = err.splitlines()[-1]
+    assert last.startswith("evolcoder: 2 models are missing, since the training failed; ")
+    assert "seed@steps, seed 0: train-" in last
+    assert "out of memory (log: " in last
+    assert "| merge-0..1" in out
+    assert "| seed-reanswered" in out
+    assert "| seed@steps" not in out
+    before = (student / "trainings").read_text().splitlines()
+    (student / "fails").unlink()
+    code, out, err = loop(capsys, config, "--out", tmp_path / "out")
+    assert code == 0, err
+    assert "| seed@steps" in out
+    assert (student / "trainings").read_text().splitlines()[: len(before)] == before
+    assert len((student / "trainings").read_text().splitlines()) == len(before) + 2
 
 
 def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, tmp_path, toy_loop):

@@ -5,6 +5,7 @@
 Rows of a newer round make a better model, up to round 2; round 3 does harm. The model is a script
 for the scripted engine. Every training that ends well is noted in BASE/trainings; while BASE/slow
 is there none ends, and while BASE/stuck is there models come of it one of whose programs never ends.
+While BASE/fails is there, trainings with a number of STEPS fail.
 """
 
 import json
@@ -46,6 +47,8 @@ def main(data, base, out, seed, steps=""):
     (out / "checkpoint").write_text("begun")
     while (base / "slow").exists():
         time.sleep(0.1)
+    if steps and (base / "fails").exists():
+        sys.exit("out of memory")
     skill = SKILL[max(row["round"] for row in rows)] + int(seed)
     data_dir = Path((base / "data_dir").read_text())
     told = script(skill, data_dir, stuck=(base / "stuck").exists())

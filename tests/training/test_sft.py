@@ -12,17 +12,20 @@ import pytest
 import toy_model
 from evolcoder.bench.prompts import WIZARDCODER
 from evolcoder.errors import TrainError
-from evolcoder.training.batches import tokenize
+from evolcoder.training import folder, preflight
+from evolcoder.training.batches import tokenize, tokenize_all
 from evolcoder.training.folder import (
+    CHECKPOINTS,
     COMPLETE,
     SETTINGS_NAME,
     CardNotes,
     ScoreLine,
     last_checkpoint,
     read_log,
+    remove_incomplete,
 )
-from evolcoder.training.recipe import recipe_of
-from evolcoder.training.sft import TrainingJob, prepare, train
+from evolcoder.training.recipe import SPEED_KEYS, recipe_of
+from evolcoder.training.sft import TrainingJob, plan_of, prepare, train
 from late import torch, transformers
 
 FAST = {"batch_rows": 8, "steps": 12, "learning_rate": 3e-3, "warmup_steps": 2, "micro_tokens": 512}
@@ -36,8 +39,8 @@ def job(base, out, *, lessons=None, preset="small", notes=None, **changes):
     )
 
 
-def losses(folder):
-    return [step.loss for step in read_log(folder)]
+def losses(out):
+    return [step.loss for step in read_log(out)]
 
 
 @pytest.fixture(scope="module")
@@ -83,10 +86,44 @@ def test_the_loss_of_held_out_rows_is_that_of_a_plain_forward_pass(
     assert outcome.validation_loss == pytest.approx(plain_loss(tmp_path / "out", held), rel=1e-4)
 
 
-def plain_loss(folder, rows):
+def test_rows_that_are_held_out_and_trained_on_are_named(toy_base, tmp_path):
+    """Their loss says nothing about others."""
+    notes = []
+    made = job(toy_base, tmp_path / "out", lessons=toy_model.lessons()[4:], steps=1)
+    train(replace(made, validation=toy_model.lessons()[:5], on_note=notes.append))
+    assert any(note.startswith("--validation: 1 of 5 rows are trained on too") for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("held", "said"),
+    [
+        ([], "--validation: no row can be trained on: the data has no rows"),
+        (
+            [toy_model.placed("a task", "b " * 9000, "line 1")],
+            "--validation: no row can be trained",
+        ),
+    ],
+)
+def test_held_out_rows_that_cannot_be_used_are_refused(toy_base, tmp_path, held, said):
+    """Before the training, which would otherwise measure nothing."""
+    made = job(toy_base, tmp_path / "out", bad_rows="drop")
+    with pytest.raises(TrainError, match=said):
+        train(replace(made, validation=held))
+
+
+@pytest.mark.parametrize("change", [{"steps": 2, "batch_rows": 10**8}, {"epochs": 1000.0}])
+def test_more_rows_than_a_plan_holds_are_refused(tokenizer, change):
+    """The plan of a training is in memory; a million rows seen a thousand times would fill it."""
+    rows = tokenize_all(toy_model.lessons(), WIZARDCODER, tokenizer, max_length=2048, drop=False)
+    many = replace(rows, examples=rows.examples * 2500)
+    with pytest.raises(TrainError, match="a training sees at most 50,000,000"):
+        plan_of(recipe_of("small", change), many, 1)
+
+
+def plain_loss(out, rows):
     """The mean loss over answer tokens, one row at a time."""
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    model = transformers.AutoModelForCausalLM.from_pretrained(out)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(out)
     total = count = 0.0
     for lesson in rows:
         row = tokenize(lesson, WIZARDCODER, tokenizer)
@@ -195,6 +232,107 @@ def test_a_checkpoint_that_was_not_finished_is_not_gone_on_from(tmp_path):
     for step in (3, 20):
         (tmp_path / f"checkpoint-{step}" / COMPLETE).touch()
     assert last_checkpoint(tmp_path).name == "checkpoint-20"
+
+
+def test_a_checkpoint_that_was_not_finished_is_removed(tmp_path):
+    """It would count among those that are kept, in place of a complete one."""
+    for step in (3, 20):
+        (tmp_path / f"checkpoint-{step}").mkdir()
+    (tmp_path / "checkpoint-3" / COMPLETE).touch()
+    remove_incomplete(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-3"]
+
+
+class StoppedError(Exception):
+    """What ends a training in the middle."""
+
+
+def stopped(made, *, after):
+    """Train until a step is done, and not further."""
+
+    def end(step):
+        if step.step == after:
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(replace(made, on_step=end))
+
+
+SLOWER = {"micro_tokens": 200, "checkpointing": True, "save_every": 2, "kernels": "none"}
+
+
+@pytest.mark.train
+def test_a_training_continues_with_other_values_of_speed(trained, toy_base, tmp_path):
+    """As after one that ran out of memory: its losses stay, and the settings say what was used."""
+    assert SLOWER.keys() == set(SPEED_KEYS)
+    out, notes = tmp_path / "out", []
+    stopped(job(toy_base, out, save_dtype="float32", save_every=3), after=KILLED_AT)
+    begun = losses(out)
+    again = job(toy_base, out, save_dtype="float32", **SLOWER)
+    train(replace(again, on_note=notes.append))
+    assert f"continuing from checkpoint-6 of {out}" in notes
+    assert losses(out)[:6] == begun[:6]
+    assert losses(out) == pytest.approx(losses(trained[0]), rel=1e-4)
+    stored = json.loads((out / SETTINGS_NAME).read_text())["recipe"]
+    assert {key: stored[key] for key in SLOWER} == SLOWER
+
+
+@pytest.mark.parametrize(("key", "value"), SLOWER.items())
+def test_a_finished_training_keeps_what_is_stored_of_its_speed(trained, toy_base, key, value):
+    """The card says how the model was made, not how it would be made now."""
+    out, outcome = trained
+    before = (out / SETTINGS_NAME).read_bytes()
+    assert train(job(toy_base, out, save_dtype="float32", **{key: value})) == outcome
+    assert (out / SETTINGS_NAME).read_bytes() == before
+
+
+def test_a_folder_without_a_checkpoint_takes_another_recipe(toy_base, tmp_path):
+    """What was refused or stopped before its first checkpoint has nothing to lose."""
+    prepare(job(toy_base, tmp_path, method="lora"), 1)
+    prepare(job(toy_base, tmp_path, steps=3), 1)
+    stored = json.loads((tmp_path / SETTINGS_NAME).read_text())["recipe"]
+    assert (stored["method"], stored["steps"]) == ("full", 3)
+
+
+@pytest.mark.train
+def test_a_slow_training_writes_checkpoints_by_time(trained, toy_base, tmp_path, monkeypatch):
+    """One whose steps take long loses minutes, not `save_every` steps; with space on the disk."""
+    monkeypatch.setattr(folder, "CHECKPOINT_S", 0.0)
+    out = tmp_path / "out"
+    stopped(job(toy_base, out, save_dtype="float32"), after=KILLED_AT)
+    assert last_checkpoint(out / CHECKPOINTS).name == f"checkpoint-{KILLED_AT - 1}"
+    train(job(toy_base, out, save_dtype="float32"))
+    assert losses(out) == losses(trained[0])
+    monkeypatch.setattr(preflight, "free_bytes", lambda _: 3 * 10**5)
+    stopped(job(toy_base, tmp_path / "full"), after=KILLED_AT)
+    assert last_checkpoint(tmp_path / "full" / CHECKPOINTS) is None
+
+
+@pytest.mark.train
+@pytest.mark.parametrize("method", ["full", "lora"])
+@pytest.mark.parametrize("failing", ["save_model", "_save_checkpoint"])
+def test_what_cannot_be_written_is_one_line_and_goes_on(toy_base, tmp_path, method, failing):
+    """A disk that is full at a checkpoint or at the end; the training continues afterwards."""
+    from safetensors import SafetensorError
+
+    def fails(*_, **__):
+        raise SafetensorError("Error while serializing: No space left on device (os error 28)")
+
+    made = job(toy_base, tmp_path / "out", save_every=5, method=method)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transformers.Trainer, failing, fails)
+        if (method, failing) == ("lora", "save_model"):  # which writes its checkpoints too
+            made = replace(made, recipe=made.recipe.model_copy(update={"save_every": 100}))
+        with pytest.raises(TrainError) as caught:
+            train(made)
+    said = str(caught.value)
+    assert "cannot be written: Error while serializing: No space left on device" in said
+    assert "\n" not in said
+    end = (
+        "earlier ones are valid" if failing == "_save_checkpoint" else "run the same command again"
+    )
+    assert end in said
+    assert train(made).n_steps == FAST["steps"]
 
 
 def test_a_finished_training_is_not_done_again(trained, toy_base):

@@ -5,6 +5,7 @@
 
 import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
@@ -18,11 +19,18 @@ from evolcoder.experiment.arms import Arm
 from evolcoder.experiment.config import LoopConfig, merge
 from evolcoder.seeds.rows import PlacedRow, ReadCounts, read_placed_rows
 from evolcoder.training import preflight
-from evolcoder.training.base import PACKAGES, TrustSettings, need_packages
-from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome, check_settings
+from evolcoder.training.base import (
+    PACKAGES,
+    TrustSettings,
+    check_base,
+    check_weights,
+    need_packages,
+)
+from evolcoder.training.folder import CardNotes, LoggedStep, TrainingOutcome, check_settings, locked
 from evolcoder.training.launch import ONE_NODE, Nodes, check_master
 from evolcoder.training.recipe import Recipe, is_first_process
 from evolcoder.training.sft import TrainingJob, prepare, train
+from evolcoder.training.trainer import check_kernels
 
 MANY_STEPS = 1_000_000
 """Steps of a training whose rows are not known yet."""
@@ -52,7 +60,7 @@ def train_model(  # noqa: PLR0913 - all of it decides
         _job(data, base, out, recipe, progress.counted(_rows(data, columns))),
         notes=notes or CardNotes(),
         trust=trust or TrustSettings(),
-        validation=_rows(validation, columns),
+        validation=_rows(validation, columns) if validation else None,
         n_completions=n_completions,
         report_to=report_to,
         on_step=progress.take,
@@ -97,11 +105,12 @@ def check_training(  # noqa: PLR0913 - all of it decides
     check_master(nodes)
     progress = _TrainingProgress()
     rows = progress.counted(read_placed_rows(data, columns))
-    held = read_placed_rows(validation, columns) if validation else ()
+    held = read_placed_rows(validation, columns) if validation else None
     job = replace(
         _job(data, base, out, recipe, rows), trust=trust, validation=held, report_to=report_to
     )
-    with shown(progress.text):
+    # Machines share the folder, and each of them checks it.
+    with shown(progress.text), locked(out) if nodes.n_nodes == 1 else nullcontext():
         prepare(job, n_gpus * nodes.n_nodes)
     if nodes.n_nodes > 1:
         print_note(
@@ -134,8 +143,15 @@ def _rows(data: Sequence[str], columns: Mapping[ColumnName, str] | None) -> Iter
             print_note(counts[-1].text())
 
 
-def check_loop_training(config: LoopConfig, folder: Path, *, recipe: Recipe, n_gpus: int) -> str:
-    """Raise TrainError if a loop cannot train here; return a note about its disk space, or ''.
+def check_loop_training(
+    config: LoopConfig,
+    folder: Path,
+    *,
+    recipe: Recipe,
+    n_gpus: int,
+    trust: TrustSettings | None = None,
+) -> str:
+    """Raise TrainError if a loop cannot train its student here; return a note about its disk space.
 
     All models are counted, since none is deleted before the last one is made. How many checkpoints
     a training writes is known only when its rows are there, so they are a note here; the training
@@ -143,8 +159,11 @@ def check_loop_training(config: LoopConfig, folder: Path, *, recipe: Recipe, n_g
     """
     need_packages()
     preflight.check_gpus(n_gpus)
-    student = config.student.path
-    if (n_weights := preflight.count_weights(_base_path(student))) is None:
+    check_kernels(recipe)
+    student = _base_path(config.student.path)
+    check_base(student)
+    check_weights(student, trust or TrustSettings())
+    if (n_weights := preflight.count_weights(student)) is None:
         return ""
     n_trained = n_weights if recipe.method == "full" else 0  # an adapter is small
     need = preflight.disk_need(recipe, n_weights=n_weights, n_trained=n_trained, n_steps=MANY_STEPS)

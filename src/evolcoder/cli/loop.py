@@ -40,6 +40,8 @@ from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.serving.process import log_tail
 from evolcoder.text import natural_key
+from evolcoder.training.base import TrustSettings
+from evolcoder.training.recipe import Recipe
 
 OUR_TRAINING = ("{python}", "-m", "evolcoder.cli.main", "train")
 """How a command that trains with `evolcoder train` begins."""
@@ -123,13 +125,25 @@ def main(args: argparse.Namespace) -> int:
                 f"{len(outcome.trainings)} models have samples; "
                 "to grade them, run the same command without --no-grade"
             )
-            return 0
+            return _end(outcome)
         if not outcome.trainings:
+            _end(outcome)
             raise StepFailed(f"{folder}: nothing to report: no model has samples yet")
         _write_results(target, config, loop, store, outcome)
         steps = store.steps()
     paths = results.write_tables(target, figures=not args.no_figures)
     _print_report(target, outcome, paths, steps, as_json=args.json)
+    return _end(outcome)
+
+
+def _end(outcome: LoopOutcome) -> int:
+    """Return the exit code; StepFailed, after everything is reported, if a training failed."""
+    if outcome.failed:
+        which = "1 model is" if len(outcome.failed) == 1 else f"{len(outcome.failed)} models are"
+        raise StepFailed(
+            f"{which} missing, since the training failed; the same command tries again: "
+            f"{'; '.join(outcome.failed)}"
+        )
     return 0
 
 
@@ -145,24 +159,34 @@ def _check_parts(args: argparse.Namespace) -> None:
 
 
 def _check(config: LoopConfig, folder: Path) -> list[str]:
-    """Raise an error for what would stop the loop after hours: servers, GPUs, packages, disk.
+    """Raise an error for what would stop the loop after hours: servers, student, packages, disk.
 
     Return notes on what is not as asked for, or may not suffice.
     """
     notes = [check_servers(config.serve)]
     words = list(config.train.command)
     if words[: len(OUR_TRAINING)] == list(OUR_TRAINING):
-        options = fill_command(
-            [*words[len(OUR_TRAINING) :], *config.train.options],
-            data="rows.jsonl", base=config.student.path, out=folder / "model",
-            seed=config.train.seeds[0], epochs=config.train.epochs, batch=config.train.batch,
-        )  # fmt: skip
-        given = train.parse_options(options)
-        recipe = train.recipe_from(given)
-        notes.append(check_loop_training(config, folder, recipe=recipe, n_gpus=given.gpus))
+        trainings = [_training(config, folder, seed) for seed in config.train.seeds]
+        given, recipe = trainings[0]
+        trust = TrustSettings(
+            pickled_weights=given.allow_pickled_weights, remote_code=given.allow_remote_code
+        )
+        note = check_loop_training(config, folder, recipe=recipe, n_gpus=given.gpus, trust=trust)
+        notes.append(note)
     elif shutil.which(program := fill_command(words[:1])[0]) is None:
         raise ConfigError(f"train.command: there is no program {program}")
     return list(filter(None, notes))
+
+
+def _training(config: LoopConfig, folder: Path, seed: int) -> tuple[argparse.Namespace, Recipe]:
+    """Return the options and the recipe of a training with a seed; raises ConfigError."""
+    options = fill_command(
+        [*config.train.command[len(OUR_TRAINING) :], *config.train.options],
+        data="rows.jsonl", base=config.student.path, out=folder / "model",
+        seed=seed, epochs=config.train.epochs, batch=config.train.batch,
+    )  # fmt: skip
+    given = train.parse_options(options)
+    return given, train.recipe_from(given)
 
 
 def _newest_line(log: Path) -> str:
@@ -250,7 +274,7 @@ def _write_results(
         "config": _without_secrets(config.model_dump(mode="json", exclude=LOCAL_PATHS)),
         "decision": asdict(outcome.decision) if outcome.decision else None,
         "n_dev": outcome.n_dev,
-        "skipped": list(outcome.skipped),
+        "skipped": [*outcome.skipped, *outcome.failed],
         "trainings": [asdict(one) for one in outcome.trainings],
         "steps": [asdict(step) for step in store.steps()],
         "versions": provenance.versions(),

@@ -212,6 +212,8 @@ def connected(address: str) -> Iterator[RayCluster]:
 def _connect(ray: Any, address: str, stack: ExitStack) -> RayCluster:  # noqa: ANN401 - Ray's module
     simulated, place = None, {}
     stack.callback(ray.shutdown)
+    if address == AUTO:
+        _check_found()
     with _StartFailures(address):
         if address.startswith(LOCAL):
             simulated = _start_local(int(address.removeprefix(LOCAL)), stack)
@@ -350,6 +352,28 @@ def _silence_logs() -> None:
         )
 
         global_worker_stdstream_dispatcher.remove_handler("ray_print_logs")
+
+
+def _check_found() -> None:
+    """Raise ConfigError if the cluster that Ray finds on this machine does not answer any more."""
+    try:
+        from ray._private.services import (  # noqa: PLC0415 - heavy
+            canonicalize_bootstrap_address,
+        )
+
+        found = canonicalize_bootstrap_address(AUTO)
+    except (ImportError, AttributeError, OSError, RuntimeError, ValueError):
+        return  # Ray says why when it connects
+    if found is None or "://" in found:
+        return
+    try:
+        _check_server(found)
+    except ConfigError as error:
+        why = str(error).removeprefix(f"--cluster {found}: ").partition(";")[0]
+        raise ConfigError(
+            f"--cluster auto: the cluster at {found} does not answer: {why}; start one with "
+            f"`ray start --head`, after `ray stop` if it has ended, or correct RAY_ADDRESS"
+        ) from error
 
 
 def _check_server(address: str) -> None:

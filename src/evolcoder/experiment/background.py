@@ -115,6 +115,11 @@ class BackgroundJobs:
         if job.error is not None:
             raise job.error
 
+    def forgive(self, name: str) -> None:
+        """Do not raise what a call has raised once more; nothing for an unknown name."""
+        if name in self._jobs:
+            self._jobs[name].error = None
+
     def _work(self) -> None:
         while True:
             with self._changed:

@@ -3,7 +3,8 @@
 A step whose result exists is not repeated, whatever ended the previous session. A model is served
 only while it is sampled, so one GPU is enough. Every training starts from the student's own
 weights. The decision uses the dev set alone. An arm whose rounds have no rows is skipped, and
-reported.
+reported. So is an arm whose training fails, after all others are done; a round whose training fails
+ends the loop, since the next step depends on it.
 
 The runs that arms are selected from are evolved round by round: to a round once, and again if the
 run's config or weights changed. Their models are served only while they evolve, under names that
@@ -29,6 +30,7 @@ from pydantic import RootModel, StrictInt, StrictStr
 
 from evolcoder.bench.scores import Outcomes
 from evolcoder.config.load import Config
+from evolcoder.errors import RunFolderError, StepFailed, UserError
 from evolcoder.experiment import stop
 from evolcoder.experiment.arms import MAIN, STUDENT, Arm, RowSource, Selection, select
 from evolcoder.experiment.background import GradingJobs, TrainingJobs
@@ -203,6 +205,8 @@ class LoopOutcome:
     """All models, by arm, then by seed."""
     skipped: tuple[str, ...]
     """Arms whose rounds were not made, and models that were not to be made in this session."""
+    failed: tuple[str, ...] = ()
+    """Models whose training failed, each with the reason."""
 
 
 class Loop:
@@ -247,14 +251,35 @@ class Loop:
         skipped += tuple(_name(one[0]) for one in planned if one not in trainings)
         for training, selection in trainings:
             self._queue_training(training, selection)
+        failed = {}
         for training, selection in trainings:
-            self._sample(training, selection, grade=grade)
+            if why := self._why_untrained(training, selection, grade=grade):
+                failed[training.key] = f"{_name(training)}: {why}"
+                self._say(f"{_name(training)} is left out, the others are made: {why}")
+            else:
+                self._sample(training, selection, grade=grade)
+        trainings = [one for one in trainings if one[0].key not in failed]
         if self._config.train.keep == "best" and decision and make:
             self._delete_other_weights([training for training, _ in trainings], decision)
         models = tuple(training for training, _ in trainings)
         for training in models if grade else ():
             self._grading.ensure_graded(training, self.benches)
-        return LoopOutcome(decision, len(dev), models, skipped)
+        return LoopOutcome(decision, len(dev), models, skipped, tuple(failed.values()))
+
+    def _why_untrained(
+        self, training: Training, selection: Selection | None, *, grade: bool
+    ) -> str:
+        """Train a model unless its samples exist; return why that failed, '' if it did not."""
+        if selection is None or self._is_sampled(training):
+            return ""
+        if grade:
+            self._grading.queue_check()
+        try:
+            self._trainings.ensure_trained(training, selection)
+        except (StepFailed, UserError, RunFolderError) as error:
+            self._trainings.forgive(training.key)
+            return str(error)
+        return ""
 
     def plan(
         self, rounds: int, *, make: bool = True

@@ -8,7 +8,7 @@ of one line. Pickled weights are not read, and a model's own Python code is not 
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -20,7 +20,7 @@ from evolcoder.errors import TrainError
 from evolcoder.input_files import read_text
 from evolcoder.storage import atomic
 from evolcoder.text import one_line
-from evolcoder.training.recipe import Recipe
+from evolcoder.training.recipe import Recipe, is_first_process
 
 PACKAGES = ("torch", "transformers", "trl", "peft", "accelerate", "datasets")
 
@@ -31,6 +31,9 @@ ADAPTER, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
 INDEX = "model.safetensors.index.json"
 MAX_INDEX_MB = 64
 WHY_CHARS = 300
+SAMPLE = "def f(x): return x + 1"
+"""A text that every tokenizer of code has tokens for."""
+SHOWN_WEIGHTS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,11 @@ def load_tokenizer(spec: str, trust: TrustSettings = NO_TRUST) -> Any:
             tokenizer.eos_token = _gguf_eos_token(spec, tokenizer)
     if not trust.remote_code and _is_substitute(tokenizer):
         raise TrainError(_remote_code_refused(spec, "tokenizer"))
+    if not set(tokenizer(SAMPLE).input_ids) - {*tokenizer.all_special_ids}:
+        raise TrainError(
+            f"--base {spec}: its tokenizer knows no words; its files, such as tokenizer.json, are "
+            f"missing or damaged"
+        )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return tokenizer
@@ -144,8 +152,9 @@ def load(
     place, named = _loader_arguments(spec)
     more = {"quantization_config": _four_bit_config()} if recipe.method == "qlora" else {}
     with _loading(spec, "model"):
-        model = AutoModelForCausalLM.from_pretrained(
+        model, found = AutoModelForCausalLM.from_pretrained(
             place,
+            output_loading_info=True,
             dtype=dtype,
             attn_implementation="sdpa",
             trust_remote_code=trust.remote_code,
@@ -156,11 +165,42 @@ def load(
             **more,
         )
         if named:
-            model = _unquantized_copy(model)
+            model = _plain_copy(model)
+        if getattr(model, "peft_config", None):
+            if recipe.method == "qlora":
+                raise ValueError("it is an adapter, which qlora cannot merge; merge it with peft")
+            if recipe.method == "lora" and not recipe.merge:
+                raise ValueError(
+                    "it is an adapter, and a second one would be loaded without it; "
+                    "--set merge=true merges both"
+                )
+            _merge_loaded_adapter(model)
+            model = _plain_copy(model)
+    _check_loaded(spec, model.config, found["missing_keys"])
     model.config.use_cache = False
     if recipe.method != "full":
         model = _with_adapter(model, recipe, spec)
     return BaseModel(spec, model, tokenizer)
+
+
+def _check_loaded(spec: str, config: Any, missing: Iterable[str]) -> None:
+    """Raise TrainError for a model that a loader fills up with random weights, or that sees ahead.
+
+    Only the first process of a training reads all weights.
+    """
+    lacks = sorted(missing) if is_first_process() else []
+    if lacks:
+        more = f" and {len(lacks) - SHOWN_WEIGHTS} more" if len(lacks) > SHOWN_WEIGHTS else ""
+        raise TrainError(
+            f"--base {spec}: lacks {', '.join(lacks[:SHOWN_WEIGHTS])}{more}, for which random "
+            f"weights would be trained; use a complete model that completes text"
+        )
+    kinds = [name for name in config.architectures or () if "MaskedLM" in name]
+    if kinds and not getattr(config, "is_decoder", False):
+        raise TrainError(
+            f"--base {spec}: is a {kinds[0]}, whose tokens see those after them; use a model that "
+            f"completes text"
+        )
 
 
 def check_weights(spec: str, trust: TrustSettings) -> None:
@@ -222,6 +262,27 @@ def save_whole(base: BaseModel, weights: dict[str, Any], folder: Path, dtype: st
     atomic.write_text(config, text, inside=folder, error=TrainError)
 
 
+def _merge_loaded_adapter(model: Any) -> None:
+    """Merge the adapter of a base that is one into the weights that it belongs to, in place.
+
+    A loader leaves it apart, with all other weights frozen.
+    """
+    from peft.tuners.tuners_utils import BaseTunerLayer
+    from peft.utils.other import AuxiliaryTrainingWrapper
+
+    modules = dict(model.named_modules())
+    if any(isinstance(module, AuxiliaryTrainingWrapper) for module in modules.values()):
+        raise ValueError("its adapter also replaces whole modules; merge it with peft first")
+    for name, module in modules.items():
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            above, _, last = name.rpartition(".")
+            setattr(modules[above], last, module.get_base_layer())
+    del model.peft_config
+    model._hf_peft_config_loaded = False  # noqa: SLF001 - has no public setter
+    model.requires_grad_(requires_grad=True)
+
+
 def merge_adapter(model: Any) -> Any:
     """Merge an adapter into its base weights."""
     return model.merge_and_unload()
@@ -259,8 +320,8 @@ def _gguf_eos_token(spec: str, tokenizer: Any) -> str:
     return str(tokenizer.convert_ids_to_tokens(int(field.contents())))
 
 
-def _unquantized_copy(model: Any) -> Any:
-    """Copy de-quantized weights into a model without quantization state, which can be saved."""
+def _plain_copy(model: Any) -> Any:
+    """Copy de-quantized or merged weights into a model that can be saved under its own names."""
     from transformers import AutoModelForCausalLM
 
     config = model.config
@@ -300,6 +361,7 @@ def _with_adapter(model: Any, recipe: Recipe, spec: str) -> Any:
         model = prepare_model_for_kbit_training(
             model, use_gradient_checkpointing=recipe.checkpointing
         )
+    model.name_or_path = spec  # peft would store the folder that a loader was given
     config = LoraConfig(
         r=recipe.lora_rank,
         lora_alpha=2 * recipe.lora_rank,

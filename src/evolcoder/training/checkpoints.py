@@ -11,7 +11,7 @@ all processes.
 
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from evolcoder.text import one_line
 from evolcoder.training.base import WHY_CHARS
 from evolcoder.training.recipe import is_first_process
 
+VALID = "earlier ones are valid"
 STATE = "state"
 """Folder of the weights and the optimizer's state inside a checkpoint."""
 
@@ -33,7 +34,7 @@ def save(model: Any, optimizer: Any, checkpoint: Path) -> None:
     """Write a checkpoint; all processes of a training call this together."""
     from torch.distributed import checkpoint as dcp
 
-    with _as_one_line("written", checkpoint):
+    with writing(checkpoint):
         state = _state(model, optimizer)
         dcp.save(state, checkpoint_id=str(checkpoint / STATE), no_dist=not _is_distributed())
 
@@ -43,7 +44,7 @@ def load(model: Any, optimizer: Any, checkpoint: Path) -> None:
     from torch.distributed import checkpoint as dcp
     from torch.distributed.checkpoint.state_dict import StateDictOptions, set_state_dict
 
-    with _as_one_line("read", checkpoint):
+    with _as_one_line(f"{checkpoint}: cannot be read", VALID):
         state = _state(model, optimizer)
         dcp.load(state, checkpoint_id=str(checkpoint / STATE), no_dist=not _is_distributed())
         set_state_dict(
@@ -98,9 +99,24 @@ def _is_distributed() -> bool:
     return bool(distributed.is_available() and distributed.is_initialized())
 
 
+def writing(checkpoint: Path) -> AbstractContextManager[None]:
+    """Turn a failure to write a checkpoint into one line."""
+    return _as_one_line(f"{checkpoint}: cannot be written", VALID)
+
+
+def writing_model(folder: Path, last: Path | None) -> AbstractContextManager[None]:
+    """Turn a failure to write the finished model into one line; `last` is the last checkpoint."""
+    again = f"continues from {last.name}" if last else "trains it again, since no checkpoint exists"
+    return _as_one_line(
+        f"{folder}: the model cannot be written",
+        f"correct that, and run the same command again: it {again}",
+    )
+
+
 @contextmanager
-def _as_one_line(done: str, checkpoint: Path) -> Iterator[None]:
+def _as_one_line(what: str, end: str) -> Iterator[None]:
     """Turn a failure into one line; what fails inside of DCP is reported to all processes."""
+    from safetensors import SafetensorError
     from torch.distributed.checkpoint import CheckpointException
 
     try:
@@ -109,11 +125,10 @@ def _as_one_line(done: str, checkpoint: Path) -> Iterator[None]:
             yield
     except CheckpointException as error:
         reasons = [failure[0] for _, failure in sorted(error.failures.items())]
-        raise SharedTrainError(_not_done(done, checkpoint, reasons[0])) from error
-    except (OSError, RuntimeError, EOFError) as error:  # of this process alone
-        raise TrainError(_not_done(done, checkpoint, error)) from error
+        raise SharedTrainError(f"{what}: {_reason(reasons[0])}; {end}") from error
+    except (OSError, RuntimeError, EOFError, SafetensorError) as error:  # of this process alone
+        raise TrainError(f"{what}: {_reason(error)}; {end}") from error
 
 
-def _not_done(done: str, checkpoint: Path, why: BaseException) -> str:
-    reason = one_line(str(why) or type(why).__name__, WHY_CHARS)
-    return f"{checkpoint}: cannot be {done}: {reason}; earlier ones are valid"
+def _reason(why: BaseException) -> str:
+    return one_line(str(why) or type(why).__name__, WHY_CHARS)

@@ -1,9 +1,11 @@
 """The folder of a training: its settings, log, checkpoints, outcome and model card.
 
-A folder belongs to one training: other rows, another base or another recipe are refused, and the
-error names the differing keys. The outcome is written after the weights, so a folder with an
-outcome is complete. The log has one line per step; a step is in it once, however often the training
-was resumed. A checkpoint counts only when all of it was synced to disk.
+A folder with a checkpoint or a model belongs to one training: other rows, another base or another
+recipe are refused, and the error names the differing keys. Keys of the recipe that change only
+speed, memory and disk may differ, so that a training that ran out of memory continues with smaller
+parts. The outcome is written after the weights, so a folder with an outcome is complete. The log
+has one line per step; a step is in it once, however often the training was resumed. A checkpoint
+counts only when all of it was synced to disk.
 
 The model card contains only given or measured facts; the same facts give the same bytes. The user
 states the licence, since base, data and the models that wrote the data bear on it; otherwise it is
@@ -16,6 +18,7 @@ states the licence, since base, data and the models that wrote the data bear on 
 
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -34,7 +37,7 @@ from evolcoder.markdown import table_section
 from evolcoder.storage import atomic
 from evolcoder.storage.run_config import describe_changes
 from evolcoder.text import one_line
-from evolcoder.training.recipe import Recipe
+from evolcoder.training.recipe import SPEED_KEYS, Recipe
 from evolcoder.visible import visible
 
 
@@ -146,8 +149,13 @@ def _table(title: str, heads: tuple[str, ...], lines: Iterable[tuple[object, ...
 
 
 LOG_NAME = "train-log.jsonl"
+CHECKPOINTS = "checkpoints"
+"""Folder of the checkpoints."""
 COMPLETE = "complete"
 """Marker file of a complete checkpoint."""
+CHECKPOINT_S = 900.0
+"""Seconds after a checkpoint in which the next one is written, where `save_every` steps take longer
+and the disk has the space."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,17 +199,28 @@ class Validate(Protocol):
         ...
 
 
+def never() -> bool:
+    """Return False."""
+    return False
+
+
 def log_callback(
-    folder: Path, on_step: Callable[[LoggedStep], None], validate: Validate = no_loss
+    folder: Path,
+    on_step: Callable[[LoggedStep], None],
+    validate: Validate = no_loss,
+    may_save: Callable[[], bool] = never,
 ) -> Any:
-    """Return a TrainerCallback that logs each step and marks complete checkpoints."""
+    """Return a TrainerCallback that logs each step and marks complete checkpoints.
+
+    Where `may_save` allows it, a checkpoint is also written `CHECKPOINT_S` after the one before.
+    """
     from transformers import TrainerCallback
 
     class Log(TrainerCallback):  # type: ignore[misc, unused-ignore]
         """Appends a line per step."""
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            self.began = time.monotonic()
+            self.began = self.saved = time.monotonic()
             self.held: float | None = None
             if state.is_world_process_zero:
                 _truncate_after(folder / LOG_NAME, state.global_step)
@@ -227,11 +246,14 @@ def log_callback(
             began = time.monotonic()
             self.held = validate(state.global_step, n_steps=state.max_steps)
             self.began += time.monotonic() - began  # no time of the training
+            if began - self.saved >= CHECKPOINT_S and may_save():
+                control.should_save = True
             if state.global_step >= state.max_steps:
                 # The model itself is saved next; the optimizer's state has six times its size.
                 control.should_save = False
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            self.saved = time.monotonic()
             if state.is_world_process_zero:
                 path = Path(args.output_dir) / f"checkpoint-{state.global_step}"
                 _sync_files(path)
@@ -263,6 +285,16 @@ def last_checkpoint(folder: Path) -> Path | None:
         if (number := path.parent.name.rpartition("-")[2]).isdecimal()
     }
     return complete[max(complete)] if complete else None
+
+
+def remove_incomplete(folder: Path) -> None:
+    """Remove checkpoints that were not written to their end.
+
+    Left there, one would take the place of a complete one among those that are kept.
+    """
+    for path in folder.glob("checkpoint-*"):
+        if not (path / COMPLETE).exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def _truncate_after(path: Path, step: int) -> None:
@@ -359,14 +391,18 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def claim(folder: Path, settings: TrainingSettings) -> None:
-    """Store the settings in a new folder; refuse a folder with another training."""
+    """Store the settings in a folder; refuse one with results of another training.
+
+    Those of a training that is continued are stored too, since keys of speed may have changed.
+    """
     path = folder / SETTINGS_NAME
-    if not path.exists():
-        _write(path, asdict(settings))
-        return
-    theirs = _read(path)
     mine = json.loads(json.dumps(asdict(settings)))
-    _refuse_other(folder, _deciding(theirs), _deciding(mine))
+    if path.exists() and _has_results(folder):
+        theirs = _read(path)
+        _refuse_other(folder, _deciding(theirs), _deciding(mine))
+        if is_finished(folder) or theirs.get("recipe") == mine["recipe"]:
+            return
+    _write(path, mine)
 
 
 def check_settings(folder: Path, base: str, recipe: Recipe) -> None:
@@ -375,12 +411,17 @@ def check_settings(folder: Path, base: str, recipe: Recipe) -> None:
     A layout that the recipe leaves open is not compared, and neither are the rows.
     """
     path = folder / SETTINGS_NAME
-    if not path.exists():
+    if not path.exists() or not _has_results(folder):
         return
     theirs, given = _deciding(_read(path)), json.loads(json.dumps(recipe.model_dump(mode="json")))
     if recipe.layout == "auto" and isinstance(theirs["recipe"], dict):
         given["layout"] = theirs["recipe"].get("layout")
-    _refuse_other(folder, theirs, {**theirs, "base": base, "recipe": given})
+    _refuse_other(folder, theirs, _deciding({**theirs, "base": base, "recipe": given}))
+
+
+def _has_results(folder: Path) -> bool:
+    """Whether another training there would lose something: a model, or a checkpoint."""
+    return is_finished(folder) or last_checkpoint(folder / CHECKPOINTS) is not None
 
 
 def _refuse_other(folder: Path, theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> None:
@@ -450,7 +491,11 @@ def _facts_of(
 
 
 def _deciding(settings: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: settings.get(key) for key in ("base", "rows", "recipe")}
+    """Return what identifies a training: no keys of the recipe that change its speed alone."""
+    found = {key: settings.get(key) for key in ("base", "rows", "recipe")}
+    if isinstance(recipe := found["recipe"], Mapping):
+        found["recipe"] = {key: recipe[key] for key in recipe if key not in SPEED_KEYS}
+    return found
 
 
 def _differing(

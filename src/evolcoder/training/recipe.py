@@ -19,6 +19,11 @@ from evolcoder.errors import TrainError
 
 Method = Literal["full", "lora", "qlora"]
 Layout = Literal["auto", "padded", "packed"]
+MAX_SEED = 2**32 - 1
+"""Largest seed that numpy takes."""
+SPEED_KEYS = ("micro_tokens", "checkpointing", "kernels", "save_every")
+"""Keys that change how fast a result comes and what memory and disk it takes, but not the result
+except for rounding: a training may continue with other values of them."""
 
 
 class Recipe(Section):
@@ -34,15 +39,15 @@ class Recipe(Section):
     """Optimizer steps; left out, `epochs` decides."""
     batch_rows: int = Field(64, ge=1)
     """Rows per optimizer step, over all devices."""
-    learning_rate: float = Field(1e-5, gt=0)
+    learning_rate: float = Field(1e-5, gt=0, le=100)
     """Peak learning rate."""
     schedule: Literal["cosine", "linear", "constant_with_warmup"] = "cosine"
     """Learning rate schedule after the warm-up."""
     warmup_steps: int = Field(10, ge=0)
     """Optimizer steps in which the learning rate rises from 0."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(0.0, ge=0, le=1000)
     """Decoupled weight decay."""
-    max_grad_norm: float = Field(1.0, gt=0)
+    max_grad_norm: float = Field(1.0, gt=0, le=1e30)
     """Gradient clipping norm."""
     max_length: int = Field(2048, ge=8)
     """Maximum tokens of a row, prompt and answer together."""
@@ -60,7 +65,7 @@ class Recipe(Section):
     training is long enough, else uses liger-kernel there if it is installed."""
     deterministic: bool = False
     """Use only deterministic GPU kernels; slower."""
-    lora_rank: int = Field(32, ge=1)
+    lora_rank: int = Field(32, ge=1, le=4096)
     """Rank of the adapter; its scale is twice the rank."""
     merge: bool = False
     """Merge the adapter into the base's weights at the end."""
@@ -68,7 +73,7 @@ class Recipe(Section):
     """Optimizer steps between checkpoints."""
     save_dtype: Literal["bfloat16", "float32"] = "bfloat16"
     """Number format of the saved weights."""
-    seed: int = Field(0, ge=0)
+    seed: int = Field(0, ge=0, le=MAX_SEED)
     """Root of all randomness: order of rows, initial adapter weights, dropout."""
 
     @model_validator(mode="after")

@@ -11,9 +11,10 @@ Scores nothing.
 """
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,12 +35,14 @@ from evolcoder.training.batches import (
     BatchPlan,
     Collator,
     TokenizedData,
+    TokenizedRow,
     plan,
     rows_by_step,
     tokenize_all,
 )
 from evolcoder.training.completions import CompletionLog
 from evolcoder.training.folder import (
+    CHECKPOINTS,
     SETTINGS_NAME,
     CardNotes,
     LoggedStep,
@@ -53,9 +56,11 @@ from evolcoder.training.folder import (
     last_checkpoint,
     locked,
     log_callback,
+    never,
     no_loss,
     read_log,
     read_outcome,
+    remove_incomplete,
     stored_layout,
 )
 from evolcoder.training.launch import join_processes, losing_others
@@ -63,6 +68,7 @@ from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 from evolcoder.training.speed import speed_of
 from evolcoder.training.trackers import TRACKERS, check_tracker, open_tracker
 from evolcoder.training.trainer import (
+    check_kernels,
     compile_layers,
     kernels_of,
     trainer_class,
@@ -71,7 +77,8 @@ from evolcoder.training.trainer import (
 )
 from evolcoder.training.validation import MAX_TOKENS, Validation
 
-CHECKPOINTS = "checkpoints"
+MAX_SEEN = 50_000_000
+"""Maximum number of rows that all steps see together: the plan of them is kept in memory."""
 
 
 def ignore_note(note: str) -> None:
@@ -98,7 +105,7 @@ class TrainingJob:
     """Names and versions of packages, for the card."""
     trust: bases.TrustSettings = bases.NO_TRUST
     """Whether the base may use pickles or its own code."""
-    validation: Iterable[PlacedRow] = ()
+    validation: Iterable[PlacedRow] | None = None
     """Rows that are not trained on, whose loss is measured after every tenth of the steps."""
     n_completions: int = 0
     """How many of their tasks are answered then, for a person to look at."""
@@ -164,14 +171,15 @@ def prepare(job: TrainingJob, n_devices: int) -> PreparedRows:
     """
     bases.need_packages()
     check_tracker(job.report_to)
+    check_kernels(job.recipe)
     job = with_layout(job)
     preflight.check_folder(job.out, job.base)
     bases.check_base(job.base)
     bases.check_weights(job.base, job.trust)
     tokenizer = bases.load_tokenizer(job.base, job.trust)
     rows = _tokenized(job.rows, tokenizer, job.recipe)
-    held = list(job.validation)
-    validation = _tokenized(held, tokenizer, job.recipe) if held else None
+    validation = _held_out(job, tokenizer)
+    _count_seen(job.recipe, len(rows.examples))
     if not is_finished(job.out):
         # transformers writes weights in place
         atomic.check_tree(job.out, without=TRACKERS, error=TrainError)
@@ -188,6 +196,16 @@ def _tokenized(rows: Iterable[PlacedRow], tokenizer: Any, recipe: Recipe) -> Tok
     return tokenize_all(rows, template, tokenizer, max_length=recipe.max_length, drop=is_dropped)
 
 
+def _held_out(job: TrainingJob, tokenizer: Any) -> TokenizedData | None:
+    """Tokenize the rows that are held out; None if the job names none."""
+    if job.validation is None:
+        return None
+    try:
+        return _tokenized(job.validation, tokenizer, job.recipe)
+    except TrainError as error:
+        raise TrainError(f"--validation: {error}") from error
+
+
 def _check_disk(job: TrainingJob, batches: BatchPlan, n_weights: int, n_trained: int) -> None:
     need = preflight.disk_need(
         job.recipe, n_weights=n_weights, n_trained=n_trained, n_steps=batches.n_steps
@@ -195,11 +213,34 @@ def _check_disk(job: TrainingJob, batches: BatchPlan, n_weights: int, n_trained:
     preflight.check_disk(job.out, need, job.recipe)
 
 
+def _count_seen(recipe: Recipe, n_rows: int) -> int:
+    """Return how many rows all steps see together; TrainError if a plan of them would not fit."""
+    by_epochs = max(1, round(n_rows * recipe.epochs))
+    n_seen = recipe.steps * recipe.batch_rows if recipe.steps else by_epochs
+    if n_seen > MAX_SEEN:
+        given = f"epochs={recipe.epochs:g} of {n_rows:,} rows see {n_seen:,} rows"
+        if recipe.steps:
+            given = (
+                f"steps={recipe.steps} of batch_rows={recipe.batch_rows} see {n_seen:,} rows, "
+                f"each of the {n_rows:,} rows about {n_seen // n_rows:,} times"
+            )
+        raise TrainError(f"{given}; a training sees at most {MAX_SEEN:,}")
+    return n_seen
+
+
+def _has_room(job: TrainingJob, n_weights: int, n_trained: int) -> bool:
+    """Whether the disk has space for one more checkpoint, and for the model after it.
+
+    Only asked in a training of one process: the clocks of several differ.
+    """
+    need = preflight.disk_need(job.recipe, n_weights=n_weights, n_trained=n_trained, n_steps=1)
+    return preflight.free_bytes(job.out) >= need.model + 2 * need.checkpoint
+
+
 def plan_of(recipe: Recipe, rows: TokenizedData, n_devices: int) -> BatchPlan:
     """Plan the batches of a recipe."""
     n_rows = len(rows.examples)
-    by_epochs = max(1, round(n_rows * recipe.epochs))
-    n_seen = recipe.steps * recipe.batch_rows if recipe.steps else by_epochs
+    n_seen = _count_seen(recipe, n_rows)
     return plan(
         rows_by_step(n_rows, n_seen=n_seen, rows_per_step=recipe.batch_rows, seed=recipe.seed),
         [example.n_tokens for example in rows.examples],
@@ -242,12 +283,16 @@ def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
     join_processes(job.out, on_gpu=on_gpu)  # before loading: only one process per node reads
     batches = plan_of(job.recipe, rows, n_devices())
     base = bases.load(job.base, job.recipe, on_gpu=on_gpu, trust=job.trust)
+    held_out = prepared.validation.examples if prepared.validation else ()
+    too_long = check_tokens(base, [*rows.examples, *held_out])
     weights = [(one.numel(), one.requires_grad) for one in base.model.parameters()]
-    n_trained = sum(n for n, is_trained in weights if is_trained)
-    _check_disk(job, batches, sum(n for n, _ in weights), n_trained)
-    note = preflight.warmup_note(job.recipe, n_rows=len(rows.examples), n_steps=batches.n_steps)
-    if note and is_first_process():
-        job.on_note(note)
+    n_weights, n_trained = sum(n for n, _ in weights), sum(n for n, trains in weights if trains)
+    _check_disk(job, batches, n_weights, n_trained)
+    warmup = preflight.warmup_note(job.recipe, n_rows=len(rows.examples), n_steps=batches.n_steps)
+    apart = _adapter_note(job)
+    for note in filter(None, (warmup, too_long, _overlap_note(prepared), apart)):
+        if is_first_process():
+            job.on_note(note)
     collator = Collator(rows.examples, job.recipe.layout, base.tokenizer.pad_token_id)
     with_borders = job.recipe.layout == "packed" and use_row_attention(base.model)
     collator.with_borders = with_borders
@@ -265,13 +310,68 @@ def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
         data_collator=collator,
     )
     held = _validation(prepared.validation, trainer, job, with_borders=with_borders)
-    trainer.add_callback(log_callback(job.out, job.on_step, held.at if held else no_loss))
+    validate = held.at if held else no_loss
+    may_save = partial(_has_room, job, n_weights, n_trained) if n_devices() == 1 else never
+    trainer.add_callback(log_callback(job.out, job.on_step, validate, may_save))
     trainer.remove_callback(PrinterCallback)
     trainer.has_own_checkpoints = job.recipe.method == "full"
     trainer.examples = rows.examples
     _run_steps(trainer, job)
-    _save(trainer, base, job, rows)
+    with checkpoints.writing_model(job.out, last_checkpoint(job.out / CHECKPOINTS)):
+        _save(trainer, base, job, rows)
     return _outcome(job, rows, batches, trainer.model)
+
+
+def check_tokens(base: bases.BaseModel, rows: Sequence[TokenizedRow]) -> str:
+    """Raise TrainError if a base cannot compute some rows: a token or a position is beyond it.
+
+    Return a note about rows that are longer than it was made for, or ''.
+    """
+    n_known = base.model.get_input_embeddings().weight.shape[0]
+    last = max(max((*row.prompt, *row.answer)) for row in rows)
+    if last >= n_known:
+        raise TrainError(
+            f"--base {base.spec}: its tokenizer has a token {last}, and the model has embeddings "
+            f"of {n_known} tokens; use the tokenizer that belongs to it"
+        )
+    config = base.model.config.get_text_config()
+    limit = getattr(config, "max_position_embeddings", None)
+    long = [row for row in rows if isinstance(limit, int) and row.n_tokens > limit]
+    if not long:
+        return ""
+    which = f"{len(long)} of {len(rows)} rows"
+    without = f"--set max_length={limit} --set bad_rows=drop leaves them out"
+    if getattr(config, "rope_parameters", None) is None:  # a table of so many positions
+        first = f"such as {long[0].place} with {long[0].n_tokens}"
+        raise TrainError(
+            f"--base {base.spec}: computes at most {limit} tokens, and {which} have more, {first}; "
+            f"{without}"
+        )
+    return f"{which} have more than the {limit} tokens that the base was made for; {without}"
+
+
+def _adapter_note(job: TrainingJob) -> str:
+    """Say that an adapter will have no base that other programs load it on; empty if it has."""
+    if not job.base.endswith(".gguf") or job.recipe.method == "full" or job.recipe.merge:
+        return ""
+    return (
+        "the adapter is saved without its base, and other programs do not load one on a GGUF file; "
+        "--set merge=true saves an ordinary model"
+    )
+
+
+def _overlap_note(prepared: PreparedRows) -> str:
+    """Say that rows are held out and trained on too; empty if none is."""
+    if prepared.validation is None:
+        return ""
+    trained = {(row.prompt, row.answer) for row in prepared.train.examples}
+    held = prepared.validation.examples
+    if not (n_shared := sum((row.prompt, row.answer) in trained for row in held)):
+        return ""
+    return (
+        f"--validation: {n_shared} of {len(held)} rows are trained on too, so the held-out loss is "
+        f"lower than on rows that the model has not seen"
+    )
 
 
 def _validation(
@@ -293,7 +393,11 @@ def _validation(
 def _run_steps(trainer: Any, job: TrainingJob) -> None:
     import torch
 
+    if is_first_process():
+        remove_incomplete(job.out / CHECKPOINTS)
     checkpoint = last_checkpoint(job.out / CHECKPOINTS)
+    if checkpoint and is_first_process():
+        job.on_note(f"continuing from {checkpoint.name} of {job.out}")
     try:
         with without_cudnn_attention():
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)

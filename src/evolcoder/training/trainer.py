@@ -14,6 +14,7 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,7 @@ class OwnCheckpoints:
     optimizer: Any
     lr_scheduler: Any
     args: Any
+    state: Any
     is_fsdp_enabled: bool
 
     def save_model(
@@ -52,6 +54,11 @@ class OwnCheckpoints:
             Path(output_dir).mkdir(parents=True, exist_ok=True)
         else:
             super().save_model(output_dir, _internal_call)  # type: ignore[misc]
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        with checkpoints.writing(folder):
+            super()._save_checkpoint(model, trial)  # type: ignore[misc]
 
     def _save_optimizer_and_scheduler(self, output_dir: str) -> None:
         if not self.has_own_checkpoints:
@@ -131,13 +138,13 @@ def trainer_class() -> type:
             return norm
 
         def _stop(self, what: str, parts: Sequence[Any]) -> None:
-            rows = [row for part in parts for row in part.tolist()]
-            places = [self.examples[row].place for row in rows[:SHOWN_ROWS]]
+            rows = dict.fromkeys(row for part in parts for row in part.tolist())  # each once
+            places = [self.examples[row].place for row in islice(rows, SHOWN_ROWS)]
             more = f" and {len(rows) - SHOWN_ROWS} more" if len(rows) > SHOWN_ROWS else ""
             raise TrainError(
                 f"step {self.state.global_step + 1}: {what} is not a number; the rows of that "
                 f"batch: {', '.join(places)}{more}. Inspect these rows, or lower learning_rate "
-                f"(now {self.args.learning_rate:g}); the last checkpoint is valid"
+                f"(now {self.args.learning_rate:g}), in another --out"
             )
 
     return FiniteTrainer
@@ -206,6 +213,19 @@ def trl_config(
     # One process uses one GPU, whichever others there are.
     config._n_gpu = min(config.n_gpu, 1)  # noqa: SLF001 - it has no public setter
     return config
+
+
+def check_kernels(recipe: Recipe) -> None:
+    """Raise TrainError for kernels that this machine does not have."""
+    import torch
+
+    if recipe.kernels != "liger":
+        return
+    instead = "use --set kernels=auto"
+    if find_spec("liger_kernel") is None:
+        raise TrainError(f"kernels=liger: pip install liger-kernel, or {instead}")
+    if not torch.cuda.is_available():
+        raise TrainError(f"kernels=liger needs a GPU, and torch finds none here; {instead}")
 
 
 def kernels_of(recipe: Recipe, *, n_tokens: int, on_gpu: bool) -> str:
