@@ -61,11 +61,15 @@ def test_a_bench_has_its_name_and_distinct_problems(bench):
 
 
 def test_a_reference_is_its_own_candidate(bench):
-    """A complete program from a file is graded unchanged."""
+    """A complete program from a file is graded as it is; BigCodeBench's own stub comes first."""
+    is_after_stub = bench.name.startswith("bigcodebench")
     for problem in bench.problems():
         text = problem.reference or problem.stub
         candidate = bench.candidate(problem, Sample.of(problem.id, 3, text, PromptForm.PROGRAM))
-        assert (candidate.program, candidate.index, candidate.problem) == (text, 3, problem.id)
+        before = candidate.program.removesuffix(text)
+        assert candidate.program == before + text
+        assert bool(before) == is_after_stub
+        assert (candidate.index, candidate.problem) == (3, problem.id)
         assert candidate.found is ExtractedProgram.WHOLE
 
 

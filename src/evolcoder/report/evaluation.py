@@ -88,7 +88,7 @@ def _scores_section(
             rows += _score_rows(bench, checks, outcomes)
     if n_samples > (n := sum(map(len, judged.values()))):
         notes.append(f"{n_samples - n:,} samples have no verdict; the same evolcoder eval goes on")
-    elif not rows:
+    elif not n:
         notes.append("there are no samples yet; the same evolcoder eval goes on")
     first = [row for row in rows if row[3] == 1]
     if any(row[7] is None for row in first):
