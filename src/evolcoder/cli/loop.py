@@ -9,8 +9,8 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import combinations
@@ -39,6 +39,7 @@ from evolcoder.input_files import read_bytes
 from evolcoder.records import Row
 from evolcoder.sandbox.pool import LEVELS
 from evolcoder.serving.process import log_tail
+from evolcoder.storage import atomic
 from evolcoder.text import natural_key
 from evolcoder.training.base import TrustSettings
 from evolcoder.training.recipe import Recipe
@@ -99,7 +100,8 @@ def main(args: argparse.Namespace) -> int:
     if args.regrade:
         return _regrade(target, config, as_json=args.json)
     tokens = _token_counter(config)
-    notes = [] if args.pack or args.take or args.as_it_is else _check(config, folder)
+    with _writable(folder):
+        notes = [] if args.pack or args.take or args.as_it_is else _check(config, folder)
     with LoopStore.create(folder) as store:
         for note in notes:
             print_note(note)
@@ -156,6 +158,20 @@ def _check_parts(args: argparse.Namespace) -> None:
                 f"{first} and {second}: {first} {PARTS[first]}, {second} {PARTS[second]}; "
                 "give one of them"
             )
+
+
+@contextmanager
+def _writable(folder: Path) -> Iterator[None]:
+    """Raise UserError first if a folder cannot be made; leave none behind on an error within."""
+    is_new = not folder.exists()
+    atomic.make_folder(folder)
+    try:
+        yield
+    except BaseException:
+        if is_new:
+            with suppress(OSError):  # it holds something
+                folder.rmdir()
+        raise
 
 
 def _check(config: LoopConfig, folder: Path) -> list[str]:
