@@ -41,6 +41,14 @@ HOLDS = [
     ("/**\n * console.log(f(1)); // Output: 5\n */\nconsole.log('ok');", "ok\n"),
     ("# print(f(2))  # Output: 9\nprint(4)", "4\n"),
     ("print(f(2))  # Output: 4", ""),
+    ("print(a)  # Output: [1, 2, 3] (sorted)", "[1, 2, 3]\n"),
+    ("print(a)  # Output: (1, [2, 3]) - a pair", "(1, [2, 3])\n"),
+    ("def g():\n    print(9)  # Output: 9\n\nprint(1)", "1\n"),
+    ("if f(7):\n    print(x)  # True\nelse:\n    print(y)  # False", "True\n"),
+    ("try:\n    print(1)\nexcept ValueError:\n    print(2)  # Output: 2", "1\n"),
+    ("b.on('click', () => {\n  console.log(n); // Output: 3\n});\nconsole.log(1);", "1\n"),
+    ("const g = (x) => {\n  console.log(x); // Output: 3\n};\nconsole.log(1);", "1\n"),
+    ("void g() {\n  cout << 3; // Output: 3\n}\nint main() {\n  cout << 1;\n}", "1\n"),
 ]
 WRONG = [
     ("print(f(2))  # Output: 5", "4\n", "5"),
@@ -59,6 +67,17 @@ WRONG = [
     ("print(f(2))  # Output: 5 (two and three)", "4\n", "5"),
     ("print(f(2))  # Output: 5, since it adds", "4\n", "5"),
     ("print(1)  # Output: 1\nprint(f(2))  # Output: 5", "1\n4\n", "5"),
+    ("print(f(2))\n\n# Expected: 5", "4\n", "5"),
+    ("print(a)  # Output: [3, 2, 1] (sorted)", "[1, 2, 3]\n", "[3, 2, 1]"),
+    ("def g():\n    print(8)  # Output: 9\n\ng()", "8\n", "9"),
+    ("if __name__ == '__main__':\n    print(f(2))  # Output: 5", "4\n", "5"),
+    ("const g = (x) => {\n  console.log(x); // Output: 3\n};\ng(2);", "2\n", "3"),
+    ("int main() {\n  cout << f(2) << endl; // Output: 5\n}", "4\n", "5"),
+    (
+        "class A {\n  public static void main(String[] a) {\n    System.out.println(f(2)); // 5\n  }\n}",
+        "4\n",
+        "5",
+    ),
 ]
 
 

@@ -456,6 +456,9 @@ READY_MADE = re.compile(
 )
 """What standard libraries have functions for, or are often asked to do in one call."""
 
+OWN_SUBJECT = frozenset({"calc", "comp", "chec", "dete", "gene"})
+"""Stems of what is done to the task's own subject: to calculate, compute, check or generate it."""
+
 CASE_OF_INPUT = re.compile(
     r"If (?:the|a|an) (?:number|argument|input|value|integer) (?:is|has|was)\b[^,]{0,40},",
     re.IGNORECASE,

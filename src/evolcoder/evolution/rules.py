@@ -503,8 +503,7 @@ def _needless_ban(candidate: CandidateTask) -> re.Match[str] | None:
         return None
     known = {word[:N_STEM] for word in candidate.before.content_words}
     named = {word[:N_STEM] for word in tokenize(found[1]).content_words - patterns.VAGUE_WORDS}
-    # What is "calculated" or "checked" is the task's own subject.
-    return found if named - {"calc", "comp", "chec", "dete", "gene"} <= known else None
+    return found if named - patterns.OWN_SUBJECT <= known else None
 
 
 def _completes_badly(candidate: CandidateTask) -> RuleViolation | None:

@@ -67,6 +67,7 @@ from evolcoder.verification.agreement.clusters import (
 )
 from evolcoder.verification.agreement.inputs import InputOrigin, Probe, probes
 from evolcoder.verification.execution.check import MISSTATED, ExecutionCheck
+from evolcoder.verification.execution.stated_output import states_output
 from evolcoder.verification.execution.wrapping import wrap_variants
 from evolcoder.verification.generated_tests.check import (
     messages_for_tests,
@@ -130,6 +131,8 @@ class AnswerChooser:
             return choice
         alike = [one for one in choice.answers if one.cluster == choice.chosen.cluster]
         for answer in alike[:MAX_STATED]:
+            if not states_output(answer.text):
+                return with_chosen(choice, answer.number)
             ran = await self._runs(task, Response.to(task, answer.text, made=None), {})
             if ran.kind != MISSTATED:
                 return with_chosen(choice, answer.number)

@@ -40,7 +40,7 @@ _COMMENT = re.compile(r"(?:(?<=\s)|^)(?:#|//|--)(?!\{)\s*(?P<said>.*?)\s*$")
 _ONLY_COMMENT = re.compile(r"^\s*(?:#|//|--)\s?(?P<said>.*?)\s*$")
 _STATES = re.compile(
     r"(?:(?:the|this|it|expected|example|sample|should|will|would|be)\s+)*"
-    r"(?:out\s?puts?|prints?|printed|results?|returns?|displays?)"
+    r"(?:out\s?puts?|prints?|printed|results?|returns?|displays?|expected)"
     r"(?:\s+(?:is|should be|will be|would be))?\s*(?::|=>|->|=|(?=\s))\s*(?P<value>.*)",
     re.IGNORECASE,
 )
@@ -48,12 +48,25 @@ _ARROW = re.compile(r"(?:=>|->|→|⇒)\s*(?P<value>.*)")
 _NUMBER = r"[-+]?\d[\d_]*(?:\.\d+)?(?:e[-+]?\d+)?"
 _TRUTH = r"(?:true|false|none|null|nil|undefined|nan)"
 _QUOTED = r"\"[^\"\n]*\"|'[^'\n]*'|`[^`\n]+`"
-_VALUE = re.compile(
-    rf"(?:(?P<number>{_NUMBER})|(?P<truth>{_TRUTH})|(?P<quoted>{_QUOTED})|(?P<nested>[\[({{].*[\])}}]))"
-    r"(?=\s*$|\.\s*$|\s*[;,]?\s+\(|\s*[;,]\s+(?:since|because|as|which|not)\b"
-    r"|\s+(?:since|because|as|which|not|-|–|—|#|//)\s?)",
+_PLAIN = re.compile(rf"(?:{_NUMBER}|{_TRUTH}|{_QUOTED})", re.IGNORECASE)
+_CLOSING = {"[": "]", "(": ")", "{": "}"}
+_ENDS_VALUE = re.compile(
+    r"\s*$|\.\s*$|\s*[;,]?\s+\(|\s*[;,]\s+(?:since|because|as|which|not)\b"
+    r"|\s+(?:since|because|as|which|not|-|–|—|#|//)\s?",
     re.IGNORECASE,
 )
+"""What may stand behind a value: its end, or a reason."""
+_DEFINES = re.compile(
+    r"^\s*(?:(?:export|async|pub|public|private|protected|static|final|override|inline|local)\s+)*"
+    r"(?:(?:def|function|fn|func|fun|sub|void|int|double|float|bool|boolean|String|string|auto)\s+"
+    r"(?P<name>\w+)\s*\(|(?:const|let|var)\s+(?P<bound>\w+)\s*=[^\n]*(?:=>|\bfunction\b))"
+)
+_MAY_NOT_RUN = re.compile(
+    r"^\s*(?:\}\s*)?(?:if|else|elif|elsif|except|rescue|catch|case|default|when|switch|unless)\b"
+    r"|=>\s*\{?\s*$|\bfunction\s*\([^\n]*\{\s*$|\blambda\b|->\s*\{?\s*$"
+)
+"""The beginning of a branch, or of a function without a name, which may never run."""
+_IS_MAIN = re.compile(r"^\s*if\s+__name__\b")
 _BLOCK = re.compile(
     r"^(?![^\n]*\b(?:if|otherwise|unless|suppose)\b)"
     r"[^\n]*?\b(?:out\s?puts?|prints?|displays?|results?)\b[^\n`]{0,80}:[ \t]*\n\s*"
@@ -96,6 +109,11 @@ def misstated(source: str, answer: str, printed: str) -> str:
     return ""
 
 
+def states_output(answer: str) -> bool:
+    """Whether an answer states an output that can be compared."""
+    return any(True for _ in stated_values(answer)) or any(stated_blocks(answer))
+
+
 def _after(source: str, answer: str) -> str:
     """Return what an answer says after the last line of its program."""
     last = next((line for line in reversed(source.splitlines()) if line.strip(" \t})];")), "")
@@ -107,9 +125,11 @@ def stated_values(source: str) -> Iterator[str]:
     prints = False
     lines = _NO_CODE.sub("", source).splitlines()
     for at, line in enumerate(lines):
+        if not line.strip():
+            continue
         alone = _ONLY_COMMENT.match(line)
         if alone is None:
-            prints = _PRINTS.search(line) is not None
+            prints = _PRINTS.search(line) is not None and _runs(lines, at)
             found = _COMMENT.search(line)
             if prints and found is not None:
                 yield from _values(found["said"], needs_word=False)
@@ -134,9 +154,49 @@ def _values(said: str, *, needs_word: bool) -> Iterator[str]:
     if stated is None and needs_word:
         return
     text = stated["value"] if stated is not None else said
-    found = _VALUE.match(text)
-    if found is not None and (stated is not None or found.end() == len(text)):
-        yield found[0]
+    value = _plain_value(text)
+    rest = text[len(value) :]
+    if value and _ENDS_VALUE.match(rest) and (stated is not None or not rest):
+        yield value
+
+
+def _plain_value(text: str) -> str:
+    """Return the number, truth value, quoted text or pair of brackets that a text begins with."""
+    if text[:1] not in _CLOSING:
+        found = _PLAIN.match(text)
+        return found[0] if found is not None else ""
+    open_: list[str] = []
+    for at, sign in enumerate(text):
+        if sign in _CLOSING:
+            open_.append(_CLOSING[sign])
+        elif open_ and sign == open_[-1]:
+            open_.pop()
+            if not open_:
+                return text[: at + 1]
+    return ""
+
+
+def _runs(lines: Sequence[str], at: int) -> bool:
+    """Whether a line of a program that ran has run: in no branch, and in no function uncalled."""
+    depth = _indent(lines[at])
+    for line in reversed(lines[:at]):
+        if not line.strip() or _indent(line) >= depth:
+            continue
+        depth = _indent(line)
+        made = _DEFINES.match(line)
+        name = (made["name"] or made["bound"]) if made is not None else ""
+        if made is not None and name.lower() != "main":
+            calls = re.compile(rf"\b{re.escape(name)}\s*\(")
+            n_own = 1 if made["name"] else 0  # its definition looks like a call
+            if sum(len(calls.findall(one)) for one in lines) <= n_own:
+                return False
+        elif not name and _MAY_NOT_RUN.search(line) and not _IS_MAIN.match(line):
+            return False
+    return True
+
+
+def _indent(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def stated_blocks(prose: str) -> Iterator[Sequence[str]]:
