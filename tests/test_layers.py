@@ -34,7 +34,7 @@ ALLOWED = {
     "seeds": "ids errors text fences programming_language reasoning safe_repr input_files records config storage engine code",
     "bench": "ids errors text fences programming_language reasoning safe_repr input_files storage engine code",
     "evolution": "ids errors text fences natural_language programming_language reasoning records config engine",
-    "grading": "ids errors text visible safe_codec safe_repr sample_errors storage sandbox bench",
+    "grading": "ids errors text visible safe_codec safe_repr sample_errors storage sandbox code bench",
     "deduplication": "ids errors text fences programming_language records config storage engine seeds",
     "decontamination": "ids errors text visible safe_codec input_files records sample_errors engine sandbox code bench grading deduplication",
     "verification": "ids errors text fences programming_language safe_repr records sample_errors config storage engine sandbox code bench grading decontamination",

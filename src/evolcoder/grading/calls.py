@@ -122,6 +122,12 @@ class CallTest:
         """Use a reference's encoded answers, one per call, as the expected ones."""
         return cls._of(entry_point, inputs, lines, [(oracle, atol)] * len(inputs))
 
+    def only(self, numbers: Sequence[int]) -> "CallTest":
+        """Return a test of these calls alone, by their numbers and in this order."""
+        inputs = [self.inputs[number] for number in numbers]
+        lines = [self.expected[number] for number in numbers]
+        return self._of(self.entry_point, inputs, lines, [self.rules[n] for n in numbers])
+
     @classmethod
     def _of(
         cls,

@@ -39,6 +39,7 @@ from evolcoder.bench.base import (
     ProgramChecks,
     UnittestChecks,
 )
+from evolcoder.code.stateless import keeps_no_state
 from evolcoder.errors import BenchError, UnjudgedError
 from evolcoder.grading.answers import decode_answer
 from evolcoder.grading.asserts import AssertTest, grade_asserts
@@ -51,6 +52,7 @@ from evolcoder.grading.sealed import (
     harness_programs,
     split_test,
 )
+from evolcoder.grading.slow_calls import DividedCalls, divide, grade_divided
 from evolcoder.grading.unittests import LIBRARY, grade_unittests
 from evolcoder.ids import content_id
 from evolcoder.sample_errors import UNJUDGED, judging
@@ -101,6 +103,14 @@ class ReferenceMeasurement:
             **(self._call_limits(checks) if isinstance(checks, CallChecks) else {}),
         )
 
+    def limits_of_calls(self, checks: CallChecks, numbers: Sequence[int], n_base: int) -> Limits:
+        """Return the limits of a candidate that makes only these calls, `n_base` of them first."""
+        calls_s = tuple(self.calls_s[number] for number in numbers)
+        answers = tuple(self.answers[number] for number in numbers)
+        part = replace(self, cpu_s=sum(calls_s), calls_s=calls_s, answers=answers)
+        inputs = tuple(checks.inputs[number] for number in numbers)
+        return part.limits(replace(checks, inputs=inputs, n_base=n_base))
+
     def _call_limits(self, checks: CallChecks) -> dict[str, Any]:
         calls_s = self.calls_s or (self.cpu_s,)
         base_s = sum(self.calls_s[: checks.n_base]) if self.calls_s else self.cpu_s
@@ -125,12 +135,14 @@ class ProblemTest:
     """Parsed assert-style test, for `AssertChecks`."""
     program: ProgramTest | None = field(default=None, repr=False)
     """Test in another language, for `ProgramChecks`."""
+    divided: DividedCalls | None = field(default=None, repr=False)
+    """`calls` in parts, if several of them take the reference long."""
 
     @classmethod
     def of(cls, problem: Problem, measured: ReferenceMeasurement) -> Self:
         """Parse a problem's test."""
         checks, limits = problem.checks, measured.limits(problem.checks)
-        calls = asserts = program = None
+        calls = asserts = program = divided = None
         if isinstance(checks, CallChecks):
             calls = CallTest.from_lines(
                 checks.entry_point,
@@ -139,16 +151,20 @@ class ProblemTest:
                 atol=checks.atol,
                 oracle=checks.oracle,
             )
+            limits_of = partial(measured.limits_of_calls, checks)
+            divided = divide(calls, measured.calls_s, checks.n_base, limits_of)
         elif isinstance(checks, AssertChecks):
             asserts = AssertTest.of(checks.entry_points, checks.test_source, check=checks.check)
         elif isinstance(checks, ProgramChecks):
             program = ProgramTest.of(
                 checks.language, checks.tests, measured.answers, checks.sealed_tests
             )
-        return cls(checks, limits, calls, asserts, program)
+        return cls(checks, limits, calls, asserts, program, divided)
 
     async def grade(self, sandbox: Sandbox, program: str) -> Verdict:
         """Grade one program, or raise SandboxError."""
+        if self.divided is not None and keeps_no_state(program):
+            return await grade_divided(sandbox, program, self.divided, self.limits)
         if self.calls is not None:
             return await grade_calls(sandbox, program, self.calls, self.limits)
         if self.asserts is not None:
