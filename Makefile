@@ -121,10 +121,10 @@ $(VENV)/.ray: $(READY)
 	$(PIP) -e '.[ray]'
 	@touch $@
 
-trackers: $(VENV)/.trackers ## install TensorBoard and Weights & Biases, for `train --report-to` (60 MB)
+trackers: $(VENV)/.trackers ## install TensorBoard, Weights & Biases and bitsandbytes, for training (200 MB)
 
 $(VENV)/.trackers: $(READY)
-	$(PIP) -e '.[trackers]'
+	$(PIP) -e '.[trackers,qlora]'
 	@touch $@
 
 clean: ## remove what the other targets made here

@@ -293,6 +293,25 @@ def test_borders_of_rows_take_the_place_of_positions(model, by_rows):
         assert_own_logits(model, glued, logits_of(by_rows, glued)[0])
 
 
+def test_attention_has_autocasts_dtype_where_layers_leave_float32():
+    """Layers of four bits return what they get, and the kernel takes 16 bits alone."""
+    seen = []
+
+    def kernel(query, key, value, *_):
+        seen.append({query.dtype, key.dtype, value.dtype})
+        return query
+
+    given = [torch.randn(1, 2, 4, 8) for _ in range(3)]
+    borders = torch.tensor([0, 4])
+    for is_cast, last in ((True, torch.float32), (True, torch.bfloat16), (False, torch.float32)):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=is_cast):
+            attention.row_attention(
+                None, *given[:2], given[2].to(last), None,
+                cu_seq_lens_q=borders, max_length_q=4, kernel=kernel,
+            )  # fmt: skip
+    assert seen == [{torch.bfloat16}, {torch.bfloat16}, {torch.float32}]
+
+
 @pytest.mark.train
 def test_a_layer_with_a_kernel_for_rows_is_one_graph(toy_base, monkeypatch):
     """The compiler takes a layer whole, for any number of tokens, and it computes the same."""

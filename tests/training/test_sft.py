@@ -12,6 +12,7 @@ import pytest
 import toy_model
 from evolcoder.bench.prompts import WIZARDCODER
 from evolcoder.errors import TrainError
+from evolcoder.training import base as bases
 from evolcoder.training import folder, preflight
 from evolcoder.training.batches import tokenize, tokenize_all
 from evolcoder.training.folder import (
@@ -26,6 +27,7 @@ from evolcoder.training.folder import (
 )
 from evolcoder.training.recipe import SPEED_KEYS, recipe_of
 from evolcoder.training.sft import TrainingJob, plan_of, prepare, train
+from evolcoder.training.speed import n_values
 from late import torch, transformers
 
 FAST = {"batch_rows": 8, "steps": 12, "learning_rate": 3e-3, "warmup_steps": 2, "micro_tokens": 512}
@@ -441,6 +443,30 @@ def test_a_lora_left_apart_is_an_adapter(toy_base, tmp_path):
     )
     assert AutoPeftModelForCausalLM.from_pretrained(out) is not None
     assert "library_name: peft" in (out / "README.md").read_text()
+
+
+@pytest.mark.train
+def test_qlora_trains_an_adapter_on_a_base_of_four_bits(toy_base, tmp_path):
+    """Bitsandbytes runs on a processor too; the base stays as it was, and the loss falls."""
+    pytest.importorskip("bitsandbytes", reason="needs bitsandbytes: `make trackers` installs it")
+    out = tmp_path / "out"
+    outcome = train(job(toy_base, out, method="qlora", merge=False, learning_rate=2e-2))
+    assert outcome.last_loss < outcome.first_loss
+    assert (out / "adapter_model.safetensors").exists()
+    assert not (out / "model.safetensors").exists()
+
+
+@pytest.mark.train
+def test_a_base_of_four_bits_counts_as_many_values_as_the_whole_one(toy_base):
+    """Two of them are packed into a byte, which must not halve a training's arithmetic."""
+    pytest.importorskip("bitsandbytes", reason="needs bitsandbytes: `make trackers` installs it")
+    whole, packed = (
+        bases.load(str(toy_base), recipe_of("small", {"method": method}), on_gpu=False).model
+        for method in ("lora", "qlora")
+    )
+    assert any(hasattr(one, "quant_state") for one in packed.parameters())
+    counts = [sum(map(n_values, model.parameters())) for model in (whole, packed)]
+    assert counts[0] == counts[1]
 
 
 def test_qlora_without_its_package_says_what_to_install(toy_base, tmp_path, monkeypatch):

@@ -98,7 +98,8 @@ def row_attention(  # noqa: PLR0913 - as transformers calls it
     q, k, v = (one.squeeze(0).transpose(0, 1) for one in (query, key, value))
     if groups > 1:
         k, v = k.repeat_interleave(groups, dim=1), v.repeat_interleave(groups, dim=1)
-    q, k = q.to(v.dtype), k.to(v.dtype)  # autocast leaves rotated vectors in float32
+    dtype = _dtype_of(v)
+    q, k, v = q.to(dtype), k.to(dtype), v.to(dtype)
     return kernel(q, k, v, cu_seq_lens_q, max_length_q, scaling).unsqueeze(0), None
 
 
@@ -120,6 +121,16 @@ def _one_by_one(
         if end > begin
     ]  # fmt: skip
     return torch.cat(rows, dim=2).transpose(1, 2)
+
+
+def _dtype_of(value: "torch.Tensor") -> "torch.dtype":
+    """Return the dtype to attend in: autocast's, where layers left float32, as 4-bit ones do."""
+    import torch
+
+    kind = value.device.type
+    if value.dtype == torch.float32 and torch.is_autocast_enabled(kind):
+        return torch.get_autocast_dtype(kind)
+    return value.dtype
 
 
 def _kernel() -> "Kernel | None":

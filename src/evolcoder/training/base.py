@@ -351,16 +351,8 @@ def _four_bit_config() -> Any:
 
 
 def _with_adapter(model: Any, recipe: Recipe, spec: str) -> Any:
-    from peft import (
-        LoraConfig,
-        get_peft_model,
-        prepare_model_for_kbit_training,
-    )
+    from peft import LoraConfig, get_peft_model
 
-    if recipe.method == "qlora":
-        model = prepare_model_for_kbit_training(
-            model, use_gradient_checkpointing=recipe.checkpointing
-        )
     model.name_or_path = spec  # peft would store the folder that a loader was given
     config = LoraConfig(
         r=recipe.lora_rank,

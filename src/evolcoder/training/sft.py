@@ -65,7 +65,7 @@ from evolcoder.training.folder import (
 )
 from evolcoder.training.launch import join_processes, losing_others
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
-from evolcoder.training.speed import speed_of
+from evolcoder.training.speed import n_values, speed_of
 from evolcoder.training.trackers import TRACKERS, check_tracker, open_tracker
 from evolcoder.training.trainer import (
     check_kernels,
@@ -285,7 +285,7 @@ def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
     base = bases.load(job.base, job.recipe, on_gpu=on_gpu, trust=job.trust)
     held_out = prepared.validation.examples if prepared.validation else ()
     too_long = check_tokens(base, [*rows.examples, *held_out])
-    weights = [(one.numel(), one.requires_grad) for one in base.model.parameters()]
+    weights = [(n_values(one), one.requires_grad) for one in base.model.parameters()]
     n_weights, n_trained = sum(n for n, _ in weights), sum(n for n, trains in weights if trains)
     _check_disk(job, batches, n_weights, n_trained)
     warmup = preflight.warmup_note(job.recipe, n_rows=len(rows.examples), n_steps=batches.n_steps)

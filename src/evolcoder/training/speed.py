@@ -9,6 +9,7 @@ the vendor's dense bf16 peak; None for a device that is not in the table.
 204
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -84,13 +85,19 @@ def flops_of(model: Any, rows: Sequence[TokenizedRow]) -> int:
     # causal: a token at position p attends to p others, so a row of n tokens has n * n / 2 pairs
     pairs = sum(row.n_tokens**2 for row in rows) // 2
     return needed_flops(
-        body=sum(weight.numel() for weight in weights),
+        body=sum(map(n_values, weights)),
         head=head,
         n_tokens=sum(row.n_tokens for row in rows),
         n_answer_tokens=sum(len(row.answer) for row in rows),
         attention=2 * config.num_hidden_layers * config.hidden_size * pairs,
         factor=4 if frozen else 6,
     )
+
+
+def n_values(weight: Any) -> int:
+    """Return the number of a weight's values, which 4-bit quantization packs two to a byte."""
+    state = getattr(weight, "quant_state", None)
+    return weight.numel() if state is None else math.prod(state.shape)
 
 
 def device_and_peak() -> tuple[str, float | None]:
