@@ -60,6 +60,15 @@ def test_a_run_shows_tokens_before_its_first_task_is_done():
     assert "evolving 2, verifying 1 · 1,200 tokens, " in text
 
 
+def test_answers_that_wait_for_the_sandbox_are_not_half_done():
+    """78 of 387 tasks took a minute, and two programs run at a time: four minutes are left."""
+    waiting = RoundCounts(pool=387, done=78, in_flight=309, active=Counter({Stage.VERIFY: 309}))
+    asking = RoundCounts(pool=387, done=78, in_flight=309, active=Counter({Stage.RESPOND: 309}))
+    by_two, without_sandbox = (progress._work_of(waiting, None, n) for n in (2, 0))
+    assert remaining_s(by_two, 60.0) == pytest.approx(60 * 308 / 79)
+    assert without_sandbox == progress._work_of(asking, None, 2)
+
+
 def test_without_a_terminal_a_line_comes_now_and_then(capsys, monkeypatch):
     """Also while the work blocks; the last line is the state at the end."""
     monkeypatch.setattr(progress, "PLAIN_S", 0.05)

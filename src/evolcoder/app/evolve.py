@@ -111,7 +111,7 @@ async def _evolve_run(
                 store, own, roles, heuristics=heuristics_of(own.evolve), checks=checks,
                 in_flight=in_flight, chooser=chooser,
             )  # fmt: skip
-            async with show_progress(pipeline.tally, budget, asked, waits):
+            async with show_progress(pipeline.tally, budget, asked, waits, workers=sandbox.workers):
                 await verify.check_added(store, config, checks, in_flight=in_flight)
                 await pipeline.run()
             limit = budget.exceeded()

@@ -16,6 +16,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, TextIO
 
 from evolcoder.engine import redact
@@ -159,21 +160,27 @@ async def show_progress(
     budget: Budget,
     engines: Sequence[Engine],
     waits: Callable[[], str] = str,
+    *,
+    workers: int = 0,
 ) -> AsyncIterator[None]:
     """Show a run's progress during the block, and its final state at the end.
 
-    `waits` says what the run waits for, such as a batch.
+    `waits` says what the run waits for, such as a batch. `workers` is how many answers are verified
+    at a time; others wait for them.
     """
     tokens = TokenSpeed(budget, engines)
 
     slots = slots_of(engines)
-
-    def work() -> Work:
-        done, left = counts.done - counts.stored, counts.pool - counts.done
-        return Work(f"round {counts.round}", done, left, counts.in_flight, slots)
-
+    work = partial(_work_of, counts, slots, workers)
     with shown(lambda: _run_text(counts, budget, tokens, waits()), work):
         yield
+
+
+def _work_of(counts: RoundCounts, slots: int | None, workers: int) -> Work:
+    """Return how far a round is; answers that wait for one of `workers` are not worked on."""
+    done, left = counts.done - counts.stored, counts.pool - counts.done
+    waiting = max(0, counts.active[Stage.VERIFY] - workers) if workers else 0
+    return Work(f"round {counts.round}", done, left, counts.in_flight - waiting, slots)
 
 
 def slots_of(engines: Iterable[Engine]) -> int | None:
