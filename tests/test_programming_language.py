@@ -56,3 +56,20 @@ def test_programs_with_an_odd_quote_each_stay_apart():
 def test_the_language_that_a_task_names_is_found(task, language):
     """Names, fence tags, and single letters that clearly mean a language count."""
     assert named_language(task) == language
+
+
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Go में एक फ़ंक्शन लिखिए जो स्ट्रिंग को उलट दे।", "go"),
+        ("اكتب برنامجًا بلغة C يطبع الأعداد.", "c"),
+        ("Scrivi una funzione in Go che inverta una stringa.", "go"),
+        ("Scrivi in R una funzione che sommi i numeri.", "r"),
+        ("Go で文字列を反転する関数を書いてください。", "go"),
+        ("Go로 문자열을 뒤집는 함수를 작성하세요.", "go"),
+        ("A、B、C で構成される文字列を数える。", None),
+        ("Conta le classi A, B e C in un testo.", None),
+    ],
+)
+def test_names_of_a_letter_or_two_are_found_by_the_words_around_them(text, language):
+    assert named_language(text) == language

@@ -90,8 +90,11 @@ _CONVERTED_TO = re.compile(
     r"\b(?:in)?to\s+(C|R|D|Go|Swift|Shell)\b(?![+#])"
 )
 _NAMED_ELSEWHERE = re.compile(
-    r"(?:\bна(?: языке)? |\b(?:en|em|auf) |用 ?|使用 ?)(C|R|D|Go|Swift|Shell)(?![A-Za-z+#])"
-    r"|(?<![A-Za-z])(C|R|D|Go|Swift|Shell)(?= ?(?:语言|語言|言語|언어))"
+    r"(?:\bна(?: языке)? |\b(?:en|em|auf) |لغة |用 ?|使用 ?"
+    r"|\b(?:funzion[ei]|programm[ai]|class[ei]|codice|script|metod[oi]|[Ss]crivi) in )"
+    r"(C|R|D|Go|Swift|Shell)(?![A-Za-z+#])"
+    r"|(?<![A-Za-z])(?<![、,，])(?<![、,，] )(C|R|D|Go|Swift|Shell)"
+    r"(?= ?(?:语言|語言|言語|언어|で|으?로[ ,]|में[ ,]|भाषा))"
 )
 """The same in other languages."""
 _MAY_BE_NAMED = re.compile(r"\s(?:C|R|D|Go|Swift|[Ss]hell)\b")

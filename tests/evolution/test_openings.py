@@ -16,7 +16,13 @@ from evolcoder.evolution.candidate import CandidateTask, concatenate, tokenize
 from evolcoder.evolution.distractor import DRAFT
 from evolcoder.evolution.evolver import evolve, first_messages
 from evolcoder.evolution.heuristics import BUILT_IN
-from evolcoder.evolution.openings import complete, complete_asked, openings_for, openings_in
+from evolcoder.evolution.openings import (
+    complete,
+    complete_asked,
+    is_whole,
+    openings_for,
+    openings_in,
+)
 from evolcoder.evolution.rules import find_violation
 from evolcoder.evolution.styles import heuristics_of
 from evolcoder.evolution.translations import FRAMES, in_language
@@ -328,6 +334,7 @@ def test_a_bound_is_one_that_the_simplest_program_misses(text, bound):
     """For a task without a known one, none is begun; nor for one that prescribes a slow way."""
     found = openings_for("complexity", Task.seed(text, ordinal=0, language=None), round=1, seed=0)
     assert bound in found[0] if bound else found == ()
+    assert all(map(is_whole, found))
 
 
 @pytest.mark.parametrize(
@@ -533,7 +540,7 @@ SORT_IN = {
 }
 
 
-@pytest.mark.parametrize("language", SORT_IN)
+@pytest.mark.parametrize("language", sorted({*SORT_IN} - {"hi"}))
 def test_begun_sentences_share_one_prompt(language):
     """Tasks and heuristics have the same turns before the task, in its language."""
     chats = []
@@ -601,7 +608,9 @@ def test_translated_openings_are_in_the_script_of_their_language(language):
         assert scripts <= own, say
         assert own == {"latin"} or scripts, say
         assert say == say.strip()
-        assert say[-1] not in ".。।!?"
+        assert say[-1] not in "!?"
+        is_bound = entry in TRANSLATED[language]["bounds"]
+        assert is_whole(say) is (is_bound or language == "hi")
 
 
 @pytest.mark.parametrize("language", TRANSLATED)
@@ -630,7 +639,7 @@ def test_every_translated_kind_and_opening_can_be_chosen(language):
      "Con una cadena vacía la función debe"),
     (unicodedata.normalize("NFD", "리스트의 평균을 구하는 함수를 작성하세요."), "리스트가 비어 있으면 함수는"),
     ("رتّب القائمة في دالة بلغة Python.", "إذا كانت القائمة فارغة، يجب أن تعيد الدالة"),
-    ("एक फंक्शन लिखें जो सूची का योग लौटाए।", "यदि सूची खाली हो, तो फ़ंक्शन को"),
+    ("एक फंक्शन लिखें जो सूची का योग लौटाए।", "यदि सूची खाली हो, तो फ़ंक्शन को अपवाद फेंकना चाहिए।"),
 ])  # fmt: skip
 def test_words_of_a_task_are_found_as_they_are_written(instruction, has):
     """Next to letters of an unspaced script, after an article, decomposed, and in a docstring."""
@@ -684,7 +693,8 @@ def test_words_of_a_task_are_found_as_they_are_written(instruction, has):
     ("Spiega la differenza tra lista e tupla.", "Mostra un breve programma che stampi",
      "Se la lista è vuota, la funzione deve"),
     ("اشرح الفرق بين القائمة والصف.", "اعرض برنامجًا قصيرًا يكون فيه", "أضف معاملًا يحدد ما إذا"),
-    ("समझाएँ कि क्लोज़र क्या है।", "एक छोटा प्रोग्राम दिखाएँ जिसमें", "अंत में यह भी प्रिंट करें कि"),
+    ("समझाएँ कि क्लोज़र क्या है।", "एक आम गलती भी बताएँ और उसे पाँच पंक्तियों के कोड में दिखाएँ।",
+     "यदि सूची खाली हो, तो फ़ंक्शन को अपवाद फेंकना चाहिए।"),
 ])  # fmt: skip
 def test_openings_fit_tasks_in_other_languages(instruction, has, lacks):
     """By kinds of tasks, which are recognised by beginnings of words."""
@@ -766,7 +776,7 @@ def test_asking_for_correctness_or_giving_reasons_is_no_demand_in_any_language(
     assert (found is None) is is_kept, found
 
 
-@pytest.mark.parametrize("language", TRANSLATED)
+@pytest.mark.parametrize("language", sorted({*TRANSLATED} - {"hi"}))
 def test_a_server_is_asked_in_the_language_of_the_task(language):
     """The sentence that asks for an opening is in it, in the worked examples too."""
     task = seed(SORT_IN[language])
@@ -783,9 +793,32 @@ def test_a_server_is_asked_in_the_language_of_the_task(language):
         assert any(answer.content[:n] in begun for n in (4, 3))
 
 
+@pytest.mark.parametrize(
+    ("text", "bound"),
+    [
+        (SORT.instruction, "For n entries it must take O(n log n) time and O(1) extra space, also if all of them are equal."),
+        ("Написать функцию, которая проверяет, является ли строка палиндромом.", "Для n символов допускается только время O(n) и O(1) дополнительной памяти."),
+        ("编写一个函数，判断一个数是否为素数。", "对于数 n，必须只用 O(sqrt(n)) 的时间。"),
+    ],
+)  # fmt: skip
+def test_a_whole_sentence_with_a_bound_costs_no_request(text, bound):
+    """It passes the rules, and no model is asked."""
+    asked = []
+    engine = ScriptedEngine(lambda request: asked.append(request) or " be skipped.")
+    config = validate({}, where="test")
+    role = Role(engine, "toy-0.5b", Sampling(1.0, 0.9, 200))
+    parent, named = Task.seed(text, ordinal=0, language=None), BY_NAME["complexity"]
+    found = asyncio.run(
+        evolve(parent, round=1, heuristic=named, evolver=role, judge=None, config=config)
+    )
+    assert isinstance(found, Task)
+    assert found.instruction.endswith(bound)
+    assert asked == []
+
+
 @pytest.mark.parametrize("heuristic", ["constrain", "specialise", "misdirect", "complexity"])
 def test_an_estimate_counts_what_is_asked_first(heuristic):
-    """The messages are those of the first request; none where the model is not asked."""
+    """The messages are those of the first request; none where the model is not asked, as for a bound."""
     chats = []
     engine = ScriptedEngine(lambda request: chats.append(request.messages) or " be skipped.")
     engine.identity = "http://127.0.0.1:1/v1"
@@ -794,7 +827,8 @@ def test_an_estimate_counts_what_is_asked_first(heuristic):
     named = BY_NAME[heuristic]
     told = evolve(SORT, round=1, heuristic=named, evolver=role, judge=None, config=config)
     asyncio.run(told)
-    assert [first_messages(SORT, named, config, is_small=True)] == chats
+    assert list(filter(None, [first_messages(SORT, named, config, is_small=True)])) == chats
+    assert bool(chats) is (heuristic != "complexity")
     unfit = Task.seed("Assign the tuple (3, 4) to x.", ordinal=0, language=None)
     assert first_messages(unfit, BY_NAME["deepen"], config, is_small=True) == ()
 

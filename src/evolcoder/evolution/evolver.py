@@ -28,7 +28,13 @@ from evolcoder.evolution.candidate import CandidateTask, RuleViolation, concaten
 from evolcoder.evolution.distractor import DRAFT, MAX_LINES, spoil
 from evolcoder.evolution.examples import with_similar_examples
 from evolcoder.evolution.heuristics import BUILT_IN, ExampleForm, Heuristic, TaskContents
-from evolcoder.evolution.openings import complete, complete_asked, openings_for, openings_in
+from evolcoder.evolution.openings import (
+    complete,
+    complete_asked,
+    is_whole,
+    openings_for,
+    openings_in,
+)
 from evolcoder.evolution.parse import parse
 from evolcoder.evolution.prompts import build, for_judge
 from evolcoder.evolution.respond import incomplete
@@ -285,7 +291,7 @@ def first_messages(
 ) -> tuple[Message, ...]:
     """Return what a model is asked first for a task of round 1; empty if it is not asked."""
     evolution = _Evolution(task, 1, heuristic, config, is_small=is_small)
-    if evolution.lacks_bound or evolution.lacks_opening:
+    if evolution.lacks_bound or evolution.lacks_opening or is_whole(evolution.opening()):
         return ()
     if evolution.spoils:
         return evolution.draft()
@@ -364,6 +370,8 @@ async def _ask_for_candidate(
     asked, task = evolution.heuristic, evolution.parent.instruction
     hint, style = evolution.hint(), evolution.config.evolve.style
     opening = evolution.opening()
+    if is_whole(opening):
+        return Completion(opening, "", STOP, 0, 0, requests=0), opening
     # Only models in this process are sure to continue what they seem to have begun.
     continues = opening != "" and evolver.identity.startswith("gguf:")
     shown = "" if continues else opening

@@ -84,6 +84,7 @@ _PAIRED = (("“", "”"), ("„", "“"), ("«", "»"), ("「", "」"), ("『",
 _LOW_QUOTED = re.compile("„[^“”]*[“”]")
 """A quotation whose closing mark opens one in other languages."""
 _OPENING_MARKS = "*_>\"'` “„«「『"
+_FULL_STOPS = (".", "。", "।")
 _COMMAS = (",", "，", "、", "،")
 _NEXT_CLAUSE = re.compile(
     r"(?<=\w), (?:and )?(?:then )?(?:accept|add|calculate|combine|compare|count|display"
@@ -227,6 +228,11 @@ def openings_for(heuristic: str, task: Task, *, round: int, seed: int) -> tuple[
         if len(found) < FEWEST:
             found |= dict.fromkeys(shuffled(one, name))
     return tuple(found)
+
+
+def is_whole(opening: str) -> bool:
+    """Whether an opening is a whole sentence, to which a model has nothing to add."""
+    return opening.endswith(_FULL_STOPS)
 
 
 def complete(opening: str, continuation: str) -> str:
