@@ -21,6 +21,7 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import ConfigError, EngineError, RunFolderError
 from evolcoder.exports import derived_rows
 from evolcoder.exports.formats import verified_level
+from evolcoder.fences import only_block
 from evolcoder.records import Check, Reason, Stage
 from evolcoder.storage.run_store import DB_NAME, MIGRATIONS, RunStore
 from evolcoder.storage.stats import agreement_counts, funnel
@@ -47,7 +48,8 @@ class Counted:
         if "best" not in asked:
             return "Recursion is a function that calls itself until a base case ends it."
         name = asked.split("function ")[1].split(" ")[0]
-        return f"```python\ndef {name}(nums):\n    return {BODIES[request.seed % 4]}\n```"
+        code = f"```python\ndef {name}(nums):\n    return {BODIES[request.seed % 4]}\n```"
+        return f"Here it is:\n\n{code}\n\nIt takes O(1) time."
 
     async def complete(self, request):
         if self._fail_after is not None and len(self.requests) >= self._fail_after:
@@ -229,6 +231,23 @@ def test_refused_answers_are_asked_again_only_on_demand(tmp_path, before):
     assert sum("best1" in r.messages[-1].content for r in again.requests) == 2
     more, _ = go(tmp_path, 4)
     assert len(more.requests) == 4 + 2
+
+
+def test_words_around_agreed_code_are_left_out_where_the_config_says_so(tmp_path):
+    """They stay among the answers, and where nothing agrees or the task asks for words."""
+    go(tmp_path, 4, respond={"words": "drop"})
+    rows, answers, _ = dump(tmp_path / "run")
+    for (task, response, verdicts), of_task in zip(rows, answers, strict=True):
+        (chosen,) = [one for one in of_task if one.is_chosen]
+        found = {verdict.check: verdict for verdict in verdicts}[Check.AGREEMENT]
+        if found.kind == "agreed":
+            assert response.text == only_block(chosen.text) != chosen.text
+        else:
+            assert (task.instruction, response.text) == (PROSE, chosen.text)
+    with RunStore.read(tmp_path / "run") as store:
+        pairs_found = list(derived_rows.pairs(store.rows()))
+    assert pairs_found
+    assert all(only_block(one.beside["rejected"]) == one.beside["rejected"] for one in pairs_found)
 
 
 @pytest.mark.parametrize("unverified", ["keep", "drop"])

@@ -38,7 +38,7 @@ ALLOWED = {
     "deduplication": "ids errors text fences programming_language records config storage engine seeds",
     "decontamination": "ids errors text visible safe_codec input_files records sample_errors engine sandbox code bench grading deduplication",
     "verification": "ids errors text fences programming_language safe_repr records sample_errors config storage engine sandbox code bench grading decontamination",
-    "exports": "ids errors text visible markdown records sample_errors config storage sandbox code verification",
+    "exports": "ids errors text fences visible markdown records sample_errors config storage sandbox code verification",
     "training": "ids errors text visible markdown input_files config storage engine seeds bench",
     "pipeline": "errors records sample_errors config storage engine evolution verification",
     "evaluation": "ids errors text credentials programming_language sample_errors storage engine sandbox bench grading",

@@ -125,6 +125,18 @@ def without_code(text: str) -> str:
     return "".join([*kept, text[at:]])
 
 
+def only_block(text: str) -> str:
+    r"""Return the only fenced block of a text with its fences; '' if it has none or several.
+
+    >>> only_block("Sure:\n```py\nx = 1\n```\nIt sets x.")
+    '```py\nx = 1\n```'
+    """
+    match fences(text):
+        case ((start, end),) if end is not None:
+            return text[start.start() : end.end()].strip("\n")
+    return ""
+
+
 def has_code(text: str) -> bool:
     """Return whether an answer has code: a fence, a back-quoted part or a line like code."""
     return "```" in text or _QUOTED.search(text) is not None or _CODE_LINE.search(text) is not None

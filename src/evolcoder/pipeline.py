@@ -40,6 +40,7 @@ from evolcoder.sample_errors import judging
 from evolcoder.storage import pending as pool
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
+from evolcoder.verification.agreement.clusters import AGREED
 from evolcoder.verification.pipeline import RowCheck, Verifier, dropping
 
 if TYPE_CHECKING:
@@ -281,7 +282,8 @@ class Pipeline:
             return drop, None
         with self._during(Stage.VERIFY), made_for(Stage.VERIFY, task.heuristic):
             choice = await chooser(task, answers)
-        response = response_of(answers, choice.chosen, task)
+        without_words = choice.kind == AGREED and self._config.respond.words == "drop"
+        response = response_of(answers, choice.chosen, task, without_words=without_words)
         kind, score, detail = choice.kind, choice.score, choice.detail
         found = CheckResult.of(response, Check.AGREEMENT, kind, score=score, detail=detail)
         self._store.choose(choice.answers, found, response)

@@ -8,7 +8,7 @@ from evolcoder.config.load import validate
 from evolcoder.engine.base import Completion, Message, Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
-from evolcoder.evolution.respond import respond
+from evolcoder.evolution.respond import code_alone, respond
 from evolcoder.ids import seed_for
 from evolcoder.programming_language import named_language
 from evolcoder.records import Drop, Reason, Response, Stage, Task
@@ -234,3 +234,18 @@ def test_invalid_characters_are_replaced():
     made = asyncio.run(respond(task, responder=role, config=validate({}, where="test")))
     assert isinstance(made, Response)
     assert made.text.endswith("\ufffd\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("task", "answer", "is_whole"),
+    [
+        ("Write a function that adds.", "Sure:\n```py\nx\n```\nIt adds.", False),
+        ("Write a function that adds. Explain it.", "Sure:\n```py\nx\n```\nIt adds.", True),
+        ("Explain how to add.", "Sure:\n```py\nx\n```\nIt adds.", True),
+        ("Write a function that adds.", "a\n```py\nx\n```\nor\n```py\ny\n```", True),
+        ("Write a function that adds.", "a\n```py\nx\n", True),
+        ("Write a function that adds.", "def f(): pass", True),
+    ],
+)
+def test_code_stands_alone_where_words_are_not_asked_for(task, answer, is_whole):
+    assert code_alone(answer, task) == (answer if is_whole else "```py\nx\n```")

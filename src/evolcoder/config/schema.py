@@ -336,6 +336,10 @@ class RespondConfig(Section):
     responder's."""
     agreeing: int = Field(2, ge=2, le=64)
     """Answers that must behave alike for a row to count as agreed; otherwise it is unverified."""
+    words: Literal["keep", "drop"] = "keep"
+    """What happens to the words around the code of an agreed answer, which nothing has checked:
+    `drop` keeps the only code block of an answer to a task that asks for code and no words. The
+    whole answer stays among the answers to the task."""
     unverified: Literal["keep", "drop"] = "keep"
     """What happens to a row whose answers could not be seen to agree: `keep` it with the first
     usable answer, or `drop` it."""
@@ -345,7 +349,7 @@ class RespondConfig(Section):
         """Store no settings of several answers where one is asked for, as earlier versions."""
         data: dict[str, Any] = plain(self)
         if data.get("candidates", 1) == 1:
-            for name in ("candidates", "temperatures", "agreeing", "unverified"):
+            for name in ("candidates", "temperatures", "agreeing", "words", "unverified"):
                 data.pop(name, None)
         return data
 

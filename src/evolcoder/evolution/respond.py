@@ -19,7 +19,7 @@ from evolcoder.config.load import Config, EliminateConfig
 from evolcoder.engine.base import WHOLE_TRIES, Completion, Message, Role
 from evolcoder.errors import EngineError
 from evolcoder.evolution.wanted_output import WantedOutput, wanted_output
-from evolcoder.fences import has_code, without_code
+from evolcoder.fences import has_code, only_block, without_code
 from evolcoder.ids import seed_for
 from evolcoder.natural_language import changed_language, names_language
 from evolcoder.programming_language import code_blocks, named_languages
@@ -46,6 +46,12 @@ _REFUSES = re.compile(
     re.IGNORECASE,
 )
 _APOLOGISES = re.compile(r"\b(?:sorry|apologi[sz]e|apologies)\b", re.IGNORECASE)
+_ASKS_FOR_WORDS = re.compile(
+    r"\b(?:explain|explanation|describe|description of|discuss|justify|reason|why|analy[sz]e|summar"
+    r"|comment on|tell|mention|state|answer)",
+    re.IGNORECASE,
+)
+"""Anywhere in a task that asks for code: a demand for words next to it."""
 _OPENING = 300
 """Characters searched for a refusal; later in an answer the same words describe the program."""
 DISTRACTING = "misdirect"
@@ -112,10 +118,24 @@ async def answer_several(
 
 
 def response_of(
-    answers: Sequence[ResponseCandidate], chosen: ResponseCandidate, task: Task
+    answers: Sequence[ResponseCandidate],
+    chosen: ResponseCandidate,
+    task: Task,
+    *,
+    without_words: bool = False,
 ) -> Response:
     """Make the response of the chosen answer; its cost is that of all answers."""
-    return Response.to(task, chosen.text, reasoning=chosen.reasoning, made=_cost(answers))
+    text = code_alone(chosen.text, task.instruction) if without_words else chosen.text
+    return Response.to(task, text, reasoning=chosen.reasoning, made=_cost(answers))
+
+
+def code_alone(answer: str, task: str) -> str:
+    """Return the code block of an answer to a task that asks for code and no words.
+
+    The whole answer if it has no block or several, or if the task asks for words too.
+    """
+    wants_words = wanted_output(task) is not WantedOutput.CODE or _ASKS_FOR_WORDS.search(task)
+    return answer if wants_words else only_block(answer) or answer
 
 
 def first_answer(task: Task, response: Response, *, config: Config) -> ResponseCandidate:

@@ -27,6 +27,7 @@ from random import Random
 from evolcoder.code.fill_in_middle import FIM_TOKENS
 from evolcoder.code.python_ast import parse
 from evolcoder.errors import UnjudgedError
+from evolcoder.fences import only_block
 from evolcoder.ids import rng_for
 from evolcoder.records import JSON, Check, CheckResult, Response, Row
 from evolcoder.sample_errors import judging
@@ -218,8 +219,11 @@ def pairs(rows: Iterable[Row]) -> Iterator[Row]:
                 chosen = Response.to(row.task, str(better), made=row.response.made)
                 yield replace(row, response=chosen, beside={"rejected": row.response.text})
         if agreement is not None and (tests is None or tests.kind != "failed"):
+            is_code_alone = only_block(row.response.text) == row.response.text
             for text in _losers(agreement):
-                yield replace(row, beside={"rejected": text})
+                # Words around one of two answers would tell them apart, whatever the code does.
+                alike = only_block(text) or text if is_code_alone else text
+                yield replace(row, beside={"rejected": alike})
 
 
 def _losers(agreement: CheckResult) -> Iterator[str]:
