@@ -163,7 +163,7 @@ class HttpClient:
                 ) as response,
             ):
                 status, received = response.status, response.headers
-                if on_event_bytes and status == 200 and _is_events(received):
+                if on_event_bytes and 200 <= status < 300 and _is_events(received):
                     content = b""
                     async for part in _parts_of(response):
                         if on_event_bytes(part):
@@ -186,7 +186,7 @@ class HttpClient:
         if answer.status == 407 and self._proxy:
             return _proxy_rejection(self._proxy, answer.status)
         self._n_answers += 1
-        if answer.status == 200:
+        if answer.is_success:
             self.answered_at = asyncio.get_running_loop().time()
         return answer
 
