@@ -313,3 +313,26 @@ async def test_a_display_learns_why_a_request_is_sent_again():
         await asked
         assert engine.trouble == ""
         await engine.aclose()
+
+
+@pytest.mark.parametrize("n_asked", [1, 3])
+async def test_a_whole_stream_without_the_end_of_its_connection_is_an_answer(n_asked):
+    """What was paid for is not asked for again; an interrupted one is."""
+
+    async def cut(request):
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        response.enable_chunked_encoding()
+        await response.prepare(request)
+        await response.write(EVENTS.encode())
+        assert request.transport is not None
+        request.transport.abort()
+        return response
+
+    async with Loopback() as server:
+        engine = engine_for(server)
+        engine.streams = True
+        server.mishaps.append(cut)
+        found = [await engine.complete(ask(f"hello {n}")) for n in range(n_asked)]
+        await engine.aclose()
+    assert found[0].text == TEXT
+    assert len(server.calls) == n_asked

@@ -271,7 +271,8 @@ class OpenAIEngine:
             )
             if isinstance(answer, RequestFault):
                 works = False if stream.has_begun else None
-                return answer
+                # All of it may have come, and only the end of the connection is missing.
+                return HttpAnswer(200, stream.body) if stream.is_complete else answer
             if not stream.has_begun:
                 works = False if answer.is_success else None
                 return answer
