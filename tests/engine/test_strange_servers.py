@@ -336,3 +336,18 @@ async def test_a_whole_stream_without_the_end_of_its_connection_is_an_answer(n_a
         await engine.aclose()
     assert found[0].text == TEXT
     assert len(server.calls) == n_asked
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br"])
+async def test_a_body_that_cannot_be_decompressed_is_said_to_be_so(coding):
+    """It has no status of its own."""
+
+    async def mishap(request):
+        return web.Response(body=b"no such thing", headers={"Content-Encoding": coding})
+
+    async with Loopback(always=mishap) as server:
+        engine = engine_for(server, max_tries=2)
+        with pytest.raises(EngineError, match="a response that cannot be decompressed") as caught:
+            await engine.complete(ask())
+        await engine.aclose()
+    assert "400" not in caught.value.got
