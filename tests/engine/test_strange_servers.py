@@ -347,7 +347,8 @@ async def test_a_body_that_cannot_be_decompressed_is_said_to_be_so(coding):
 
     async with Loopback(always=mishap) as server:
         engine = engine_for(server, max_tries=2)
-        with pytest.raises(EngineError, match="a response that cannot be decompressed") as caught:
+        with pytest.raises(EngineError) as caught:
             await engine.complete(ask())
         await engine.aclose()
+    assert "a response that cannot be decompressed" in str(caught.value)
     assert "400" not in caught.value.got

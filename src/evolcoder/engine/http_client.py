@@ -368,14 +368,12 @@ def _request_fault(error: Exception, message: str, *, alone: bool, billable: boo
         case aiohttp.ClientResponseError():
             what, retry_class = _INVALID, RetryClass.SERVER_ERROR
         case aiohttp.ClientPayloadError():
-            is_coded = "content-encoding" in message
-            what = (
-                "a response that cannot be decompressed" if is_coded else "an incomplete response"
-            )
-            retry_class = RetryClass.SERVER_ERROR
+            what, retry_class = "an incomplete response", RetryClass.SERVER_ERROR
         case _:
             what = "a closed connection"
             retry_class = RetryClass.UNAVAILABLE if alone else RetryClass.SERVER_ERROR
+    if "content-encoding" in message:
+        what = "a response that cannot be decompressed"
     is_cut = not isinstance(error, aiohttp.ClientResponseError)
     return RequestFault(what, message, retry_class, possibly_billed=billable, cut=is_cut)
 
