@@ -134,6 +134,10 @@ WRONG = [
     (lambda: ec.similarity(DATA), "run=.* takes"),
     (lambda: ec.evaluate("humaneval", model=Mine(), n="5"), "n='5': takes int"),
     (lambda: ec.evaluate("humaneval", samples=DATA), "samples=.* takes"),
+    (lambda: ec.dedup(DATA, threshold=0.5), "dedup: .*'threshold'; it takes rows, exact"),
+    (lambda: ec.evolve(DATA, "m"), "evolve: too many positional arguments; it takes seeds"),
+    (lambda: ec.evolve(DATA, settings={"verify.tester": Mine()}), "verify.tester: a Mine is no value"),
+    (lambda: asyncio.run(ec.Sandbox().run(b"print(1)")), "source=.*takes str, not bytes"),
     (lambda: ec.evolve(DATA, model=5), "neither a spec nor an engine"),
     (lambda: ec.evolve(DATA, model=print), "it lacks identity, complete"),
     (lambda: ec.evolve(DATA, model=Mine), "give an instance"),
@@ -220,3 +224,18 @@ def test_a_mistake_in_an_engine_ends_the_run_with_its_words(engine, error, words
     """Not every row after another, and not as a failure of the sandbox or of the style."""
     with pytest.raises(error, match=words):
         ec.evolve(TASKS, model=engine, rounds=rounds, out="runs/b")
+
+
+@pytest.mark.parametrize(
+    ("address", "advice"),
+    [
+        ("https://huggingface.co/datasets/sahil2801/CodeAlpaca-20k/tree/main", "CodeAlpaca-20k$"),
+        ("https://hf.co/datasets/a/b", "name it as a/b"),
+        ("http://example.org/rows.jsonl", "download the file"),
+    ],
+)
+def test_an_address_on_the_web_is_no_path(address, advice):
+    """It is named as it was given, with the id of a data set of the Hub."""
+    with pytest.raises(SeedsError, match=advice) as caught:
+        ec.read(address)
+    assert str(caught.value).startswith(f"{address}: is an address on the web")

@@ -42,11 +42,16 @@ def checked(function: Callable[P, T]) -> Callable[P, T]:
     """Check the types of a function's arguments; a wrong one raises ConfigError."""
     signature = inspect.signature(function)
     name = function.__name__.removesuffix("_async")
-    hints = {one.name: one.annotation for one in signature.parameters.values()}
+    parameters = [one for one in signature.parameters.values() if one.name != "self"]
+    hints = {one.name: one.annotation for one in parameters}
 
     @functools.wraps(function)
     def called(*args: P.args, **kwargs: P.kwargs) -> T:
-        check_types(name, signature.bind(*args, **kwargs).arguments, hints)
+        try:
+            values = signature.bind(*args, **kwargs).arguments
+        except TypeError as error:
+            raise ConfigError(f"{name}: {error}; it takes {', '.join(map(str, hints))}") from error
+        check_types(name, values, hints)
         return function(*args, **kwargs)
 
     return called
