@@ -51,6 +51,7 @@ ALLOWED = {
     "report": "errors text visible credentials programming_language input_files terminal records config storage engine seeds bench decontamination verification evaluation experiment",
     "view": "ids errors text visible credentials programming_language records sample_errors storage bench evaluation report",
     "cli": "errors text visible credentials input_files terminal records config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification training evaluation experiment app report view",
+    "__main__": "cli",
 }
 """Package -> the packages and modules of the root that it may import."""
 CHOSEN = (

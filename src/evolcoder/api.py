@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast
 
+from evolcoder.app.arguments import check_types, checked
 from evolcoder.app.blocking import async_twin, blocking_twin
 from evolcoder.config import load as configs
 from evolcoder.config.overrides import override
@@ -44,8 +45,15 @@ if TYPE_CHECKING:
     from evolcoder.decontamination.similarity import TaskSimilarity
     from evolcoder.training.folder import TrainingOutcome
 
-Rows: TypeAlias = "Iterable[Row] | str | os.PathLike[str] | Dataset"
-"""Input of the functions: `Row` objects, a path or Hub id in any supported format, or a Dataset."""
+Rows: TypeAlias = "Iterable[Row] | str | os.PathLike[str] | Dataset | Run | Verified | Deduplicated | Decontaminated"  # noqa: E501
+"""Input of the functions: `Row` objects or rows in any supported format, a path or Hub id, a
+Dataset, a run, or the result of another function."""
+
+
+def _names(given: str | Sequence[str]) -> list[str]:
+    if not isinstance(given, Iterable):
+        raise ConfigError(f"{given!r} is no name; give one or a list of names")
+    return [given] if isinstance(given, str) else list(given)
 
 
 def _is_source(rows: object) -> bool:
@@ -55,29 +63,31 @@ def _is_source(rows: object) -> bool:
 def read(rows: Rows, *, columns: Mapping[str, str] | None = None) -> list[Row]:
     """Read rows from a path or Hub id (in any seed format), a Dataset, or an iterable of rows.
 
-    `columns` names the columns of other formats, such as `{"instruction": "q", "response": "a"}`.
-    Raises SeedsError for a file that cannot be read, or of which less than nine rows in ten can.
+    A DataFrame, an Arrow table, a `Run`, a result with `kept` rows and a list of tasks as text are
+    read too. `columns` names the columns of other formats, such as
+    `{"instruction": "q", "response": "a"}`. Raises SeedsError for a file that cannot be read, or if
+    less than nine rows in ten can, and ConfigError for what holds no rows.
 
     >>> ec.read("data.jsonl")[0].task.instruction   # doctest: +SKIP
     """
-    from evolcoder.seeds.labels import LabelColumn
-    from evolcoder.seeds.rows import check_columns, read_rows, row_of
+    from evolcoder.seeds.memory import rows_in_memory
+    from evolcoder.seeds.rows import check_columns, read_rows
 
     named = check_columns(columns or {})
     if _is_source(rows):
         return list(read_rows(os.fspath(cast("str", rows)), named))
-    values = list(cast("Iterable[object]", rows))
-    labels = LabelColumn(lambda: values)
-    return [
-        value if isinstance(value, Row) else row_of(labels.without_class(value), named)
-        for value in values
-    ]
+    if isinstance(rows, Run):
+        return rows.rows()
+    if isinstance(rows, Verified | Deduplicated | Decontaminated):
+        return rows.kept
+    return rows_in_memory(rows, named)
 
 
+@checked
 def to_dataset(rows: Rows, format: "ExportFormat" = "messages") -> "Dataset":
     """Convert rows to a `datasets.Dataset` with the columns of an export format, lineage included.
 
-    Raises ConfigError if the package `datasets` is not installed.
+    Raises ConfigError for an unknown format, or if the package `datasets` is not installed.
 
     >>> ec.to_dataset(rows, "trl").column_names[:2]   # doctest: +SKIP
     ['prompt', 'completion']
@@ -88,9 +98,18 @@ def to_dataset(rows: Rows, format: "ExportFormat" = "messages") -> "Dataset":
         from datasets import Dataset
     except ImportError as error:
         raise ConfigError("to_dataset needs datasets; run: pip install datasets") from error
+    _check_format(format)
     return Dataset.from_list([FORMATS[format].columns(row) for row in read(rows)])
 
 
+def _check_format(format: str) -> None:
+    from evolcoder.exports.formats import FORMATS
+
+    if format not in FORMATS:
+        raise ConfigError(f"format {format!r}: known formats: {', '.join(FORMATS)}")
+
+
+@checked
 def export(
     rows: Rows,
     out: str | os.PathLike[str],
@@ -115,13 +134,12 @@ def export(
     """
     from evolcoder.app import provenance
     from evolcoder.exports import write
-    from evolcoder.exports.formats import FORMATS, shown_wrong
+    from evolcoder.exports.formats import shown_wrong
     from evolcoder.exports.write import CardFacts
 
-    formats = [format] if isinstance(format, str) else list(format)
+    formats = cast("list[ExportFormat]", _names(format))
     for one in formats:
-        if one not in FORMATS:
-            raise ConfigError(f"format {one!r}: known formats: {', '.join(FORMATS)}")
+        _check_format(one)
     kept = [row for row in read(rows) if failing or not shown_wrong(row)]
     facts = CardFacts(title, license, "", "", (), (), tuple(sorted(provenance.versions().items())))
     values = {"name": name, "validation": validation}
@@ -130,6 +148,7 @@ def export(
     return [one.path for one in written]
 
 
+@checked
 async def evolve_async(
     seeds: "Rows | None" = None,
     *,
@@ -189,7 +208,7 @@ async def evolve_async(
         "responder.model": engines.spec(responder),
         "judge.model": engines.spec(judge),
         "budget.rounds": rounds,
-        "seeds.columns": dict(columns) if columns else None,
+        "seeds.columns": dict(columns) if columns and _is_source(seeds) else None,
         "seeds.limit": limit,
         "budget.target": target,
         "budget.max_usd": max_usd,
@@ -200,7 +219,8 @@ async def evolve_async(
         **(settings or {}),
     }
     if seeds is not None:
-        overrides["seeds.path"] = _source(seeds, Path("runs") if out is None else Path(out).parent)
+        given = seeds if _is_source(seeds) else read(seeds, columns=columns)
+        overrides["seeds.path"] = _source(given, Path("runs") if out is None else Path(out).parent)
     loaded = configs.load_values(overrides, config)
     folder = default_folder(loaded) if out is None else Path(out)
     reached = await evolve_run(loaded, folder, engines.opened, retry_rejected=retry_rejected)
@@ -210,10 +230,11 @@ async def evolve_async(
 evolve = blocking_twin(evolve_async)
 
 
+@checked
 async def verify_async(
     rows: Rows,
     *,
-    checks: Sequence[str] | None = None,
+    checks: str | Sequence[str] | None = None,
     model: str | Engine | None = None,
     out: str | os.PathLike[str] | None = None,
     columns: Mapping[str, str] | None = None,
@@ -246,7 +267,7 @@ async def verify_async(
     engines = _Engines()
     overrides = {
         "evolver.model": engines.spec(model),
-        "verify.checks": None if checks is None else list(checks),
+        "verify.checks": None if checks is None else _names(checks),
         "verify.sandbox": sandbox,
         "budget.rounds": 0,
         "verify.when": "always",
@@ -292,6 +313,7 @@ async def verify_async(
 verify = blocking_twin(verify_async)
 
 
+@checked
 def dedup(
     rows: Rows,
     *,
@@ -342,13 +364,14 @@ def dedup(
 dedup_async = async_twin(dedup)
 
 
+@checked
 async def decontaminate_async(
     rows: Rows,
     *,
-    against: Sequence[str] = ("humaneval+", "mbpp+"),
-    detectors: Sequence[str] = ("ngrams", "substring", "neighbours", "execution"),
+    against: str | Sequence[str] = ("humaneval+", "mbpp+"),
+    detectors: str | Sequence[str] = ("ngrams", "substring", "neighbours", "execution"),
     judge: str | None = None,
-    drop: Sequence[str] = ("any",),
+    drop: str | Sequence[str] = ("any",),
     data_dir: str | os.PathLike[str] | None = None,
     sandbox: LevelName = "strict",
     workers: int | None = None,
@@ -374,9 +397,9 @@ async def decontaminate_async(
 
     config = configs.load_values(
         {
-            "clean.against": list(against),
-            "clean.detectors": list(detectors),
-            "clean.drop": list(drop),
+            "clean.against": _names(against),
+            "clean.detectors": _names(detectors),
+            "clean.drop": _names(drop),
             "clean.data_dir": None if data_dir is None else os.fspath(data_dir),
             "verify.sandbox": sandbox,
             "seed": seed,
@@ -400,9 +423,10 @@ async def decontaminate_async(
 decontaminate = blocking_twin(decontaminate_async)
 
 
+@checked
 def similarity(
     run: Run | str | os.PathLike[str],
-    against: Sequence[str] = ("humaneval", "mbpp"),
+    against: str | Sequence[str] = ("humaneval", "mbpp"),
     *,
     data_dir: str | os.PathLike[str] | None = None,
     embedder: str | None = None,
@@ -429,7 +453,7 @@ def similarity(
     from evolcoder.app.similarity import SimilarityOptions, measure_similarity
 
     folder = run.folder if isinstance(run, Run) else Path(run)
-    named = (against,) if isinstance(against, str) else tuple(against)
+    named = tuple(_names(against))
     engines = _Engines()
     options = SimilarityOptions(
         named, None if data_dir is None else Path(data_dir), embedder,
@@ -441,6 +465,7 @@ def similarity(
 similarity_async = async_twin(similarity)
 
 
+@checked
 async def evaluate_async(
     bench: str | Sequence[str],
     *,
@@ -479,6 +504,7 @@ async def evaluate_async(
             raise ConfigError(
                 f"evaluate: unknown option {name!r}; known: {', '.join(sorted(known))}"
             )
+    check_types("evaluate", options, EvaluationOptions.__annotations__)
     args = EvaluationOptions(
         bench=bench if isinstance(bench, str) else ",".join(bench),
         model=engines.spec(model),
@@ -532,6 +558,7 @@ def compare(
 compare_async = async_twin(compare)
 
 
+@checked
 def train(
     rows: Rows,
     base: str,
@@ -586,11 +613,19 @@ class _Engines:
         """Return the spec of a model; an engine is registered under a spec of its identity."""
         if model is None or isinstance(model, str):
             return model
+        lacks = [name for name in ("identity", "complete", "aclose") if not hasattr(model, name)]
+        if lacks or isinstance(model, type):
+            what = f"lacks {', '.join(lacks)}" if lacks else "is a class; give an instance"
+            raise ConfigError(
+                f"model: {model!r:.60} is neither a spec nor an engine: it {what}; an engine has "
+                "`identity`, `async complete(request)` and `async aclose()`"
+            )
+        from evolcoder.app.given_engine import GivenEngine
         from evolcoder.app.models import OpenedModels
 
         name = str(getattr(model, "model", "") or "model")
         spec = f"engine:{model.identity}#{name}"
-        self.opened[spec] = OpenedModels(model, name)
+        self.opened[spec] = OpenedModels(GivenEngine(model), name)
         return spec
 
 

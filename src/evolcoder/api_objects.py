@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Self
 
+from evolcoder.app.arguments import checked
 from evolcoder.config import load as configs
 from evolcoder.engine.base import Completion, Engine, Message, Role, Sampling
 from evolcoder.engine.evidence import EvidenceEngine
@@ -116,6 +117,7 @@ class Sandbox:
         """Active isolation layers."""
         return tuple(map(str, self._opened().layers))
 
+    @checked
     async def run(
         self,
         source: str,
@@ -124,7 +126,10 @@ class Sandbox:
         stdin: bytes = b"",
         limits: Limits | None = None,
     ) -> Execution:
-        """Run a program; its failures are in the result, the sandbox's raise SandboxError."""
+        """Run a program; its failures are in the result, the sandbox's raise SandboxError.
+
+        Raises ConfigError for arguments of wrong types, UserError if the sandbox is not open.
+        """
         program = Program(language, source, Script(stdin))
         return await self._opened().run(program, limits or self._limits)
 

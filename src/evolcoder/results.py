@@ -1,9 +1,9 @@
 """What the functions of `evolcoder.api` return."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from evolcoder.errors import UserError
 from evolcoder.records import Drop, Row
@@ -18,6 +18,28 @@ if TYPE_CHECKING:
     from evolcoder.evaluation.results import BenchmarkResult
 
 
+MAX_REPR_CHARS = 120
+"""Longest value that the `repr` of a result shows: a notebook prints it whole."""
+
+
+class _Brief:
+    """Shows the lengths of lists rather than their rows."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        values = {one.name: getattr(self, one.name) for one in fields(cast("Any", self))}
+        shown = (f"{name}={_brief(value)}" for name, value in values.items())
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _brief(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{len(value):,} items]"
+    text = repr(value)
+    return text if len(text) <= MAX_REPR_CHARS else f"{type(value).__name__}(…)"
+
+
 @dataclass(frozen=True, slots=True)
 class Run:
     """A run folder."""
@@ -26,6 +48,9 @@ class Run:
     """The folder; the command line can read and resume it too."""
     stopped: str = ""
     """Message about the budget limit that stopped the run; empty if it is complete."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "folder", Path(self.folder))  # a folder given as text
 
     def rows(self, *, seeds: bool = True) -> list[Row]:
         """Read the training set, ordered by round and seed; without `seeds`, only evolved rows."""
@@ -56,8 +81,8 @@ class Run:
             return store.possible_calls_by_model()
 
 
-@dataclass(frozen=True, slots=True)
-class Verified:
+@dataclass(frozen=True, slots=True, repr=False)
+class Verified(_Brief):
     """The result of a verification; every checked row is in `kept` or has a drop."""
 
     kept: list[Row]
@@ -79,8 +104,8 @@ class Verified:
         return cls(kept, drops, protections(store).get("verify", ()), stopped)
 
 
-@dataclass(frozen=True, slots=True)
-class Deduplicated:
+@dataclass(frozen=True, slots=True, repr=False)
+class Deduplicated(_Brief):
     """The result of a deduplication: in = kept + dropped."""
 
     kept: list[Row]
@@ -89,8 +114,8 @@ class Deduplicated:
     """Every other row, with the row that it duplicates and their similarity."""
 
 
-@dataclass(frozen=True, slots=True)
-class Decontaminated:
+@dataclass(frozen=True, slots=True, repr=False)
+class Decontaminated(_Brief):
     """The result of a decontamination: in = kept + dropped."""
 
     kept: list[Row]
@@ -103,8 +128,8 @@ class Decontaminated:
     """Counts by detector and benchmark; `evolcoder.decontamination.report` formats it."""
 
 
-@dataclass(frozen=True, slots=True)
-class EvaluationResult:
+@dataclass(frozen=True, slots=True, repr=False)
+class EvaluationResult(_Brief):
     """The result of an evaluation on one or more benchmarks."""
 
     folder: Path

@@ -86,6 +86,46 @@ def clean(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+END_OF_TURN = (
+    r"(?:<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text|EOT|return|END_OF_TURN_TOKEN)\|>"
+    r"|<end_of_turn>|<｜end▁of▁sentence｜>|\[\|endofturn\|\]|</s>)"
+)
+"""Special tokens that end a turn of a chat, as a pattern."""
+_NEXT_TURN = late_pattern(
+    rf"{END_OF_TURN}\s*(?:{END_OF_TURN}\s*)*(?:<\|(?:im_start|start_header_id|start_of_role"
+    r"|START_OF_TURN_TOKEN|user|system|assistant)\|>|<start_of_turn>|<s>|\[INST\]|<｜User｜>)"
+)
+_TURN_ENDS = late_pattern(rf"{END_OF_TURN}\s*\Z")
+_TURN_END_CHARS = 40
+"""More characters than any special token has."""
+
+
+def first_turn(text: str) -> tuple[str, bool]:
+    r"""Cut an answer at the special token that ends its turn, if the server left that in.
+
+    That is a token at the end, or one before the beginning of a next turn, outside fenced code and
+    quotation marks. Returns whether there was a next turn.
+
+    >>> first_turn("Done.<|im_end|>\n<|im_start|>user\nThanks!")
+    ('Done.', True)
+    """
+    if "<" not in text and "[" not in text:
+        return text, False
+    has_next = False
+    for found in _NEXT_TURN.finditer(text):
+        at = found.start()
+        line = text[text.rfind("\n", 0, at) + 1 : at].replace("```", "")
+        is_quoted = line.count("`") % 2 == 1 or line.endswith(("'", '"'))
+        if text.count("```", 0, at) % 2 == 0 and not is_quoted:
+            text, has_next = text[:at], True
+            break
+    while last := _TURN_ENDS.search(text, max(0, len(text.rstrip()) - _TURN_END_CHARS)):
+        if last[0].startswith("</s>") and "<s>" in text:
+            break  # struck out, in HTML
+        text = text[: last.start()]
+    return text, has_next
+
+
 def spaced(text: str) -> str:
     """Put blanks around the characters of scripts without blanks between words, for a word index.
 

@@ -1,10 +1,12 @@
 """Limits, rights, streams, room and folders that fail a command: one line, no traceback."""
 
 import errno
+import json
 import os
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -206,3 +208,30 @@ def test_an_unexpected_os_error_is_one_line(monkeypatch, capsys):
     monkeypatch.setattr(run, "main", broken)
     assert entry_point.main(["run"]) == 1
     assert "Traceback" in capsys.readouterr().err
+
+
+def test_python_runs_the_package_as_the_command():
+    """`python -m evolcoder`, also without assertions and docstrings."""
+    for options in ([], ["-OO"]):
+        done = subprocess.run(
+            [sys.executable, *options, "-m", "evolcoder", "--version"],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        assert done.stdout.split()[0] == "evolcoder"
+
+
+def test_a_name_that_is_not_utf_8_is_a_name(tmp_path, monkeypatch):
+    """The run stores its command with a mark in place of the odd byte."""
+    monkeypatch.chdir(tmp_path)
+    seeds = os.fsdecode(b"s\xff.jsonl")
+    Path(seeds).write_text('{"instruction": "Write a sort."}\n')
+    answer = "```python\ndef sort(x):\n    return sorted(x)\n```"
+    script = {"rules": [{"match": ".", "answer": answer}]}
+    Path("script.json").write_text(json.dumps(script))
+    command = ["run", "--seeds", seeds, "--model", "scripted:script.json", "--rounds", "0"]
+    for _ in range(2):  # and the same command resumes
+        done = subprocess.run(
+            [sys.executable, "-c", ENTRY, *command, "--out", "o", "--cache", "c.db"],
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr

@@ -6,7 +6,8 @@ import pytest
 
 import toy_model
 from evolcoder.cli.main import main
-from evolcoder.seeds.rows import read_placed_rows, row_of
+from evolcoder.seeds.memory import rows_in_memory
+from evolcoder.seeds.rows import read_placed_rows
 
 TASK, ANSWER = "Add two numbers.", "def add(a, b):\n    return a + b"
 TURNS = [{"role": "user", "content": TASK}, {"role": "assistant", "content": ANSWER}]
@@ -37,7 +38,7 @@ def written(path, rows):
 )
 def test_every_format_of_rows_is_read(row):
     """Our exports, TRL's and the seeds' formats hold the same task and answer."""
-    found = row_of(row)
+    (found,) = rows_in_memory([row], {})
     assert (found.task.instruction, found.response.text) == (TASK, ANSWER)
 
 

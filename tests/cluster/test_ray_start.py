@@ -1,5 +1,6 @@
 """A Ray cluster that `ray start --head` made: by its address, by `auto`, and what can be wrong."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -17,6 +18,8 @@ import pytest
 import toys
 from all_tables import tables_of
 from evolcoder.cli.main import main
+from evolcoder.cluster.ray_cluster import asked
+from evolcoder.errors import NodeLostError
 from evolcoder.storage.run_store import RunStore
 from jsonl import write_jsonl
 from loopback import Loopback, in_thread
@@ -247,3 +250,24 @@ def _verdicts(folder):
 def _finish(process):
     _, errors = process.communicate(timeout=240)
     assert process.returncode == 0, errors.decode()
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("ActorUnavailableError", "cannot be reached; Ray may have ended there"),
+        ("RayError", "died:"),
+    ],
+)
+def test_a_node_that_is_lost_is_named_without_rays_internals(name, words):
+    """A connection that is cut, also that to a head that ends while its nodes start."""
+    ray = pytest.importorskip("ray")
+    rpc = "The actor is temporarily unavailable: RpcError: Socket closed rpc_code: 14"
+    given = (rpc, None) if name == "ActorUnavailableError" else (rpc,)
+
+    async def lost():
+        raise getattr(ray.exceptions, name)(*given)
+
+    with pytest.raises(NodeLostError, match=f"node here: {words}") as caught:
+        asyncio.run(asked(ray, "here", lost()))
+    assert ("rpc_code" in str(caught.value)) is (name == "RayError")

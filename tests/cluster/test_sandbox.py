@@ -336,7 +336,9 @@ async def test_a_node_is_refused_by_name(other, why):
     assert "node other" in notes[0]
     assert why in notes[0]
     await sandbox.aclose()
-    with pytest.raises(SandboxRefusedError, match=f"node other.*{why}"):
+    with pytest.raises(
+        SandboxRefusedError, match=f"node other.*{why}.*see `evolcoder cluster check`"
+    ):
         await started(other)
 
 

@@ -100,7 +100,7 @@ BODIES = {
     "Ollama, text": (500, {"error": "llama runner process has terminated"}, {}, MOMENT, ROW),
     "LiteLLM, model": (400, openai("Invalid model name passed in model=x", "None", "400"), {}, SETUP, ROW),
     "LiteLLM, rate limit": (400, openai("litellm.RateLimitError: rate limit", "throttling_error", "429"), {}, MOMENT, ROW),
-    "Cloudflare, blocked": (403, BLOCKED_PAGE, {}, ROW, ROW),
+    "Cloudflare, blocked": (403, BLOCKED_PAGE, {}, SETUP, ROW),
     "Cloudflare, tunnel": (530, "error code: 1033", {}, MOMENT, ROW),
     "Cloudflare, origin": (520, "error code: 520", {}, MOMENT, ROW),
     "nginx, gateway": (502, GATEWAY_PAGE, {}, MOMENT, ROW),

@@ -215,8 +215,8 @@ BROKEN = {
         "an invalid HTTP response",
         True,
     ),
-    "no gzip": (packed(b"fine"), "an incomplete response", True),
-    "an unknown packing": (packed(b"fine", b"br"), "an invalid HTTP response", True),
+    "no gzip": (packed(b"fine"), "a response that cannot be decompressed", True),
+    "an unknown packing": (packed(b"fine", b"br"), "a response that cannot be decompressed", True),
     "no HTTP": (b"SSH-2.0-surprise\r\n\r\n", "an invalid HTTP response", False),
     "another protocol": (UPGRADE, "an invalid HTTP response", False),
     "a long header": (

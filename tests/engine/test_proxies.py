@@ -315,3 +315,25 @@ async def test_what_cannot_be_a_proxy_is_an_error_without_its_password(value, mo
     shown = [str(caught.value), repr(caught.value), repr(caught.value.__cause__)]
     assert "hunter2" not in "".join(shown)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "is_said"),
+    [
+        ("http://model.invalid/v1", "", True),
+        ("http://model.invalid/v1", "model.invalid", False),
+        ("http://127.0.0.1:9/v1", "", False),
+    ],
+)
+async def test_a_proxy_for_all_is_said_not_to_be_read(monkeypatch, url, no_proxy, is_said):
+    """Only where a connection failed that such a proxy might have made."""
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    engine = OpenAIEngine(url, api_key=None, traffic=TrafficConfig(), backoff_s=0.01)
+    with pytest.raises(ModelError) as caught:
+        await engine.probe("toy")
+    await engine.aclose()
+    said = "ALL_PROXY is not read; name an HTTP proxy in HTTP_PROXY"
+    assert (said in str(caught.value)) is is_said

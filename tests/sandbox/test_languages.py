@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 
 from driver import held, usable
+from evolcoder.errors import SandboxRefusedError
 from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.sandbox.base import Kind, Limits, Program, Separation, Status
 from evolcoder.sandbox.inside.protocol import unpack_message
 from evolcoder.sandbox.job import JobSpec, make_job
 from evolcoder.sandbox.pool import LEVELS
-from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain, fingerprint
+from evolcoder.sandbox.toolchains import LANGUAGES, Toolchain, find, fingerprint
 from groups import by_language
 
 ROOMY = Limits(cpu_s=10, wall_s=30, memory_mb=1024, compile_s=90)
@@ -182,3 +183,15 @@ def test_other_tools_have_another_fingerprint(tmp_path, monkeypatch):
     before = fingerprint("cpp")
     compiler.write_text("#!/bin/sh\nexit 1\n")
     assert "" != before != fingerprint("cpp")
+
+
+@pytest.mark.parametrize("says", ["exit 1", "echo", "echo relative", "echo /none"])
+def test_a_rustup_without_a_toolchain_is_no_compiler(tmp_path, monkeypatch, says):
+    """It never becomes the current folder, which programs could read; others still run."""
+    rustup = tmp_path / "rustup"
+    rustup.write_text(f"#!/bin/sh\n{says}\n")
+    rustup.chmod(0o755)
+    (tmp_path / "rustc").symlink_to(rustup)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(SandboxRefusedError, match="rustup's and finds no toolchain"):
+        find("rust")

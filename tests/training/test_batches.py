@@ -15,7 +15,8 @@ import toy_model
 from evolcoder.bench.base import PromptSettings
 from evolcoder.bench.prompts import CHAT, TEMPLATES, WIZARDCODER
 from evolcoder.errors import TrainError
-from evolcoder.seeds.rows import PlacedRow, row_of
+from evolcoder.seeds.memory import rows_in_memory
+from evolcoder.seeds.rows import PlacedRow
 from evolcoder.training import attention
 from evolcoder.training.attention import use_row_attention
 from evolcoder.training.batches import (
@@ -164,7 +165,7 @@ def test_thinking_is_not_learnt_and_counted(tokenizer):
     """An answer of thinking alone is a bad row of its own kind."""
     texts = ["<think>hm</think>\n    y", "<think>hm", "y"]
     rows = [
-        PlacedRow(f"a {n}", row_of({"instruction": "x", "output": text}))
+        PlacedRow(f"a {n}", *rows_in_memory([{"instruction": "x", "output": text}], {}))
         for n, text in enumerate(texts)
     ]
     read = tokenize_all(rows, WIZARDCODER, tokenizer, max_length=120, drop=True)

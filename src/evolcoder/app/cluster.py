@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, replace
 
-from evolcoder.app.progress import print_note
+from evolcoder.app.progress import print_note, shown
 from evolcoder.cluster.check import NodeCheck, check_nodes
 from evolcoder.cluster.node import SandboxOptions
 from evolcoder.cluster.ray_cluster import connected
@@ -31,7 +31,8 @@ async def start_sandbox(
     cluster = stack.enter_context(connected(config.address))
     nodes, find = cluster.sandbox_nodes(), cluster.sandbox_nodes
     options = replace(options, requires=config.packages)
-    sandbox = await ClusterSandbox.start(nodes, options, note=print_note, find=find)
+    with shown(lambda: f"starting sandboxes on {len(nodes)} nodes of the cluster", if_long=True):
+        sandbox = await ClusterSandbox.start(nodes, options, note=print_note, find=find)
     stack.push_async_callback(sandbox.aclose)
     n_nodes, where = len(sandbox.reports), config.address
     print_note(f"cluster {where}: {n_nodes} nodes run {sandbox.workers} programs at a time")

@@ -207,7 +207,10 @@ class TokenSpeed:
         self._seen = deque([(time.monotonic(), self._n())])
 
     def text(self) -> str:
-        """Return such as `reading 4 prompts, 1,204 tokens, 38/s`; empty if there is nothing."""
+        """Return such as `reading 4 prompts, 1,204 tokens, 38/s`; empty if there is nothing.
+
+        Also why a server is asked again.
+        """
         now, n = time.monotonic(), self._n()
         self._seen.append((now, n))
         while len(self._seen) > 2 and now - self._seen[0][0] > SPEED_S:
@@ -217,6 +220,8 @@ class TokenSpeed:
         parts = [f"reading {reading} prompts"] if reading else []
         if n:
             parts.append(f"{n:,} tokens, {(n - before) / max(now - began, 1e-9):,.0f}/s")
+        troubles = (getattr(engine, "trouble", "") for engine in self._engines)
+        parts += [f"asking again after: {trouble}" for trouble in filter(None, troubles)]
         return ", ".join(parts)
 
     def cost_text(self) -> str:

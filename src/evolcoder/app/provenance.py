@@ -28,6 +28,7 @@ from evolcoder.pipeline import RoleModels
 from evolcoder.records import Check
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.workdir import PROVENANCE_META, FolderFacts
+from evolcoder.text import clean
 
 if TYPE_CHECKING:
     from evolcoder.bench.prompts import Template
@@ -164,7 +165,8 @@ def _store(store: "RunStore | EvalStore", facts: dict[str, object]) -> None:
 
 def command() -> str:
     """Return this process's command line without logins and keys."""
-    return redact.masked(without_logins(shlex.join(["evolcoder", *sys.argv[1:]])))
+    command = clean(shlex.join(["evolcoder", *sys.argv[1:]]))  # names of files may be no UTF-8
+    return redact.masked(without_logins(command))
 
 
 def versions() -> dict[str, str]:

@@ -150,7 +150,9 @@ async def asked(ray: Any, name: str, reference: Any) -> Any:  # noqa: ANN401 - R
     except ray.exceptions.RayTaskError as error:
         raise error.cause from error
     except ray.exceptions.RayError as error:
-        if "No module named 'evolcoder" in str(error):
+        if isinstance(error, ray.exceptions.ActorUnavailableError):
+            why = "cannot be reached; Ray may have ended there"
+        elif "No module named 'evolcoder" in str(error):
             why = "evolcoder is not installed there; install the same version on every node"
         else:
             why = f"died: {_first_line(error)}"

@@ -198,7 +198,8 @@ class ClusterSandbox:
         refusals = [one for one in found if isinstance(one, str)]
         refusals += await _refuse_other_versions(places)
         if not places:
-            raise SandboxRefusedError("; ".join(refusals) or "the cluster has no node with a CPU")
+            why = "; ".join(refusals) or "the cluster has no node with a CPU"
+            raise SandboxRefusedError(f"{why}; see `evolcoder cluster check`")
         for refusal in refusals:
             note(f"not used: {refusal}")
         sandbox = cls(places, options, note, find)

@@ -25,8 +25,13 @@ _PART = re.compile(
 
 
 def override(key: str, value: object) -> str:
-    """Write a key and its value as an override; the value is plain data."""
-    return f"{key}={json.dumps(value)}"
+    """Write a key and its value as an override; ConfigError if the value is not plain data."""
+    try:
+        return f"{key}={json.dumps(value)}"
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{key}: a {type(value).__name__} is no value of a config; give plain data ({error})"
+        ) from error
 
 
 def apply_override(data: dict[str, Any], override: str) -> None:

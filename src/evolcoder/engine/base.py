@@ -19,7 +19,7 @@ from typing import Any, Protocol
 
 from evolcoder import reasoning as thinking
 from evolcoder.ids import content_id, seed_for
-from evolcoder.text import clean
+from evolcoder.text import clean, first_turn
 
 RAW = "raw"
 """Role of a text that is continued as it is, without a chat template."""
@@ -83,6 +83,11 @@ class Sampling:
     max_tokens: int
     """Maximum tokens of the answer."""
 
+    @property
+    def has_neutral_top_p(self) -> bool:
+        """Whether `top_p` changes nothing: it is 1, or the most likely token is taken anyway."""
+        return self.top_p == 1.0 or self.temperature == 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -139,7 +144,8 @@ class Completion:
         """Build a completion from a model's text, whose thinking is split off.
 
         `reasoning` is what the server split off. Without a finish reason, a text counts as whole:
-        some servers omit the word for whole answers. Nothing at all does not.
+        some servers omit the word for whole answers. Nothing at all does not. The special token
+        that ends the model's turn is removed, with what follows it.
         """
         parts = thinking.split(clean(text), opened=not reasoning)
         thought = clean(reasoning)
@@ -148,7 +154,9 @@ class Completion:
             thought = "\n\n".join(filter(None, found))
         if finish is None:
             finish = STOP if parts.answer.strip() else MISSING
-        return cls(parts.answer, thought, clean(normalize_finish(finish)), sent, received)
+        answer, has_next_turn = first_turn(parts.answer)
+        finish = STOP if has_next_turn else clean(normalize_finish(finish))
+        return cls(answer, thought, finish, sent, received)
 
     @property
     def is_truncated(self) -> bool:

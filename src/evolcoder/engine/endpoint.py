@@ -253,6 +253,8 @@ class Endpoint:
 
 def _validate_url(base_url: str) -> URL:
     url = _parsed(base_url.strip())
+    if url is not None:
+        url = url.with_path(url.path.rstrip("/").removesuffix("/chat/completions"), keep_query=True)
     if url is None or url.scheme not in {"http", "https"} or not url.host:
         shown = base_url.rpartition("@")[2] or "an empty URL"
         raise ModelError(f"{shown}: not a server URL; write it as http://HOST:PORT/v1")
@@ -277,6 +279,9 @@ def _validate_key(given: Key) -> str:
     key = given.value.strip()
     if not (key.isascii() and key.isprintable()):
         raise ModelError(f"{given.variable} contains characters not allowed in a key; set it again")
+    if key[:1] in {"'", '"'} or key.lower().startswith("bearer "):
+        what = "begins with a quotation mark or the word Bearer"
+        raise ModelError(f"{given.variable} {what}; set it to the key alone")
     return key
 
 

@@ -26,6 +26,8 @@ DONE = "[DONE]"
 _TEXTS = frozenset({"content", "refusal", *THINKING_FIELDS})
 """Fields of a message that come piece by piece."""
 _LINE_END = re.compile(r"\r\n|\n|\r")
+_FIRST_LINE = re.compile(rb"\s*(?:data|event|id|retry)?:")
+"""How a body of events begins, and no JSON does."""
 
 
 class CompletionStream:
@@ -157,6 +159,21 @@ class CompletionStream:
         self.n_events += has_text
 
 
+def whole_body(body: bytes) -> bytes | None:
+    """Return the body that a server should have sent in place of events; None if it is none.
+
+    Some servers stream unasked. ValueError if the stream is not complete.
+    """
+    if not _FIRST_LINE.match(body):
+        return None
+    stream = CompletionStream()
+    stream.feed(body)
+    stream.close()
+    if not stream.is_complete:
+        raise ValueError("an incomplete stream")
+    return stream.body
+
+
 def _joined(before: object, value: object) -> object:
     """Add a piece of a field: texts and lists grow, other values replace."""
     if value is None:
@@ -177,7 +194,8 @@ class StreamedModels:
     """Decides which models of a server are asked to stream.
 
     One request tries it; meanwhile the others are not streamed. Streaming serves a display only, so
-    the first stream that is incomplete or lacks token counts ends it for the model.
+    the first stream that is incomplete or lacks token counts ends it for the model, unless the
+    server answers that model's requests in no other way.
     """
 
     def __init__(self) -> None:
@@ -185,14 +203,26 @@ class StreamedModels:
         """Whether a display shows tokens as they arrive."""
         self._works: dict[str, bool] = {}
         """Model -> whether it streams; False also while the first request tries."""
+        self._required: set[str] = set()
+        """Models that only stream."""
 
     def begin(self, request: Request) -> CompletionStream | None:
         """Return a stream for a request to fill; None if the request is not to be streamed."""
+        if self.is_required(request.model):
+            return CompletionStream()
         if not self.is_wanted or "stream" in request.extra_body:
             return None
         is_first = request.model not in self._works
         works = self._works.setdefault(request.model, False)
         return CompletionStream() if is_first or works else None
+
+    def require(self, model: str) -> None:
+        """Stream all answers of a model from now on."""
+        self._required.add(model)
+
+    def is_required(self, model: str) -> bool:
+        """Whether the server answers a model's requests in no other way."""
+        return model in self._required
 
     def ended(self, request: Request, *, works: bool | None) -> None:
         """Record whether a stream was valid; None if that is unknown."""

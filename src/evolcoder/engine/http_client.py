@@ -109,6 +109,8 @@ class HttpClient:
         self._masked = endpoint.masked
         self._proxy = proxy_for(endpoint.chat_url)
         self._proxy_url = self._proxy.url if self._proxy else None
+        self._way = f" to {self._proxy.name}" if self._proxy else _unread_proxy(endpoint.chat_url)
+        """How the server is reached, for messages."""
         # Not the session's: aiohttp sends those, and the key with them, to the proxy as well.
         self._headers = {**_HEADERS, **endpoint.headers}
         self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
@@ -163,7 +165,7 @@ class HttpClient:
                 ) as response,
             ):
                 status, received = response.status, response.headers
-                if on_event_bytes and status == 200 and _is_events(received):
+                if on_event_bytes and 200 <= status < 300 and _is_events(received):
                     content = b""
                     async for part in _parts_of(response):
                         if on_event_bytes(part):
@@ -186,7 +188,7 @@ class HttpClient:
         if answer.status == 407 and self._proxy:
             return _proxy_rejection(self._proxy, answer.status)
         self._n_answers += 1
-        if answer.status == 200:
+        if answer.is_success:
             self.answered_at = asyncio.get_running_loop().time()
         return answer
 
@@ -211,7 +213,7 @@ class HttpClient:
         if isinstance(error, aiohttp.ClientHttpProxyError) and self._proxy:
             return _proxy_rejection(self._proxy, error.status)
         if isinstance(error, aiohttp.ConnectionTimeoutError | aiohttp.ClientConnectorError):
-            return _connection_fault(error, message, self._proxy)
+            return _connection_fault(error, message, self._way)
         return _request_fault(error, message, alone=alone, billable=billable)
 
 
@@ -316,22 +318,21 @@ def _message_of(error: Exception) -> str:
         return str(error.os_error)
     if isinstance(error, aiohttp.ClientHttpProxyError | aiohttp.ClientResponseError):
         return error.message  # without the URL
-    return str(error)
+    return str(error).removeprefix("400, message:")  # aiohttp's, not the server's
 
 
-def _connection_fault(error: Exception, message: str, proxy: Proxy | None) -> RequestFault:
+def _connection_fault(error: Exception, message: str, way: str) -> RequestFault:
     """Classify a connection error. Interrupted TLS handshakes are transient, rejected ones not."""
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
         return RequestFault(_UNTRUSTED_CERTIFICATE, message, RetryClass.FATAL)
     cause = error.os_error if isinstance(error, aiohttp.ClientConnectorError) else error
     if isinstance(cause, ssl.SSLError) and not isinstance(cause, ssl.SSLEOFError):
         return RequestFault(_NO_TLS, message, RetryClass.FATAL)
-    to = f" to {proxy.name}" if proxy else ""
     if isinstance(cause, TimeoutError):
-        what = f"no connection{to} in time"
+        what = f"no connection{way} in time"
         return RequestFault(what, message, RetryClass.UNAVAILABLE, cut=True)
     full = isinstance(cause, OSError) and cause.errno in _OUT_OF_FILES
-    what = f"no connection{to}"
+    what = f"no connection{way}"
     return RequestFault(what, message, RetryClass.UNAVAILABLE, overload=full, cut=not full)
 
 
@@ -371,6 +372,8 @@ def _request_fault(error: Exception, message: str, *, alone: bool, billable: boo
         case _:
             what = "a closed connection"
             retry_class = RetryClass.UNAVAILABLE if alone else RetryClass.SERVER_ERROR
+    if "content-encoding" in message:
+        what = "a response that cannot be decompressed"
     is_cut = not isinstance(error, aiohttp.ClientResponseError)
     return RequestFault(what, message, retry_class, possibly_billed=billable, cut=is_cut)
 
@@ -386,6 +389,14 @@ def proxy_for(url: URL) -> Proxy | None:
     if is_loopback(url.host or "") and not is_loopback(proxy.url.host or ""):
         return None
     return proxy
+
+
+def _unread_proxy(url: URL) -> str:
+    """Say that ALL_PROXY, which many programs read, names no proxy for a server here."""
+    found: Mapping[str, str] = urllib.request.getproxies_environment()
+    if not found.get("all") or is_loopback(url.host or "") or _is_exempt(url, found.get("no", "")):
+        return ""
+    return f" (ALL_PROXY is not read; name an HTTP proxy in {url.scheme.upper()}_PROXY)"
 
 
 def _parsed(given: str, variable: str) -> Proxy:

@@ -33,13 +33,15 @@ _UNAVAILABLE = frozenset({429, 498, 502, 503, 504, 521, 522, 523, 524, 529, 530}
 """Statuses of a server that asks to wait, or of a gateway that does not reach it."""
 _OVERLOADED = frozenset({429, 498, 503, 529})
 _WAITS = re.compile(
-    r"rate[ _-]?limit|overloaded|too[ _-]many[ _-]requests|resource[ _]exhausted|throttl"
-    r"|server[ _]busy|capacity[ _]exceeded",
+    r"rate[ _-]?limit|overloaded|too[ _-]many[ _-](?:requests|tokens)|resource[ _]exhausted"
+    r"|throttl|server[ _]busy|capacity[ _]exceeded|\bwait before|try again (?:later|shortly)",
     re.IGNORECASE,
 )
 """Kinds of errors of a server that asks to wait."""
 _WAITS_CHARS = 200
 """Longest message searched for such words: a longer one may quote the request."""
+_LIMIT_AND_REQUESTED = re.compile(r"\bLimit:? (\d[\d,]*), Requested:? (\d[\d,]*)")
+"""How OpenAI and Groq refuse a request that alone has more tokens than a minute may have."""
 _NO_CREDIT = re.compile(
     r"insufficient_(?:quota|balance|funds)|billing_(?:hard_limit|not_active)|credit_limit_reached"
 )
@@ -56,11 +58,13 @@ _MODEL_WORDS = re.compile(
 _MODEL_MISSING = re.compile(r"model|no endpoints", re.IGNORECASE)
 _CONTENT_WORDS = re.compile(
     r"flagged|moderat|content[ _-]?(?:filter|polic|management|violation)|responsible ?ai|guardrail"
-    r"|\bsafety\b|(?:usage|use) polic|prohibited|jailbreak|firewall|\bblocked\b"
-    r"|violat\w+.{0,40}polic|data_inspection_failed|sensitive (?:content|words?)|cloudflare",
+    r"|\bsafety\b|(?:usage|use) polic|prohibited|jailbreak"
+    r"|violat\w+.{0,40}polic|data_inspection_failed|sensitive (?:content|words?)",
     re.IGNORECASE,
 )
-"""Words of moderation, and of a firewall that reads the request."""
+"""Words of moderation."""
+_FIREWALL_WORDS = re.compile(r"firewall|\bblocked\b|cloudflare", re.IGNORECASE)
+"""Words of a firewall, which may block this request, or this machine."""
 _KEY_WORDS = re.compile(
     r"api[ _-]?key.{0,40}(?:not valid|invalid|expired|not found|missing|incorrect|revoked|required)"
     r"|(?:invalid|incorrect|missing|expired|no) (?:x-)?api[ _-]?key|invalid_api_key|unauthenticated"
@@ -72,6 +76,9 @@ _PLACE_WORDS = re.compile(
     r"|unsupported_country",
     re.IGNORECASE,
 )
+_NO_ENDPOINT = re.compile(r"unexpected endpoint|unknown endpoint|no such endpoint", re.IGNORECASE)
+"""Words of LM Studio's answer to any other path, which has status 200."""
+NO_CHAT_THERE = "has no chat completions there; most base URLs end in /v1"
 _FORMS = ("models/{}", "{}:latest")
 """Forms under which Gemini and Ollama list models that they also accept by bare name."""
 ANY_MODEL = "*"
@@ -99,11 +106,12 @@ def error_of(
     if fault.retry_class is RetryClass.FATAL:
         detail = f": {fault.got}" if fault.got else ""
         return ModelError(redact(f"{endpoint.identity} {fault.what}{detail}"))
+    advised = f": {redact(fault.advice)}" if fault.is_retried and fault.advice else ""
     return EngineError(
-        f"{redact(fault.what)}{tries and f', {tries}'}",
+        f"{redact(fault.what)}{tries and f', {tries}'}{advised}",
         asked=f"{model} at {endpoint.identity}",
         got=redact(fault.got),
-        retryable=fault.retry_class in {RetryClass.SERVER_ERROR, RetryClass.UNAVAILABLE},
+        retryable=fault.is_retried,
         rejected=fault.retry_class is RetryClass.REJECTED,
         hint=fault.hint,
         advice=redact(advice or fault.advice),
@@ -117,6 +125,8 @@ def classify_error_with_status_200(answer: HttpAnswer, *, model: str) -> Request
     """
     error = openai_schema.parse_error(answer.body)
     status = error.status
+    if _NO_ENDPOINT.search(error.message):
+        return _rejection(404, error, model, ADVICE)
     if status in {400, 403, 413, 422}:
         return replace(_rejection(status, error, model, ADVICE), advice="")
     if status is not None and (found := _moment(replace(answer, status=status), error)):
@@ -192,6 +202,8 @@ def _setup_message(answer: HttpAnswer, error: ErrorBody, rejected: AuthAdvice) -
 def _moment(answer: HttpAnswer, error: ErrorBody) -> RequestFault | None:
     """Return the fault if the same request may succeed later."""
     status = answer.status
+    if _never_fits(error.message):
+        return None
     waits = status in _UNAVAILABLE or status == 402 or error.retryable or _says_wait(error)
     if not waits and status < 500 and status not in _SERVER_ERRORS:
         return None
@@ -205,6 +217,13 @@ def _moment(answer: HttpAnswer, error: ErrorBody) -> RequestFault | None:
     )
 
 
+def _never_fits(message: str) -> bool:
+    """Whether a request alone exceeds a limit per minute, so that waiting does not help."""
+    found = _LIMIT_AND_REQUESTED.search(message)
+    limit, requested = (int(n.replace(",", "")) for n in found.groups()) if found else (0, 0)
+    return requested > limit
+
+
 def _says_wait(error: ErrorBody) -> bool:
     short = error.message if len(error.message) <= _WAITS_CHARS else ""
     return any(map(_WAITS.search, (*error.kinds, short)))
@@ -214,6 +233,8 @@ def _rejection(status: int, error: ErrorBody, model: str, rejected: AuthAdvice) 
     hint, advice = None, ""
     if any(map(_CONTENT_WORDS.search, (*error.kinds, error.message))):
         hint = Fault.REQUEST
+    elif _FIREWALL_WORDS.search(error.message):
+        pass  # whom it blocks, other requests show
     elif any(map(_KEY_WORDS.search, (*error.kinds, error.message))):
         hint, advice = Fault.SETUP, f"{rejected[0]}; {rejected[1]}"
     elif (
@@ -227,7 +248,7 @@ def _rejection(status: int, error: ErrorBody, model: str, rejected: AuthAdvice) 
     elif status == 403:
         advice = f"{rejected[0]}; {rejected[1]}"
     elif status in {404, 405, 410}:
-        advice = "has no chat completions there; most base URLs end in /v1"
+        advice = NO_CHAT_THERE
     return RequestFault(
         f"HTTP {status}", error.message, RetryClass.REJECTED, hint=hint, advice=advice
     )

@@ -17,9 +17,9 @@ def parse(body: bytes) -> Any:  # noqa: ANN401 - JSON is any plain data
         return orjson.loads(body)
     except orjson.JSONDecodeError:
         # The standard parser accepts what orjson does not and some servers send: truncated
-        # characters, lone surrogates, NaN.
+        # characters, lone surrogates, NaN, a byte order mark, UTF-16.
         try:
-            return json.loads(body.decode("utf-8", "replace"))
+            return json.loads(body.decode(json.detect_encoding(body), "replace"))
         except RecursionError as error:
             raise ValueError("nested too deeply") from error
 

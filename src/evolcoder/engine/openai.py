@@ -6,10 +6,12 @@ is honoured depends on the server. An engine belongs to one event loop.
 
 A rejected request is an error of that request here; `evidence` finds out whether the set-up is at
 fault. If a model rejects `max_tokens`, `temperature`, `top_p` or `seed`, the request is sent again
-without it or under its newer name, as are all later requests to that model; see `not_sent`.
+without it or under its newer name, as are all later requests to that model; see `not_sent`. So is
+`top_p`, where it changes nothing, if a model rejects its value.
 
 With `streams`, answers are asked for token by token and put together again (`event_stream`), which
-gives the same completions; a server that does not stream as it should is asked for whole answers.
+gives the same completions; a server that does not stream as it should is asked for whole answers,
+and one that only streams is asked to stream.
 
 >>> OpenAIEngine("http://127.0.0.1:8000/v1", api_key=None, traffic=TrafficConfig())
 OpenAIEngine('http://127.0.0.1:8000/v1')
@@ -27,8 +29,9 @@ from evolcoder.config.load import TrafficConfig
 from evolcoder.engine import openai_schema
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.endpoint import Endpoint, Key
-from evolcoder.engine.event_stream import CompletionStream, StreamedModels
+from evolcoder.engine.event_stream import CompletionStream, StreamedModels, whole_body
 from evolcoder.engine.http_errors import (
+    NO_CHAT_THERE,
     classify_error_with_status_200,
     classify_model_list,
     classify_response,
@@ -47,6 +50,7 @@ from evolcoder.engine.retry import (
 )
 from evolcoder.engine.transport import HttpAnswer, Transport
 from evolcoder.errors import EvolcoderError, ModelError
+from evolcoder.text import one_line
 
 PROBE_TRIES = 3
 """Attempts of a probe: few, to report mistakes early."""
@@ -56,6 +60,8 @@ TIMED_OUT = frozenset({408, 499, 504, 524, 598})
 """Statuses of servers and gateways that gave up waiting for the model."""
 NO_STREAM = frozenset({400, 404, 405, 406, 415, 422, 501})
 """Statuses with which a server may refuse to stream."""
+MAX_TROUBLE_CHARS = 100
+"""Maximum characters of the reason of a failed try, for a display."""
 _ALL_SENT: frozenset[str] = frozenset()
 
 
@@ -79,6 +85,8 @@ class OpenAIEngine:
         self._backoff_s = backoff_s
         self._transport = Transport(self._endpoint, timeout_s=traffic.timeout_s)
         self._refused: dict[str, frozenset[str]] = {}
+        self._no_neutral_top_p: set[str] = set()
+        """Models that reject a `top_p` that changes nothing."""
         self._unlisted: dict[str, tuple[str, ...]] = {}
         """Models that are not listed and have answered nothing yet -> the listed names."""
         self.billions: dict[str, float] = {}
@@ -87,6 +95,8 @@ class OpenAIEngine:
         self._streamed = StreamedModels()
         self.n_streamed = 0
         """Tokens received so far from models that stream, those of unfinished answers included."""
+        self.trouble = ""
+        """Why the last try failed, on one line; empty if it was answered."""
         self._unsent = _ALL_SENT if traffic.seeds else frozenset({"seed"})
 
     def __repr__(self) -> str:
@@ -148,9 +158,10 @@ class OpenAIEngine:
             if fault.retry_class is RetryClass.FATAL:
                 raise self.error(fault, model, n_tries)
             if n_tries == PROBE_TRIES:
-                what = (
-                    f"cannot be reached ({_describe(fault)}); start the server or correct the URL"
-                )
+                advice = "start the server or correct the URL"
+                if fault.what.startswith("HTTP"):
+                    advice = "wait until it is ready, or correct the URL"
+                what = f"cannot be reached ({_describe(fault)}); {advice}"
                 raise ModelError(self._endpoint.redact(f"{self.identity} {what}"))
             await asyncio.sleep(random.uniform(0.0, self._backoff_s * 2.0**n_tries))
 
@@ -185,6 +196,11 @@ class OpenAIEngine:
         sent = clock()
         try:
             outcome = await metered(self._send(request))
+            self.trouble = ""
+            if isinstance(outcome, RequestFault) and outcome.is_retried:
+                self.trouble = self._endpoint.redact(
+                    one_line(_describe(outcome), MAX_TROUBLE_CHARS)
+                )
             if isinstance(outcome, Completion):
                 used = outcome.prompt_tokens + outcome.completion_tokens
                 is_slow = clock() - sent > self._traffic.timeout_s
@@ -201,6 +217,8 @@ class OpenAIEngine:
         """Send the request, and again without each parameter that the model rejects."""
         while True:
             unsent = self._refused.get(request.model, self._unsent)
+            if request.model in self._no_neutral_top_p and request.sampling.has_neutral_top_p:
+                unsent |= {"top_p"}
             stream = self._streamed.begin(request)
             body = openai_schema.payload(request, unsent, is_streamed=stream is not None)
             url = self._endpoint.raw_url if request.is_raw else self._endpoint.chat_url
@@ -210,17 +228,23 @@ class OpenAIEngine:
                 answer = await self._streamed_answer(request, url, body, stream)
             if isinstance(answer, RequestFault):
                 return answer
-            if answer.status == 200:
+            if answer.is_success:
                 return self._parse(answer, request, stream)
             answer = self._masked(answer)
-            refused = (
-                openai_schema.parse_error(answer.body).parameter
-                if answer.status in {400, 422}
-                else None
-            )
-            if stream is not None and answer.status in NO_STREAM and refused is None:
+            error = openai_schema.parse_error(answer.body)
+            is_bad_request = answer.status in {400, 422}
+            refused = error.parameter if is_bad_request else None
+            if stream is None and is_bad_request and error.wants_stream:
+                self._streamed.require(request.model)
+                continue
+            may_be_whole = stream is not None and not self._streamed.is_required(request.model)
+            if may_be_whole and answer.status in NO_STREAM and refused is None:
                 self._streamed.ended(request, works=False)
                 continue  # asked for whole, it answers, or says what is wrong
+            is_neutral = request.sampling.has_neutral_top_p and "top_p" not in unsent
+            if is_bad_request and refused is None and error.names_top_p and is_neutral:
+                self._no_neutral_top_p.add(request.model)
+                continue
             if refused is None or refused in unsent:
                 rejected = self._endpoint.rejected
                 fault = classify_response(answer, model=request.model, rejected=rejected)
@@ -247,9 +271,10 @@ class OpenAIEngine:
             )
             if isinstance(answer, RequestFault):
                 works = False if stream.has_begun else None
-                return answer
+                # All of it may have come, and only the end of the connection is missing.
+                return HttpAnswer(200, stream.body) if stream.is_complete else answer
             if not stream.has_begun:
-                works = False if answer.status == 200 else None
+                works = False if answer.is_success else None
                 return answer
             stream.close()
             works = stream.is_complete and stream.has_usage
@@ -265,7 +290,8 @@ class OpenAIEngine:
     ) -> Completion | RequestFault:
         """Parse a completion and remove keys that the model or the server put into it."""
         try:
-            parsed = openai_schema.parse_completion(answer.body, request)
+            body = whole_body(answer.body)
+            parsed = openai_schema.parse_completion(body or answer.body, request)
         except ValueError:
             answer = self._masked(answer)
             if openai_schema.is_error(answer.body):
@@ -273,8 +299,13 @@ class OpenAIEngine:
                 has_text = stream is not None and stream.n_events > 0
                 return replace(fault, possibly_billed=True) if has_text else fault
             got = openai_schema.parse_error(answer.body).message
+            is_page = answer.body.lstrip().startswith(b"<")
             return RequestFault(
-                "an invalid completion", got, RetryClass.SERVER_ERROR, possibly_billed=True
+                "a page in place of a completion" if is_page else "an invalid completion",
+                got,
+                RetryClass.SERVER_ERROR,
+                advice=NO_CHAT_THERE if is_page else "",
+                possibly_billed=True,
             )
         if self.streams:  # an event may hold several tokens, or none; whole answers have no event
             n_counted = stream.n_events if stream is not None else 0

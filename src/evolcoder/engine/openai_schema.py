@@ -32,6 +32,8 @@ MAX_MESSAGE_CHARS = 300
 """Maximum characters of a server's message in an error."""
 MAX_ERROR_CHARS = 4000
 """Maximum characters of an error message that are parsed."""
+MIN_ECHO_CHARS = 20
+"""A shorter prompt at the beginning of an answer is not taken for an echo of it."""
 MAX_MODEL_CHARS = 300
 """Maximum characters of the name of the model that answered."""
 MAX_PAGE_CHARS = 20_000
@@ -50,6 +52,12 @@ _NOT_SUPPORTED = (
     r"(?:unsupported|unrecogni[sz]ed|unknown|unexpected|extra_forbidden|extra inputs|cannot both be"
     r"|not (?:permitted|allowed|supported)|(?:does not|doesn't) support)"
 )
+_WANTS_STREAM = late_pattern(
+    r"\bnon-?stream|\bstream(?:ing)?\b.{0,40}\b(?:true|mode|required|enabled?)\b"
+    r"|\b(?:only|must|requires?|needs?)\b.{0,30}\bstream",
+    re.IGNORECASE,
+)
+"""Words of a server that gives only streamed answers, to a request that asked for a whole one."""
 _REJECTIONS = {
     name: late_pattern(
         rf"\b{name}\b.{{0,60}}{_NOT_SUPPORTED}|{_NOT_SUPPORTED}.{{0,60}}\b{name}\b",
@@ -73,6 +81,16 @@ class ErrorBody:
     """Every code, type, status and reason in it, in lower case."""
     retryable: bool = False
     """Whether it says so in a field of that name."""
+
+    @property
+    def wants_stream(self) -> bool:
+        """Whether it says that only streamed answers are given."""
+        return _WANTS_STREAM.search(self.message) is not None
+
+    @property
+    def names_top_p(self) -> bool:
+        """Whether it is about the value of `top_p`."""
+        return re.search(r"\btop_p\b", self.message) is not None
 
     @property
     def status(self) -> int | None:
@@ -129,6 +147,7 @@ def parse_completion(body: bytes, request: Request) -> Completion:
         choice = data["choices"][0]
         message = {"content": choice["text"]} if request.is_raw else choice["message"]
         text = _text(message.get("content")) or _text(message.get("refusal"))
+        text = _without_echo(text, request)
         reasoning = _reasoning(message)
         finish = _finish(choice.get("finish_reason"))
         usage = read_usage(data)
@@ -235,6 +254,14 @@ def _text(value: object) -> str:
     parts = [part for part in value if isinstance(part, dict)]
     texts = [part.get("text") for part in parts if part.get("type") not in THINKING_PARTS]
     return "".join(text for text in texts if isinstance(text, str))
+
+
+def _without_echo(text: str, request: Request) -> str:
+    """Remove the prompt from the beginning of a chat's answer: some servers return it too."""
+    prompt = request.messages[-1].content.strip()
+    begins = not request.is_raw and len(prompt) >= MIN_ECHO_CHARS and text.startswith(prompt)
+    rest = text[len(prompt) :] if begins else ""
+    return rest.lstrip() if rest[:1] == "\n" and rest.strip() else text
 
 
 def _reasoning(message: dict[str, Any]) -> str:

@@ -93,6 +93,11 @@ class RequestFault:
     cut: bool = False
     """Whether the server refused or closed the connection: it may have died."""
 
+    @property
+    def is_retried(self) -> bool:
+        """Whether the same request may succeed later."""
+        return self.retry_class in {RetryClass.SERVER_ERROR, RetryClass.UNAVAILABLE}
+
 
 class RetryState:
     """Retry state of one request; created at its first failure."""

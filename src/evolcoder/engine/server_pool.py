@@ -94,6 +94,11 @@ class ServerPool:
         return self._n_streamed_before + sum(one.engine.n_streamed for one in self._servers)
 
     @property
+    def trouble(self) -> str:
+        """Why the last try at a server failed; empty if none did."""
+        return next(filter(None, (one.engine.trouble for one in self._servers)), "")
+
+    @property
     def streams(self) -> bool:
         """Whether a display shows tokens as they arrive."""
         return self._streams

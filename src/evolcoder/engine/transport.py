@@ -41,6 +41,11 @@ class HttpAnswer:
     """Headers by lower-case name; the last of equal names."""
 
     @property
+    def is_success(self) -> bool:
+        """Whether the status is one of success: some gateways answer with 201."""
+        return 200 <= self.status < 300
+
+    @property
     def retry_after(self) -> str | None:
         """The Retry-After header."""
         return self.headers.get("retry-after")

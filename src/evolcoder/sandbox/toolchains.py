@@ -9,6 +9,7 @@ whatever its origin. Nothing is installed here; `cli/toolchains` does that.
 ('node-typescript',)
 """
 
+import os
 import platform
 import shutil
 import subprocess
@@ -102,7 +103,12 @@ def _locate(
     path = Path(found).resolve()
     if path.name == "rustup":
         done = subprocess.run([found, "--print", "sysroot"], capture_output=True, check=False)
-        path = Path(done.stdout.decode().strip(), "bin", command[0])
+        path = Path(os.fsdecode(done.stdout).strip(), "bin", command[0])
+        if not path.is_absolute() or not path.is_file():
+            raise SandboxRefusedError(
+                f"{language.name}: {found} is rustup's and finds no toolchain; run "
+                "`rustup default stable`, and set HOME or RUSTUP_HOME to its user's"
+            )
     if _is_in_container(path):
         return (found if _is_in_container(Path(found)) else str(path), *command[1:])
     folders[path.parent.parent] = None

@@ -30,7 +30,7 @@ from typing import Literal
 
 from evolcoder.fences import without_code
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
-from evolcoder.text import clean
+from evolcoder.text import END_OF_TURN, clean
 
 Speaker = Literal["system", "user", "assistant", "tool"]
 
@@ -433,11 +433,7 @@ def _stripped(value: object) -> str:
     return clean(value).strip() if isinstance(value, str) else ""
 
 
-_END = (
-    r"(?:<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text|EOT|return|END_OF_TURN_TOKEN)\|>"
-    r"|<end_of_turn>|<｜end▁of▁sentence｜>|\[\|endofturn\|\]|</s>)"
-)
-_LAST = re.compile(rf"(?:\s*{_END})+\s*\Z")
+_LAST = re.compile(rf"(?:\s*{END_OF_TURN})+\s*\Z")
 _ANALYSIS = re.compile(
     r"<\|start\|>assistant<\|channel\|>analysis<\|message\|>(.*?)(?:<\|end\|>|\Z)", re.DOTALL
 )
@@ -512,7 +508,7 @@ def _cut_at(marks: re.Pattern[str], text: str) -> Iterator[Turn]:
     said: list[tuple[Speaker, str]] = []
     for mark, following in zip_longest(found, found[1:]):
         part = text[mark.end() : following.start() if following else len(text)]
-        part = re.split(_END, part, maxsplit=1)[0].strip("\n")
+        part = re.split(END_OF_TURN, part, maxsplit=1)[0].strip("\n")
         if mark[1] == "Input" and said:
             said[-1] = said[-1][0], f"{said[-1][1].strip()}\n\n{part.strip()}"
             continue

@@ -195,6 +195,8 @@ def columns_from(flags: Sequence[str]) -> dict[ColumnName, str]:
 def check_columns(columns: Mapping[str, str]) -> dict[ColumnName, str]:
     """Return a map of columns; raises ConfigError if a name is unknown or a column is missing."""
     known = get_args(ColumnName)
+    if not isinstance(columns, Mapping):
+        raise ConfigError(f"columns: {columns!r}: give a mapping, such as {{'instruction': 'q'}}")
     for name, column in columns.items():
         if name not in known or not column:
             raise ConfigError(
@@ -238,7 +240,7 @@ def placed_rows(source: SeedsConfig, counts: ReadCounts | None = None) -> Iterat
         format, pair = read_pair(labels.without_class(raw.value), source)
         counts.add(raw.value, format, pair)
         why = pair.needs or ("" if pair.answer else _why_unanswered(pair))
-        yield PlacedRow(f"{source.path} {raw.place}", _row(raw.value, pair), why)
+        yield PlacedRow(f"{source.path} {raw.place}", row_from(raw.value, pair), why)
     counts.check()
 
 
@@ -254,14 +256,6 @@ def read_pair(value: object, source: SeedsConfig) -> tuple[str | None, SeedPair]
     if source.format == "auto":
         return read_detected(value)
     return source.format, read(value, source.format)
-
-
-def row_of(value: object, columns: Mapping[ColumnName, str] | None = None) -> Row:
-    """Read a row of a data file in whichever format it is, with its lineage if it has one.
-
-    A row without a known field has an empty task and an empty answer.
-    """
-    return _row(value, read_pair(value, SeedsConfig(columns=dict(columns or {})))[1])
 
 
 def lineage_of(value: object) -> dict[str, str | int | float]:
@@ -315,7 +309,8 @@ def describe_fields(value: object) -> str:
     return one_line(f"the fields {', '.join(map(str, value)) or '(none)'}", _FIELDS_CHARS)
 
 
-def _row(value: object, pair: SeedPair) -> Row:
+def row_from(value: object, pair: SeedPair) -> Row:
+    """Make the `Row` of a row that was read, with its lineage if it has one."""
     new = content_id("row", [pair.instruction, pair.answer])
     if pair.turns or pair.context:
         new = content_id("row", [pair.instruction, pair.answer, *pair.turns, pair.context])

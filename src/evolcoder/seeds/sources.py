@@ -74,12 +74,21 @@ class SourceRow:
     """Its value; a mapping, if it is a valid row."""
 
 
+_URL = re.compile(r"https?://", re.IGNORECASE)
+_HUB_PAGE = re.compile(r"https?://(?:www\.)?(?:huggingface\.co|hf\.co)/datasets/([\w.-]+/[\w.-]+)")
+"""The page of a data set of the Hub."""
+
+
 def rows_of(config: SeedsConfig) -> Iterator[SourceRow]:
     """Yield the rows of the source that a config names."""
     if config.path == BUNDLED:
         with (resources.files("evolcoder") / "data" / "seeds.jsonl").open("rb") as file:
             yield from _json_rows(cast("BinaryIO", file), BUNDLED)
         return
+    if _URL.match(config.path):
+        found = _HUB_PAGE.match(config.path)
+        advice = f"name it as {found[1]}" if found else "download the file, and name that"
+        raise SeedsError(f"{config.path}: is an address on the web; {advice}")
     path = Path(os.path.expanduser(config.path))  # noqa: PTH111 - pathlib's may raise
     if _kind(path) not in SUFFIXES and not path.exists() and _HUB_ID.fullmatch(config.path):
         yield from _hub_rows(config)
