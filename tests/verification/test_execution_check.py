@@ -173,6 +173,8 @@ OTHERS = [
     ("bash", "cat <<'END' > a.txt\nx y\nEND\ncat a.txt", None, None),
     ("bash", "make() { false; }\nexit 1", "error", ""),
     ("bash", "exit 1", "error", ""),
+    ("bash", "cp <source> <target>", "not_run", "dialect"),
+    ("bash", "cp a <b", None, None),
     ("javascript", "describe('a', () => {});", "wants", "library"),
     ("javascript", "chrome.runtime.reload();", "wants", "browser"),
     ("javascript", "SpreadsheetApp.getActive();", "wants", "library"),

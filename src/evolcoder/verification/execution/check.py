@@ -80,7 +80,7 @@ _LIBRARY: Mapping[str, re.Pattern[str]] = {
     "python": _any(r"ModuleNotFoundError|ImportError"),
     "c": _any(r"fatal error: [\w./+-]+: No such file", r"undefined reference to `(?!main)"),
     "cpp": _any(r"fatal error: [\w./+-]+: No such file", r"undefined reference to `(?!main)"),
-    "java": _any(r"error: package [\w.]+ does not exist", r"module not found"),
+    "java": _any(r"error: package [\w.]+ does not exist", r"module not found|No suitable driver"),
     "csharp": _any(r"error CS(?:0234|0246|0012|0006)"),
     "go": _any(r"cannot find package", r"no required module", r"is not in (?:GOROOT|std)"),
     "rust": _any(r"error\[E(?:0432|0433|0463)\]"),
@@ -151,6 +151,7 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
     ),
     "rust": _any(r"^\s*(?:async|let .* else)\b"),
     "php": _any(r"^\s*@(?:if|foreach|section)\b"),
+    "bash": _any(r"(?<= )<[A-Za-z][\w -]*>"),
 }
 """Source in a dialect that the installed compiler or interpreter may not support."""
 _RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
