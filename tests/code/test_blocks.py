@@ -33,6 +33,51 @@ def test_the_fence_and_then_the_task_determine_the_language(text, named, languag
     assert (program.language, program.sources[0], program.why) == (language, first, "")
 
 
+TAGS = {
+    "python": "py3 python3.12 main.py",
+    "cpp": "cc cxx c++ c++17 cpp20 main.cc hpp.cpp",
+    "c": "c c99 c11",
+    "javascript": "js mjs cjs node a.mjs",
+    "typescript": "ts mts",
+    "java": "java java17 Main.java",
+    "csharp": "cs c-sharp csx",
+    "rust": "rs rust2021 rust-2021",
+    "lua": "lua lua5.3",
+    "r": "R Rscript",
+    "bash": "sh ksh zsh",
+    "php": "php8",
+}
+
+
+@pytest.mark.parametrize(("language", "tags"), TAGS.items(), ids=TAGS)
+def test_a_language_has_many_tags(language, tags):
+    """Versions, names of interpreters, and names of files with their endings."""
+    for tag in tags.split():
+        assert find_program(fence(tag, "x = 1"), []).language == language, tag
+
+
+@pytest.mark.parametrize(
+    "tag", "python2 python2.7 py2 d3 es6 h264 c2 v8 base64 utf8 sha256".split()
+)
+def test_what_only_looks_like_a_language_is_none(tag):
+    """Names with numbers, and Python 2, which is another language."""
+    assert find_program(fence(tag, "x = 1"), ["python"]).why == "language"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```python\rx = 1\ry = 2\r```\r",
+        "```bash\npip install x\n``````python\nx = 1\ny = 2\n```",
+    ],
+    ids=ascii,
+)
+def test_fences_with_other_ends_are_read(text):
+    """Carriage returns alone, and a fence that ends and begins on one line."""
+    program = find_program(text, [])
+    assert (program.language, program.sources) == ("python", ("x = 1\ny = 2",))
+
+
 def test_blocks_are_parts_or_versions():
     """All joined are tried first, then the longest, then the last."""
     program = find_program(fence("python", "a = 1\nb = 2") + "and\n" + fence("python", "c = 3"), [])

@@ -2,9 +2,14 @@
 
 import json
 import random
+from collections import Counter
 from html.parser import HTMLParser
 
+import pytest
+
 from decontamination.leaky import ITEMS
+from evolcoder.decontamination.certificate import CleanedData, certificate
+from evolcoder.decontamination.certificate import page as certificate_page
 from evolcoder.decontamination.hits import Detector, DropRule, Hit, RowField, SpanMark, TextSpan
 from evolcoder.decontamination.llm_judge import Answer, JudgedPair
 from evolcoder.decontamination.nearest import NearPair
@@ -14,6 +19,7 @@ from evolcoder.decontamination.report import (
     as_dict,
     page,
     report_of,
+    search_record,
     section,
     table,
 )
@@ -164,6 +170,35 @@ def test_what_the_judge_could_not_say_is_in_the_report():
     assert dict(found.verdicts) == {"unreadable": 1, "no_match": 1}
     assert "unreadable 1" in table(found)
     assert "judge: by toy" in table(found)
+
+
+@pytest.mark.parametrize("answers", [[], [Answer.MATCH, Answer.UNREADABLE, Answer.FAILED]])
+def test_a_certificate_says_what_the_judge_said_and_that_it_is_not_measured(answers):
+    """Its hits and verdicts in JSON and on the page; what it left open is a gap."""
+    pair = NearPair(ITEMS[0], "row", "task", 0.5, 0.5, False, True)
+    judged = [JudgedPair(pair, answer, "why") for answer in answers]
+    found = report(judged=judged, models=[(Detector.JUDGE, "toy")])
+    searched = search_record(found, known=["toy"])
+    (judge,) = (one for one in searched["detectors"] if one["name"] == "judge")
+    assert (judge["model"], judge["measured"]) == ("toy", None)
+    assert judge["verdicts"] == dict(Counter(answer.value for answer in answers))
+    assert {one["verdicts"] is None for one in searched["detectors"]} == {True, False}
+    assert [h["n_rows"] for h in searched["hits"] if h["detector"] == "judge"] == [1, 1, 0]
+    n_open = sum(answer is not Answer.MATCH for answer in answers)
+    gaps = " ".join(searched["not_looked_for"])
+    assert "nearest to each problem alone" in gaps
+    assert f"decided nothing of {n_open or ''}" in gaps or not n_open
+    data = CleanedData("a", None, 10)
+    text = certificate_page(
+        certificate(
+            version="1", source=data, kept=None, beside=(), duplicates={}, dropped={"leak": 3},
+            searched=searched, gaps=(),
+        )
+    )  # fmt: skip
+    part = text[text.index("### judge by toy") : text.index("### Hits")]
+    said = "failed 1, match 1, unreadable 1" if answers else "none was asked for"
+    assert f"Verdicts on pairs of a row and a problem: {said}." in part
+    assert "Its recall and precision are not measured." in part
 
 
 def test_the_table_has_a_line_for_every_detector_and_choice():

@@ -365,6 +365,95 @@ BEHAVIOURS = {
         ],
         [0, 1],
     ),
+    "named lambdas": (
+        "Write a lambda dbl that doubles a number.",
+        ["dbl = lambda n: 2*n", "dbl = lambda num: num+num", "dbl = lambda n: n**2"],
+        [0, 1],
+    ),
+    "a lambda and a function": (
+        "Write dbl(n).",
+        ["dbl = lambda n: 2*n", "def dbl(n):\n    return n+n", "def dbl(n):\n    return n"],
+        [0, 1],
+    ),
+    "coroutines": (
+        "Write a coroutine total(nums) that waits before each addition.",
+        [
+            "import asyncio\nasync def total(nums):\n    t=0\n    for x in nums:\n        await asyncio.sleep(0)\n        t+=x\n    return t",
+            "import asyncio\nasync def part(x):\n    await asyncio.sleep(0)\n    return x\nasync def total(nums):\n    return sum(await asyncio.gather(*map(part, nums)))\nasyncio.run(total([1]))",
+            "async def total(nums):\n    return max(nums)",
+        ],
+        [0, 1],
+    ),
+    "a coroutine that awaits itself": (
+        "Write an async fact(n).",
+        [
+            "async def fact(n: int):\n    return 1 if n<2 else n * await fact(n-1)",
+            "async def fact(n: int):\n    t=1\n    for x in range(2,n+1): t*=x\n    return t",
+            "async def fact(n: int):\n    return n",
+        ],
+        [0, 1],
+    ),
+    "asynchronous generators": (
+        "Write an async generator evens(nums).",
+        [
+            "async def evens(nums):\n    for x in nums:\n        if x%2==0: yield x",
+            "async def every(nums):\n    for x in nums: yield x\nasync def evens(nums):\n    async for x in every(nums):\n        if not x%2: yield x",
+            "async def evens(nums):\n    for x in nums:\n        if x%2: yield x",
+        ],
+        [0, 1],
+    ),
+    "an endless asynchronous generator": (
+        "Write an async generator count(n).",
+        [
+            "async def count(n: int):\n    while True:\n        yield n\n        n+=1",
+            "import itertools\nasync def count(n: int):\n    for x in itertools.count(n): yield x",
+            "async def count(n: int):\n    yield n",
+        ],
+        [0, 1],
+    ),
+    "a coroutine that prints": (
+        "Write an async show(nums).",
+        [
+            "async def show(nums):\n    for x in nums: print(x)",
+            "async def show(nums):\n    print(*nums, sep='\\n')",
+            "async def show(nums):\n    print(nums)",
+        ],
+        [0, 1],
+    ),
+    "classes without usage": (
+        "Write a class Account with deposit, withdraw and balance.",
+        [
+            "class Account:\n    def __init__(self): self.b=0\n    def deposit(self, amount: float): self.b+=amount\n    def withdraw(self, amount: float):\n        if amount>self.b: raise ValueError\n        self.b-=amount\n    def balance(self): return self.b",
+            "class Account:\n    def __init__(self): self.ins=[]\n    def deposit(self, amount: float): self.ins.append(amount)\n    def withdraw(self, amount: float):\n        if sum(self.ins)<amount: raise ValueError('no')\n        self.ins.append(-amount)\n    def balance(self): return sum(self.ins)",
+            "class Account:\n    def __init__(self): self.b=0\n    def deposit(self, amount: float): self.b=amount\n    def withdraw(self, amount: float): self.b-=amount\n    def balance(self): return self.b",
+        ],
+        [0, 1],
+    ),
+    "classes with properties and statics": (
+        "Write a class Box.",
+        [
+            "class Box:\n    def __init__(self, width: float, height: float): self.w, self.h = width, height\n    @property\n    def area(self): return self.w*self.h\n    @staticmethod\n    def unit(n: int): return n",
+            "class Box:\n    def __init__(self, width: float, height: float): self.sides = (width, height)\n    @property\n    def area(self): return self.sides[0]*self.sides[1]\n    @staticmethod\n    def unit(n: int): return n+0",
+            "class Box:\n    def __init__(self, width: float, height: float): self.w, self.h = width, height\n    @property\n    def area(self): return self.w+self.h\n    @staticmethod\n    def unit(n: int): return n",
+        ],
+        [0, 1],
+    ),
+    "classes with other methods": (
+        "Write a class Pile.",
+        [
+            "class Pile:\n    def put(self, n: int): return n",
+            "class Pile:\n    def add(self, n: int): return n",
+        ],
+        None,
+    ),
+    "classes that only take objects": (
+        "Write a class Tree with add(node) and depth(node).",
+        [
+            "class Tree:\n    def add(self, node): return node.value\n    def depth(self, node): return node.left.depth",
+            "class Tree:\n    def add(self, node): return node.value+1\n    def depth(self, node): return node.right.depth",
+        ],
+        None,
+    ),
 }
 """Task, answers, and the cluster that is chosen; None if the answers stay unverified."""
 

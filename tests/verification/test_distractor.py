@@ -280,6 +280,16 @@ SHUFFLE = "import random\ndef mix(nums: list[int]):\n    nums = nums[:]\n    ran
 YIELDS = "def count(n: int):\n    while True:\n        yield n\n        n += 1"
 UNIQUE = "def distinct(words: list[str]):\n    return list(set(words))"
 SPREAD = "def spread(n: int):\n    return list(range(400)) + [n]"
+QUEUE = """\
+class Queue:
+    def __init__(self, items: list[int]):
+        self.items = list(items)
+    def put(self, x: int):
+        self.items.append(x)
+        return len(self.items)
+    def take(self):
+        return self.items.pop(0)
+"""
 KINDS = {
     "a random answer": (
         "import random\ndef mix(nums: list[int]):\n    return random.sample(nums, len(nums))",
@@ -327,6 +337,32 @@ KINDS = {
         "fails",
     ),
     "a program that reads input": ("print(sum(map(int, input().split())))", OWN, "not_measured"),
+    "programs": ("print(len(input()))", "print(len(input().strip()) + 1)", "fails"),
+    "programs alike": (
+        "print(input()[::-1])", "word = input()\nprint(''.join(reversed(word)))", "works"
+    ),
+    "programs on few inputs": (
+        "print(int(input()) + int(input()))", "a, b = int(input()), int(input())\nprint(a + b)",
+        "not_measured",
+    ),
+    "programs on few inputs that differ": (
+        "print(int(input()) - int(input()))", "a, b = int(input()), int(input())\nprint(a + b)",
+        "fails",
+    ),
+    "a program that does not end": ("while input: pass", "print(input())", "fails"),
+    "classes": (QUEUE.replace("pop(0)", "pop()"), QUEUE, "fails"),
+    "classes alike": (QUEUE.replace("self.items.append(x)", "self.items += [x]"), QUEUE, "works"),
+    "classes with other methods": (
+        QUEUE.replace("put", "add").replace("len(", "0 + len("), QUEUE, "not_measured"
+    ),
+    "named lambdas": ("dbl = lambda n: n ** 2", "dbl = lambda n: 2 * n", "fails"),
+    "named lambdas alike": ("dbl = lambda n: n + n", "dbl = lambda n: 2 * n", "works"),
+    "coroutines": (
+        "async def dbl(n: int):\n    return n ** 2", "async def dbl(n: int):\n    return 2 * n", "fails"
+    ),
+    "coroutines alike": (
+        "async def dbl(n: int):\n    return n + n", "async def dbl(n: int):\n    return 2 * n", "works"
+    ),
 }  # fmt: skip
 
 

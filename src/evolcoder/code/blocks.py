@@ -41,6 +41,19 @@ _PLAIN_TAGS = frozenset("text txt plain plaintext none output out result results
 """Tags that name no language."""
 _FILE_TAG = re.compile(r"(python|py|c\+\+|cpp)(?:3(?:\.\d+)*|\d\d)|[\w-]+(?:\.[\w-]+)*\.(\w+)")
 """Tags that are the name of a file, or of a version."""
+_VERSIONED_TAG = re.compile(r"(c(?=\d\d)|[a-z]{2,})[-_]?\d+(?:\.\d+)*")
+"""Tags with the version of a language, but for Python, of which 2 is another."""
+_OTHER_TAGS: Mapping[str, str] = {
+    **dict.fromkeys(("cc", "cxx", "c++", "h++"), "cpp"),
+    **dict.fromkeys(("mjs", "cjs", "node", "ecmascript", "javascript-node"), "javascript"),
+    **dict.fromkeys(("mts", "cts"), "typescript"),
+    **dict.fromkeys(("c-sharp", "csx"), "csharp"),
+    **dict.fromkeys(("rscript", "rlang"), "r"),
+    "ksh": "bash",
+    "rkt": "racket",
+    "dlang": "d",
+}
+"""Tags that name a language in a fence, and something else or nothing in a task."""
 _TEMPLATE_TAGS = frozenset({"django"})
 """Tags of templates that are also a name by which a task means a language."""
 _C_LIKE = re.compile(
@@ -115,6 +128,7 @@ _INLINE = re.compile(r"`{3}([^`\n]+)`{3}")
 _OPENING = re.compile(r"^(?P<indent>[ \t]*)(?P<fence>`{3,}|~{3,})[ \t]*(?P<rest>[^`\n]*)$")
 _ENDED = re.compile(r"^[ \t]*(?P<fence>`{3,})[ \t]*(?P<after>(?!\w+[ \t]*$|\w+[:=])[^`\s][^`\n]*)$")
 """A fence with text after it, which is no tag: it closes a block."""
+_CLOSED_AND_OPENED = re.compile(r"^`{6}(?P<tag>\w[\w+#.-]*)[ \t]*$")
 _HEADER_CODE = re.compile(
     r"(?P<tag>[\w+#.-]*?)[ \t]*(?<![\w.-])(?P<code>(?:async[ \t]+)?(?:def|class)[ \t]+\w+[ \t]*[(:]"
     r".*|(?:import|from)[ \t]+\w.*|@\w.*|#include\b.*)"
@@ -212,6 +226,8 @@ def _closed(line: str, opened: str) -> tuple[list[str], str]:
     found = _GLUED_END.match(line)
     if found and not _COMMENTED_FENCE.match(line) and len(_TICKS.findall(line)) % 2:
         return [found["code"].rstrip(), opened], ""
+    if found := _CLOSED_AND_OPENED.match(line):
+        return [opened, f"```{found['tag']}"], "```"
     found = _ENDED.match(line)
     if found and not language_of(found["after"].split()[0]):
         return [opened, found["after"]], ""
@@ -277,8 +293,13 @@ def _tagged(block: CodeBlock) -> str:
         return block.tag
     if block.language is not None or not block.tag:
         return block.language or ""
+    if block.tag in _OTHER_TAGS:
+        return _OTHER_TAGS[block.tag]
+    if (named := _VERSIONED_TAG.fullmatch(block.tag)) and named[1] not in {"python", "py"}:
+        return language_of(named[1]) or block.tag
     if named := _FILE_TAG.fullmatch(block.tag):
-        return language_of(named[1] or named[2]) or block.tag
+        end = named[1] or named[2]
+        return language_of(end) or _OTHER_TAGS.get(end, block.tag)
     return _PLAIN if block.tag in _PLAIN_TAGS else block.tag
 
 

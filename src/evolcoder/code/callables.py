@@ -4,7 +4,8 @@ Nothing is run, and the same text gives the same subject. Of the program only wh
 can reach is kept, with the imports that this uses, so example usage, `input()` and prints at the
 bottom are dropped. The signature has names, parameters, defaults and annotations but no body or
 docstring, so that a tester who sees it has not seen the answer. A main program that reads input is
-called with its input and returns its output.
+called with its input and returns its output. `name = lambda ...` is a function; a call of a
+coroutine returns what awaiting it gives, and that of an asynchronous generator a list.
 Whether the program as a whole runs is not checked here.
 
 >>> text = "```python\ndef double(x):\n    return 2 * x\n\nprint(double(4))\n```"
@@ -71,6 +72,26 @@ def {entry_point}(*given, **named):
         space[{name!r}](*given, **named)
     return printed.getvalue().strip()
 """
+_COROUTINE = """
+def _awaited_(make):
+    async def items(work):
+        found = []
+        async for one in work:
+            found.append(one)
+            if len(found) == 1000:
+                break
+        return found
+    def called(*given, **named):
+        import asyncio
+        work = make(*given, **named)
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(items(work) if hasattr(work, "__aiter__") else work)
+        return work
+    return called
+{name} = _awaited_({name})
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +110,8 @@ class CallableSubject:
     """How tests call it."""
     n_params: int
     """Required parameters; of a class those of `__init__` without `self`."""
+    is_coroutine: bool = False
+    """Whether a call awaits it; other coroutines of the program still await it themselves."""
 
     @property
     def source(self) -> str:
@@ -97,6 +120,8 @@ class CallableSubject:
 
     def around(self, body: str) -> str:
         """Return another body, e.g. a mutant's, with this subject's entry point."""
+        if self.is_coroutine:
+            body += _COROUTINE.format(name=self.name)
         if self.form is CallableKind.PROGRAM:
             return _PROGRAM.format(code=body)
         if self.form is CallableKind.PRINTER:
@@ -113,8 +138,9 @@ def subject_of(
 
     The first block with a callable is used; code that the task shows comes last. Of several
     callables it is the one that the task names, else the last one that no other uses. Without a
-    callable it is the first program that reads input. Functions that only modify their arguments do
-    not count unless `in_place`: tests run in another process and pass copies.
+    callable it is the first program that reads input, or a lambda with a name. Functions that only
+    modify their arguments do not count unless `in_place`: tests run in another process and pass
+    copies.
     """
     programs = _programs(text)
     shown = " ".join(instruction.split())
@@ -123,7 +149,12 @@ def subject_of(
     for tree in trees:
         if (node := _chosen(tree, instruction, entry_point, in_place=in_place)) is not None:
             return _subject(tree, node)
-    return _main_program(trees)
+    if program := _main_program(trees):
+        return program
+    for tree in map(_with_named_lambdas, trees):
+        if (node := _chosen(tree, instruction, entry_point, in_place=in_place)) is not None:
+            return _subject(tree, node)
+    return None
 
 
 def find_compatible(
@@ -171,6 +202,25 @@ def _programs(text: str) -> list[str]:
     return codes if codes or "```" in text else [text]
 
 
+def _with_named_lambdas(tree: ast.Module) -> ast.Module:
+    """Write `name = lambda ...` as a function."""
+    body = [_as_function(node) for node in tree.body]
+    return ast.fix_missing_locations(ast.Module(body, tree.type_ignores))
+
+
+def _as_function(node: ast.stmt) -> ast.stmt:
+    match node:
+        case (
+            ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda(args=args, body=value))
+            | ast.AnnAssign(target=ast.Name(id=name), value=ast.Lambda(args=args, body=value))
+        ):
+            (function,) = ast.parse(f"def {name}(): return").body
+            if isinstance(function, ast.FunctionDef):
+                function.args, function.body = args, [ast.Return(value)]
+            return function
+    return node
+
+
 def _chosen(
     tree: ast.Module, instruction: str, wanted: str | None, *, in_place: bool
 ) -> Definition | None:
@@ -191,7 +241,7 @@ def _chosen(
         if isinstance(part, ast.Name) and part.id != name
     }
     roots = [node for name, node in defined.items() if name not in used]
-    functions = [node for node in roots if isinstance(node, ast.FunctionDef)]
+    functions = [node for node in roots if not isinstance(node, ast.ClassDef)]
     return (named or functions or roots or list(defined.values()))[-1]
 
 
@@ -203,7 +253,7 @@ def _is_named(name: str, instruction: str) -> bool:
 
 
 def _is_testable(node: Definition) -> bool:
-    if _NOT_TESTED.match(node.name) or isinstance(node, ast.AsyncFunctionDef):
+    if _NOT_TESTED.match(node.name):
         return False
     if isinstance(node, ast.ClassDef):
         return any(not method.name.startswith("_") for method in _methods(node))
@@ -235,7 +285,13 @@ def _subject(tree: ast.Module, node: Definition) -> CallableSubject:
     ]
     source = ast.unparse(ast.Module(body, []))
     return CallableSubject(
-        source, node.name, node.name, _signature(node), _form(node), _n_params(node)
+        source,
+        node.name,
+        node.name,
+        _signature(node),
+        _form(node),
+        _n_params(node),
+        isinstance(node, ast.AsyncFunctionDef),
     )
 
 

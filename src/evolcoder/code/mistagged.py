@@ -1,7 +1,8 @@
 r"""Says what a text is that does not parse as Python although its fence says so.
 
 Only what is plainly something else is named: it has a line that no Python has (at its beginning,
-so that strings do not count), and none that only Python has. Broken Python in any doubt stays
+so that strings do not count), and none that only Python has; for some languages, no definition and
+no import of Python. Broken Python in any doubt stays
 Python. Nothing is run; texts are searched in linear time.
 
 >>> other_language("const f = x => x + 1;\nconsole.log(f(1));")
@@ -46,6 +47,50 @@ of its strings."""
 _COMMENT = re.compile(r"^[ \t]*#(?:[ \t]|$)", re.MULTILINE)
 """A comment of Python, and of few languages with braces."""
 
+_DEFINES = re.compile(
+    r"^[ \t]*(?:(?:async )?def \w+\([^\n]*\)(?: *->[^\n:]*)? *:|class \w+[^\n]*:"
+    r"|from [\w.]+ import\b)|^import \w+[ \t]*$",
+    re.MULTILINE,
+)
+"""What a text in one of the following languages does not have."""
+_LINES: Mapping[str, re.Pattern[str]] = {
+    name: re.compile(pattern, re.MULTILINE)
+    for name, pattern in {
+        "haskell": r"^[a-z]\w*'? :: [A-Z(\[a-z]|^module [A-Z][\w.]* .*\bwhere[ \t]*$",
+        "matlab": r"^function (?:\[[\w, ]+\]|\w+) = \w+\([^\n]*\)[ \t]*;?[ \t]*$",
+        "lua": r"^[ \t]*local (?:function \w+\(|\w+(?:, ?\w+)* = )",
+        "julia": r"^function \w+\([^\n]*\)[ \t]*$(?=[\s\S]*^end[ \t]*$)(?=[\s\S]*^println\()",
+        "r": r"^[ \t]*[A-Za-z][\w.]* <- (?:function\(|c\(|\w)",
+        "perl": r"^[ \t]*(?:my|our) [$@%(]|^use strict;|^sub \w+ ?\{",
+        "powershell": r"^[ \t]*(?:Get|Set|New|Remove|Write|Add|Import|Export|Invoke|Start|Stop)"
+        r"-[A-Z]\w+|\| ?(?:Where|ForEach|Select|Sort)-Object\b",
+        "scala": r"^case class \w+\(|^(?:sealed trait|trait|object) \w+[^:\n]*\{[ \t]*$",
+        "elixir": r"^defmodule [\w.]+ do[ \t]*$",
+        "erlang": r"^-module\(\w+\)\.",
+        "prolog": r"^[a-z]\w*\([^\n]*\) ?:- ",
+        "lisp": r"\A\s*(?:;[^\n]*\n\s*)*\((?:def\w*|let|ns|setq|lambda|require) ",
+        "dockerfile": r"\A\s*(?:#[^\n]*\n\s*)*FROM [\w./:-]+(?: AS \w+)?[ \t]*$",
+        "makefile": r"^(?!(?:else|try|finally):)(?:\.PHONY|[\w.-]+):[^\n:=]*\n\t\S",
+        "latex": r"^[ \t]*\\(?:begin|documentclass|usepackage|section)\b[\[{]",
+        "jinja": r"^[ \t]*\{%-? *(?:for|if|block|extends|set|include|macro) ",
+        "http": r"\A\s*(?:(?:GET|POST|PUT|DELETE|PATCH|HEAD) /\S* HTTP/\d|HTTP/\d\S* \d{3}\b)",
+        "url": r"\A\s*(?:https?://\S+\s*)+\Z",
+        "solidity": r"^pragma solidity ",
+        "proto": r"^syntax = \"proto\d\";|^message \w+ \{[ \t]*$",
+        "graphql": r"^(?:query|mutation|schema|type) ?\w*[^\n:=]* ?\{[ \t]*$",
+        "terraform": r"^(?:resource|variable|provider|module|output|data) \"[^\"\n]+\"[^\n]* \{",
+        "verilog": r"^endmodule\b",
+        "mermaid": r"\A\s*(?:(?:graph|flowchart) (?:TD|TB|LR|RL|BT)\b|(?:sequence|class)Diagram)",
+        "plantuml": r"\A\s*@startuml\b",
+        "assembly": r"^[ \t]*(?:section \.\w+|global _start|mov [a-z]{2,3}, ?\S+)[ \t]*$",
+        "pascal": r"^end\.[ \t]*$",
+        "visual basic": r"^[ \t]*End (?:Sub|Function|Module|If)[ \t]*$",
+        "fortran": r"^[ \t]*(?:implicit none|end program\b.*|end subroutine\b.*)[ \t]*$",
+    }.items()
+}
+"""Lines of further languages, in the order in which they are tried."""
+_SETTINGS = re.compile(r"(?:(?:export )?[A-Z][A-Z0-9_]*=[^\s()\[\]{}\"']*|#[^\n]*)")
+
 _TYPE = r"(?:[A-Za-z_]\w*(?:::\w+|<[^<>\n;()]{0,80}>|\[\])*[ *&]+)"
 _BRACED: Mapping[str, re.Pattern[str]] = {
     name: re.compile(pattern, re.MULTILINE)
@@ -89,7 +134,7 @@ _SQL = re.compile(
     r"|PROCEDURE|TRIGGER|USER)\b|UPDATE\s+\S+\s+SET\s+\S|DELETE\s+FROM\b|ALTER\s+(?:TABLE"
     r"|DATABASE)\b"
     r"|DROP\s+(?:TABLE|VIEW|INDEX|DATABASE)\b|WITH\s+(?:RECURSIVE\s+)?\w+\s+AS\s*\("
-    r"|USE\s+\w+\s*(?:;|\Z)"
+    r"|USE\s+(?!strict\b|warnings\b)\w+\s*(?:;|\Z)"
     r"|(?:BEGIN|COMMIT|ROLLBACK|START\s+TRANSACTION)\s*(?:;|\Z)|GRANT\s|EXPLAIN\s|SHOW\s+TABLES)",
     re.IGNORECASE,
 )
@@ -145,6 +190,10 @@ def other_language(source: str) -> str:
     for name, is_it in _SURE.items():
         if is_it(source):
             return name
+    if not _DEFINES.search(source):
+        for name, line in _LINES.items():
+            if line.search(source):
+                return name
     if _PYTHON.search(source):
         return ""
     if _is_pseudocode(source):
@@ -160,6 +209,19 @@ def is_plainly_python(source: str) -> bool:
     """
     tree = tree_of(source) if len(source) <= MAX_CHARS else None
     return tree is not None and any(isinstance(node, _ONLY_PYTHON) for node in tree.body)
+
+
+def _is_environment(source: str) -> bool:
+    """Whether all lines set variables of an environment, and one has what no Python has."""
+    lines = [line.strip() for line in source.splitlines() if line.strip()]
+    return len(lines) > 1 and all(map(_SETTINGS.fullmatch, lines))
+
+
+def _is_patch(source: str) -> bool:
+    """Whether all lines are added, removed or kept, and there are both of the first."""
+    lines = [line for line in source.splitlines() if line.strip()]
+    signs = {line[:2] for line in lines}
+    return {"+ ", "- "} <= signs <= {"+ ", "- ", "  "}
 
 
 def _is_regex(source: str) -> bool:
@@ -216,6 +278,8 @@ def _braced(source: str) -> str:
 
 
 _SURE: Mapping[str, Callable[[str], bool]] = {
+    "environment": _is_environment,
+    "patch": _is_patch,
     "regex": _is_regex,
     "shell": _is_script,
     "html": _is_html,

@@ -91,6 +91,7 @@ _QUOTE = re.compile(r"^[ \t]{0,3}>[ \t]?")
 _QUOTED_FENCE = re.compile(r"^[ \t]{0,3}>[ \t>]*(?:`{3}|~{3})")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3}|~{3})")
 _NUMBER = re.compile(r"[ \t]*L?(\d+)(?:[:.)][ \t]?|[ \t]*[|│→][ \t]?|[ \t]|$)")
+_CELL_RESULT = re.compile(r"Out\[\d*\]:")
 _CELL = re.compile(r"^(?:In \[\d*\]: ?|[ \t]*\.{3}:(?: |$)|[ \t]*\.{3,5}(?: |$))")
 _BAR = re.compile(r"[|│┃║] ?")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#39|#x27|nbsp);")
@@ -117,6 +118,8 @@ _MAY_BE_OBJECT = re.compile(r"[\"'] ?:")
 
 def as_written(text: str) -> str:
     """Rewrite JSON, YAML, escaped lines, quotations and here-documents of an answer as fences."""
+    if "\n" not in text:
+        text = text.replace("\r", "\n")
     text = _with_line_feeds(_unescaped(text))
     if "<![CDATA[" in text:
         text = text.replace("<![CDATA[", "\n").replace("]]>", "\n")
@@ -228,7 +231,8 @@ def _of_documents(text: str) -> str:
     kept, at = [], 0
     for found in islice(_DOCUMENT.finditer(text), MAX_OBJECTS):
         end = re.compile(rf"^[ \t]*{found['end']}[ \t]*$", re.MULTILINE).search(text, found.end())
-        if end is None or found.start() < at:
+        is_printed = found["command"].startswith("cat") and ">" not in found[0]
+        if end is None or found.start() < at or is_printed:
             continue
         named = _FILE.search(found["file"]) or _FILE.search(found["command"])
         tag = named[1] if named else found["command"].split()[0].rstrip("3")
@@ -402,7 +406,7 @@ def plain_code(code: str, tag: str = "") -> str:
     if all(_BAR.match(line) for line in lines if line.strip()) and len(lines) > 1:
         lines = [_BAR.sub("", line) for line in lines]
     if lines and lines[0].startswith("In ["):
-        lines = [_CELL.sub("", line) for line in lines]
+        lines = [_CELL.sub("", line) for line in lines if not _CELL_RESULT.match(line)]
     code = "\n".join(lines)
     if _ENTITY.search(code) and "<" not in code and ">" not in code:
         code = usual_blanks(html.unescape(code))

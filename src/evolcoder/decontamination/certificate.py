@@ -111,6 +111,11 @@ def _leaks(data: Json) -> list[str]:
     for one in data["detectors"]:
         made = f" by {one['model']}" if one["model"] else ""
         lines += [f"### {one['name']}{made}", "", *_parameters(one["parameters"])]
+        if one["verdicts"] is not None:
+            lines += [
+                "",
+                f"Verdicts on pairs of a row and a problem: {_verdicts(one['verdicts'])}.",
+            ]
         lines += ["", *_measured(one["measured"]), ""]
     hits = [
         [one["detector"], one["benchmark"], one["n_rows"], one["n_items"], one["n_faint"]]
@@ -118,6 +123,10 @@ def _leaks(data: Json) -> list[str]:
     ]
     head = ["detector", "benchmark", "rows", "problems", "weak or plain"]
     return [*lines, "### Hits", "", *_table(head, hits)]
+
+
+def _verdicts(found: Json) -> str:
+    return ", ".join(f"{word} {n:,}" for word, n in found.items()) or "none was asked for"
 
 
 def _measured(found: Json) -> list[str]:

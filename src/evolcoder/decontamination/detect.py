@@ -136,7 +136,10 @@ def build_report(
         report,
         unjudged=tuple(sorted(found.unjudged)),
         benchmarks=tuple(_searched(settings)),
-        parameters={Detector.NEIGHBOURS.value: nearest.parameters()},
+        parameters={
+            Detector.NEIGHBOURS.value: nearest.parameters(),
+            Detector.JUDGE.value: llm_judge.parameters(),
+        },
     )
 
 

@@ -81,6 +81,11 @@ class _Question:
     messages: tuple[Message, ...]
 
 
+def parameters() -> dict[str, object]:
+    """Return the parameters of the judge, as plain data."""
+    return {"max_text_chars": MAX_TEXT_CHARS, "max_attempts": MAX_ATTEMPTS}
+
+
 async def judge_pairs(
     pairs: Sequence[NearPair], judge: Role, *, most: int | None = None, seed: int = 0
 ) -> list[JudgedPair]:

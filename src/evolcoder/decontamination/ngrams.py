@@ -153,6 +153,10 @@ class Vocabulary:
                 postings[(word,)].append((at, TextSpan.PROMPT, 0))
         self._bits = rarity(items, postings)
 
+    def forms(self, at: int) -> list[dict[str, float]]:
+        """Return the words of each wording of a problem with their information."""
+        return [{word: self._bits[(word,)] for word in words} for words in self._words[at]]
+
     def coverage(self, at: int, words: Iterable[str], *, form: int = 0) -> float:
         """Return the share of a problem's words, weighted by information, in `words`.
 

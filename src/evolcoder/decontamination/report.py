@@ -25,7 +25,7 @@ from evolcoder.decontamination.hits import (
     dropped,
     sort_hits,
 )
-from evolcoder.decontamination.llm_judge import JudgedPair
+from evolcoder.decontamination.llm_judge import Answer, JudgedPair
 from evolcoder.sandbox.base import layers_text, missing_from
 from evolcoder.text import natural_key
 from evolcoder.visible import visible
@@ -52,6 +52,8 @@ PARAMETERS: Mapping[Detector, Plain] = {
     Detector.EXECUTION: {"min_agreement": MIN_AGREEMENT},
 }
 """Parameters of detectors that need no model."""
+DECIDED = frozenset({Answer.MATCH.value, Answer.NO_MATCH.value})
+"""Answers of a judge that say whether a row leaks a problem."""
 PAGE_TEMPLATE = """\
 <!DOCTYPE html>
 <html lang="en">
@@ -293,6 +295,7 @@ def search_record(report: Report, known: Iterable[str]) -> Plain:
                 "parameters": PARAMETERS.get(Detector(name), {}) or report.parameters.get(name, {}),
                 "model": models.get(name),
                 "measured": measurements().get(name),
+                "verdicts": dict(report.verdicts) if name == Detector.JUDGE.value else None,
             }
             for name in report.ran
         ],
@@ -325,6 +328,10 @@ def _gaps(report: Report, known: Iterable[str]) -> Iterable[str]:
         )
         if texts_only := [one.name for one in report.benchmarks if not one.is_run]:
             yield f"By their text alone were compared: {', '.join(texts_only)}."
+    if Detector.JUDGE.value in report.ran:
+        yield "The judge was asked about the rows nearest to each problem alone."
+        if n_open := sum(n for word, n in report.verdicts if word not in DECIDED):
+            yield f"The judge decided nothing of {n_open:,} pairs of a row and a problem."
     if report.unjudged:
         yield unjudged_note(report) + "."
     if report.missing:

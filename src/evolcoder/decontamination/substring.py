@@ -8,7 +8,8 @@ if it holds `MIN_SPECIFIC_WORDS` words that exercises do not share anyhow. So is
 `ANCHOR_WORDS` words; in the task of a row also one of `CORE_WORDS` words, and a shorter one as a
 sentence or line of its own. So is a sentence that says little but a short task without up to
 `MAX_CUT_WORDS` of its words, if what is left tells the task. A task's request ("write a function
-to") and imports do not count. Word n-grams that are in more than `MAX_FAMILIES` unlike problems are
+to") and imports do not count. So is a part of a task, or of its tests, in a row that names its
+function (`named_tasks`). Word n-grams that are in more than `MAX_FAMILIES` unlike problems are
 boilerplate; versions of one problem in several benchmarks count as one.
 
 Runs of code are weighted by information, so long boilerplate counts less than short rare text. Time
@@ -35,6 +36,7 @@ from evolcoder.decontamination.hits import (
     RowField,
     TextSpan,
 )
+from evolcoder.decontamination.named_tasks import NamedTasks
 from evolcoder.decontamination.ngrams import Gram, Slot, rarity
 from evolcoder.text import one_line
 
@@ -139,6 +141,7 @@ class SubstringDetector:
         self._items = items
         self._prose = _Prose([item.wordings for item in items])
         self._cut = _CutTasks(items, self._prose)
+        self._named = NamedTasks(items)
         self._code = {
             TextSpan.SOLUTION: _Code(code_tokens(i.solution, i.language) for i in items),
             TextSpan.TESTS: _Code(code_tokens(i.tests, i.language) for i in items),
@@ -146,7 +149,10 @@ class SubstringDetector:
 
     def find(self, row: str, task: NormalizedText, answer: NormalizedText) -> list[Hit]:
         """Return the longest common run with each problem, if it is a hit."""
-        found = []
+        found = [
+            self._hit(row, one.part, one.side, one.item, _Match(0, one.score, (one.seen,)))
+            for one in self._named.find(task, answer)
+        ]
         for part, normalized in ((RowField.TASK, task), (RowField.ANSWER, answer)):
             runs = [*self._prose.runs(normalized, short=part is RowField.TASK)]
             runs += self._cut.runs(normalized) if part is RowField.TASK else ()

@@ -51,6 +51,7 @@ from evolcoder.deduplication.minhash import (
     shingles,
     word_spans,
 )
+from evolcoder.deduplication.pairs import are_other_tasks, rests
 from evolcoder.deduplication.shared_text import EDGE, SAMPLE, SharedText, find_shared
 from evolcoder.fences import without_code
 from evolcoder.ids import rng_for
@@ -93,6 +94,8 @@ class Document:
     context: str = ""
     """What duplicates must have in common besides the text: system turns, tools, images, a
     label."""
+    answer: str = ""
+    """Its response, where tasks are compared; tells tasks under one preamble from copies."""
 
     @classmethod
     def of(cls, row: Row, compare: Compare, *, is_external: bool = False) -> Self:
@@ -108,6 +111,7 @@ class Document:
             any(one.check is Check.TESTS and one.kind == "passed" for one in row.verdicts),
             is_external,
             row.context,
+            "" if row.turns or compare == "row" else response.text,
         )
 
 
@@ -119,6 +123,8 @@ class DocumentFacts:
     """Its id."""
     text: str
     """Its text, with invalid characters replaced."""
+    answer: str
+    """Its response likewise; may be empty."""
 
 
 class Corpus:
@@ -152,7 +158,7 @@ class Corpus:
         """Add a document; return its folded text."""
         id = clean(document.id)
         folded = _folded(document.text)
-        record = f"{id}\0{clean(document.text)}".encode()
+        record = "\0".join((id, clean(document.answer), clean(document.text))).encode()
         with temporary_file_errors():
             self._file.write(record)
         self._ends.append(self._ends[-1] + len(record))
@@ -170,8 +176,8 @@ class Corpus:
         start, end = self._ends[number], self._ends[number + 1]
         with temporary_file_errors():  # seeking flushes the write buffer
             self._file.seek(start)
-            id, _, text = self._file.read(end - start).decode().partition("\0")
-        return DocumentFacts(id, text)
+            id, answer, text = self._file.read(end - start).decode().split("\0", 2)
+        return DocumentFacts(id, text, answer)
 
     def compared(self, number: int, edge: str = "") -> str:
         """Return what near and semantic duplicates are compared by: the text without a header.
@@ -230,6 +236,15 @@ class Corpus:
         return len(mine) > 1 and any(
             a != b and jaccard(shingles(a), shingles(b)) < threshold for a, b in folded
         )
+
+    def are_other_tasks(self, one: int, other: int) -> bool:
+        """Whether two documents ask for different things behind a preamble of their own."""
+        mine, theirs = self.read(one), self.read(other)
+        answers = mine.answer, theirs.answer
+        turns = mine.text.split(TURN_END), theirs.text.split(TURN_END)
+        if len(turns[0]) != len(turns[1]):
+            return are_other_tasks(mine.text, theirs.text, answers)
+        return any(are_other_tasks(*pair, answers) for pair in zip(*turns, strict=True))
 
     def mention_different_languages(self, one: int, other: int) -> bool:
         """Whether each of two texts names a programming language that the other does not."""
@@ -307,7 +322,7 @@ class VectorIndex:
     def cosine(self, one: int, other: int) -> float:
         """Return the cosine of two vectors, in double precision."""
         a, b = (self._read(number, 1)[0].astype(np.float64) for number in (one, other))
-        return float(np.clip(a @ b, -1, 1))
+        return _cosine(a, b)
 
     def keys(self, threshold: float, seed: int) -> "NDArray[np.uint64]":
         """Return one key per vector and band: (n, b)."""
@@ -327,6 +342,10 @@ class VectorIndex:
         with temporary_file_errors():
             self._file.seek(size * start)
             return np.frombuffer(self._file.read(size * n), np.float32).reshape(n, self._width)
+
+
+def _cosine(one: "NDArray[np.float64]", other: "NDArray[np.float64]") -> float:
+    return float(np.clip(one @ other, -1, 1))
 
 
 def _bands_for(threshold: float, n_planes: int) -> int:
@@ -389,7 +408,7 @@ class ExactMatcher:
 
 
 class NearMatcher:
-    """Matches texts with a high Jaccard index of shingles."""
+    """Matches texts with a high Jaccard index of shingles that do not ask for different things."""
 
     kind = DuplicateKind.NEAR
 
@@ -402,11 +421,13 @@ class NearMatcher:
 
     def similarity(self, one: int, other: int) -> float:
         """Return the exact Jaccard index; 0 if the texts are less alike without what all share."""
+        found = jaccard(self._shingles(one), self._shingles(other))
+        if found < self.threshold or self._corpus.are_other_tasks(one, other):
+            return 0.0
         if self._corpus.shared:
-            rest = jaccard(self._shingles(one), self._shingles(other))
             whole = [shingles(fold(self._corpus.read(number).text)) for number in (one, other)]
-            return jaccard(*whole) if rest >= self.threshold else 0.0
-        return jaccard(self._shingles(one), self._shingles(other))
+            return jaccard(*whole)
+        return found
 
     def _shingles(self, number: int) -> frozenset[str]:
         if number in self._cache:
@@ -426,14 +447,28 @@ class EmbeddingMatcher:
 
     kind = DuplicateKind.MEANING
 
-    def __init__(self, vectors: VectorIndex, threshold: float, seed: int) -> None:
+    def __init__(
+        self,
+        corpus: Corpus,
+        vectors: VectorIndex,
+        embedder: Embedder,
+        *,
+        threshold: float,
+        seed: int,
+    ) -> None:
         self.threshold = threshold
         self.lsh = LshIndex(vectors.keys(threshold, seed))
-        self._vectors = vectors
+        self._corpus, self._vectors, self._embedder = corpus, vectors, embedder
 
     def similarity(self, one: int, other: int) -> float:
-        """Return the cosine."""
-        return self._vectors.cosine(one, other)
+        """Return the cosine; of other tasks behind one preamble, that without it if it is lower."""
+        cosine = self._vectors.cosine(one, other)
+        if cosine < self.threshold or not self._corpus.are_other_tasks(one, other):
+            return cosine
+        texts = rests(*self._corpus.texts((one, other)))
+        if texts is None:
+            return cosine
+        return min(cosine, _cosine(*self._embedder.embed(texts).astype(np.float64)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -509,7 +544,9 @@ def find_duplicates(
         if thresholds.meaning is not None and embedder is not None:
             vectors = VectorIndex(corpus, embedder, order)
             stack.callback(vectors.close)
-            matchers.append(EmbeddingMatcher(vectors, thresholds.meaning, seed))
+            matchers.append(
+                EmbeddingMatcher(corpus, vectors, embedder, threshold=thresholds.meaning, seed=seed)
+            )
         yield from _deduplicate(corpus, order, matchers, leaks or {})
 
 

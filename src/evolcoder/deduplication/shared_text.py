@@ -195,14 +195,20 @@ def _values(spans: Spans, heights: Sequence[int]) -> Iterator[tuple[Slot, Gram]]
     if is_low.count(False) < MIN_AROUND_SLOT:
         return
     for start, end in _pieces(is_low):
-        at_all = [spans[at][0] for at in range(start, end) if not _counts_rows(spans, at)]
+        at_all = [spans[at][0] for at in range(start, end) if not counts_rows(spans, at)]
         words = [word for word in at_all if word not in PASSING | LABELS | LINKING]
         if is_low[start] and words:
             slot = tuple(word for word, *_ in spans[max(0, start - 2) : start])
-            yield slot, tuple(_NUMBER_IN_NAME.sub("", word) for word in words)
+            yield slot, tuple(map(without_number, words))
 
 
-def _counts_rows(spans: Spans, at: int) -> bool:
+def without_number(word: str) -> str:
+    """Return a word without the number at the end of a name."""
+    return _NUMBER_IN_NAME.sub("", word)
+
+
+def counts_rows(spans: Spans, at: int) -> bool:
+    """Whether a word is the number of a row, behind a label such as `question`."""
     return spans[at][0].isdigit() and at > 0 and spans[at - 1][0] in LABELS
 
 
@@ -218,7 +224,7 @@ def _said(spans: Spans, run: _Run) -> _Run:
 
 def _is_label(spans: Spans, at: int, end: int) -> bool:
     """Whether a word counts rows, or stands before a number that does."""
-    return _counts_rows(spans, at) or (at + 1 < end and _counts_rows(spans, at + 1))
+    return counts_rows(spans, at) or (at + 1 < end and counts_rows(spans, at + 1))
 
 
 T = TypeVar("T", bound=Hashable)

@@ -9,7 +9,8 @@ docstrings), and runs it. No model is asked. In this order decide:
    a distractor that fails one is wrong;
 3. the response's program on typed random inputs, odd ones among them (`varied_calls`): a distractor
    that behaves alike on all of them is not wrong, or the response is as wrong as it is, unless the
-   task demands what no result shows, such as a bound.
+   task demands what no result shows, such as a bound. Objects of a class are made and their methods
+   called, and programs get lines to read, as answers are compared with each other (`agreement`).
 
 A response whose words call the distractor right while tests or examples show it wrong leaves too.
 What cannot be run so is `not_measured`. A failing distractor is not guaranteed to be wrong in the
@@ -45,6 +46,9 @@ from evolcoder.programming_language import CodeBlock, code_blocks
 from evolcoder.records import JSON, Check, CheckResult, Response, Task
 from evolcoder.sandbox.base import Limits, Program, Sandbox, Script
 from evolcoder.text import one_line
+from evolcoder.verification.agreement.clusters import is_elsewhere, is_same, shown_as
+from evolcoder.verification.agreement.inputs import probes
+from evolcoder.verification.agreement.observing import observe
 from evolcoder.verification.complexity.inputs import UnsizedError, infer_arguments, varied_calls
 from evolcoder.verification.generated_tests.check import validated_checks
 from evolcoder.verification.generated_tests.runner import reduced_limits, run_checks
@@ -184,8 +188,8 @@ class DistractorCheck:
         undecided = f"the distractor passes the {len(examples)} examples, which do not decide; "
         why = undecided if examples else ""
         if node is None or isinstance(node, ast.ClassDef) or subject.form is CallableKind.PROGRAM:
-            said = f"{why}no inputs can be made for a {subject.form}"
-            return _result(response, DistractorFinding.NOT_MEASURED, said)
+            found = await self._by_observing(task, response, subject, distractor)
+            return _unless_demanded(task, response, found)
         shown = [*examples, *(one.code for one in code_blocks(response.text))]
         try:
             arguments = infer_arguments(node, shown, by_name=True)
@@ -196,17 +200,58 @@ class DistractorCheck:
         other = await _outcomes(self.sandbox, distractor, calls, self._limits)
         if _ORDER_OF_SETS.search(subject.source):
             own, other = _in_any_order(own, other)
-        found = _compared(response, subject.entry_point, calls, own, other)
-        demand = _UNSEEN_DEMAND.search(_before_distractor(task.instruction))
-        if found.kind != DistractorFinding.WORKS or demand is None:
-            return found
-        said = f"{found.detail['said']}, but the task also asks for {demand[0]!r}"
-        return _result(response, DistractorFinding.NOT_MEASURED, said)
+        return _unless_demanded(
+            task, response, _compared(response, subject.entry_point, calls, own, other)
+        )
+
+    async def _by_observing(
+        self,
+        task: Task,
+        response: Response,
+        subject: CallableSubject,
+        distractor: CallableSubject,
+    ) -> CheckResult:
+        """Compare classes by what methods of their objects do, programs by what they print."""
+        shown, texts = _before_distractor(task.instruction), [(response.text, subject.name)]
+        shared = probes(shown, subject, texts, (), seed=f"bait {task.id}")
+        own, other = [
+            await observe(self.sandbox, one, shared, self._limits) for one in (subject, distractor)
+        ]
+        values, n_alike, has_all = set[str](), 0, True
+        for probe, one, two in zip(shared, own, other, strict=True):
+            if not (one.is_decided and one.is_stable and two.is_stable):
+                continue
+            if is_elsewhere(probe, two):
+                has_all = False
+            elif not is_same(one, two):
+                asked = one_line(probe.script or ", ".join(map(repr, probe.arguments)), 200)
+                said = f"{asked}: the response {shown_as(one)}, the distractor {shown_as(two)}"
+                return _result(response, DistractorFinding.FAILS, said, {"calls": len(shared)})
+            elif one.shows_something:
+                n_alike += 1
+                values.add(shown_as(one))
+        if not has_all:
+            said = "the distractor lacks what the response's class has"
+            return _result(response, DistractorFinding.NOT_MEASURED, said)
+        if n_alike < MIN_VALUES or len(values) < MIN_DISTINCT:
+            said = f"only {n_alike} of {len(shared)} inputs give something to compare"
+            return _result(response, DistractorFinding.NOT_MEASURED, said)
+        said = f"the distractor behaves as the response on {n_alike} inputs"
+        return _result(response, DistractorFinding.WORKS, said, {"calls": n_alike})
 
     @property
     def _limits(self) -> Limits:
         config = self.config
         return reduced_limits(Limits(config.cpu_s, config.wall_s, config.memory_mb))
+
+
+def _unless_demanded(task: Task, response: Response, found: CheckResult) -> CheckResult:
+    """Return a finding, which is open if a task demands what results do not show."""
+    demand = _UNSEEN_DEMAND.search(_before_distractor(task.instruction))
+    if found.kind != DistractorFinding.WORKS or demand is None:
+        return found
+    said = f"{found.detail['said']}, but the task also asks for {demand[0]!r}"
+    return _result(response, DistractorFinding.NOT_MEASURED, said)
 
 
 def _compared(

@@ -32,8 +32,6 @@ import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import cache
-from importlib import resources
 
 from evolcoder.code.blocks import find_program
 from evolcoder.code.callables import (
@@ -46,8 +44,6 @@ from evolcoder.code.callables import (
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Role
 from evolcoder.errors import EngineError, SandboxError, UnjudgedError
-from evolcoder.grading.answers import decode_answer
-from evolcoder.grading.calls import run_calls
 from evolcoder.ids import seed_for
 from evolcoder.programming_language import named_languages
 from evolcoder.records import Response, ResponseCandidate, Task
@@ -66,6 +62,7 @@ from evolcoder.verification.agreement.clusters import (
     with_chosen,
 )
 from evolcoder.verification.agreement.inputs import InputOrigin, Probe, probes
+from evolcoder.verification.agreement.observing import ENDED, observe
 from evolcoder.verification.execution.check import MISSTATED, ExecutionCheck
 from evolcoder.verification.execution.stated_output import states_output
 from evolcoder.verification.execution.wrapping import wrap_variants
@@ -78,14 +75,10 @@ from evolcoder.verification.generated_tests.test_parser import parse_checks
 
 CALL_S = 1.0
 """CPU seconds of one input, both runs together."""
-MAX_STUCK = 2
-"""Inputs that may end a candidate's process before it counts as stuck on all further ones."""
 MAX_STATED = 4
 """Answers of a cluster whose stated output is compared, before the earliest one is taken."""
 MAX_INTERFACES = 3
 """Most interfaces that the answers are tried with."""
-MAX_LINE = 1 << 15
-"""Longest observation that is decoded here."""
 MAX_CONSECUTIVE_SANDBOX_FAILURES = 5
 
 
@@ -166,7 +159,9 @@ class AnswerChooser:
         tests = await self._tests(task, first)
         shared = self._probes(task, first, runnable, tests)
         distinct = {subject.source: subject for _, subject in runnable}
-        runs = [self._observe(subject, shared) for subject in distinct.values()]
+        runs = [
+            observe(self._sandbox, subject, shared, self._limits) for subject in distinct.values()
+        ]
         observed = dict(zip(distinct, await asyncio.gather(*runs), strict=True))
         found = [
             ObservedAnswer(answer, subject.body, observed[subject.source])
@@ -215,25 +210,6 @@ class AnswerChooser:
                 raise text
         sets = [parse_checks(str(text), subject.entry_point) for text in texts]
         return tuple(dict.fromkeys(test for one in sets for test in one))
-
-    async def _observe(
-        self, subject: CallableSubject, shared: Sequence[Probe]
-    ) -> tuple[Observation, ...]:
-        """Run a candidate on all inputs; one that ends its process is tried on the rest again."""
-        source = _observer(subject)
-        found: list[Observation] = []
-        for _ in range(MAX_STUCK):
-            todo = [[probe.plain] for probe in shared[len(found) :]]
-            if not todo:
-                return tuple(found)
-            lines, execution = await run_calls(
-                self._sandbox, source, "observe_candidate", todo, self._limits
-            )
-            found += [_observation(line) for line in lines[: len(todo)]]
-            if len(found) < len(shared):
-                found.append(Observation(_ENDED.get(execution.status, "died")))
-        rest = [found[-1]] * (len(shared) - len(found))
-        return (*found, *rest)
 
     async def _compare_others(
         self, language: str, task: Task, usable: Sequence[ResponseCandidate]
@@ -318,7 +294,7 @@ class AnswerChooser:
         if run.status is Status.COMPILE_ERROR:
             return None
         inputs, lines = [one.arguments for one in shared], run.answers.splitlines()
-        ended = _ENDED.get(run.status, "died")
+        ended = ENDED.get(run.status, "died")
         seen = typed_calls.observations(language, lines, inputs, ended)
         return tuple(map(typed_calls.outcome_of, seen, shared))
 
@@ -344,7 +320,7 @@ class AnswerChooser:
             if run.status is Status.COMPILE_ERROR:
                 continue
             if run.status is not Status.FINISHED:
-                return Observation(_ENDED.get(run.status, "died"))
+                return Observation(ENDED.get(run.status, "died"))
             text = clean(run.stdout.decode("utf-8", "replace"))
             kind = "value" if run.exit_code == 0 else "raise"
             return Observation(kind, None if kind == "value" else "exit", printed=text)
@@ -359,38 +335,9 @@ class AnswerChooser:
         )  # fmt: skip
 
 
-_ENDED = {Status.TIMEOUT: "timeout", Status.MEMORY: "memory", Status.OUTPUT: "output"}
-
-
 def probes_of_constant() -> list[Probe]:
     """Return the only input of a program that reads none."""
     return [Probe(InputOrigin.TASK, ("",))]
-
-
-@cache
-def _observer_source() -> str:
-    folder = resources.files("evolcoder.verification.agreement")
-    return folder.joinpath("observer.py").read_text(encoding="utf-8")
-
-
-def _observer(subject: CallableSubject) -> str:
-    """Return the observer with a candidate's program, compiled once."""
-    return (
-        f"{_observer_source()}\n_SOURCE = {subject.source!r}\n"
-        "_CODE = compile(_SOURCE, 'program.py', 'exec')\ndef observe_candidate(probe):\n"
-        f"    return observe(_SOURCE, _CODE, {subject.entry_point!r}, probe)\n"
-    )
-
-
-def _observation(line: bytes) -> Observation:
-    """Decode an observation; what the observer did not write is `forged`."""
-    found = decode_answer(line) if len(line) <= MAX_LINE else None
-    match found:
-        case ("value", [str(kind), value, changed, str(printed), bool(is_stable)]):
-            return Observation(kind, value, changed, printed, is_stable)
-        case ("raise", str(message)):
-            return Observation("raise", message.partition(":")[0])
-    return Observation("forged", is_stable=False)
 
 
 def _language_of(task: Task, answers: Sequence[ResponseCandidate]) -> str | None:

@@ -237,10 +237,13 @@ def _applies(
     second: Sequence[Observation],
 ) -> bool:
     probe = comparison.probes[number]
-    if not probe.script or probe.test:
-        return True
-    seen = (first[number], second[number])
-    return not any(one.kind == "raise" and one.value in _NOT_APPLICABLE for one in seen)
+    return not any(is_elsewhere(probe, one) for one in (first[number], second[number]))
+
+
+def is_elsewhere(probe: Probe, seen: Observation) -> bool:
+    """Whether a script that is no test uses an interface that an answer does not have."""
+    is_usage = bool(probe.script) and not probe.test
+    return is_usage and seen.kind == "raise" and seen.value in _NOT_APPLICABLE
 
 
 def sound_tests(comparison: ObservedAnswers) -> list[int]:
@@ -441,12 +444,13 @@ def _evidence(
         if is_same(mine, theirs) or not _applies(found, number, winner.observed, loser.observed):
             continue
         shown = ", ".join(safe_repr(one, 200) for one in probe.arguments)
-        said = f"on ({shown}): {_shown(theirs)} instead of {_shown(mine)}"
+        said = f"on ({shown}): {shown_as(theirs)} instead of {shown_as(mine)}"
         return _check_of(found.name, probe, mine), one_line(said, 400)
     return None
 
 
-def _shown(seen: Observation) -> str:
+def shown_as(seen: Observation) -> str:
+    """Say what an answer did on an input."""
     if not seen.is_result:
         return f"{seen.kind} {seen.value or ''}".strip()
     if seen.changed is not None:

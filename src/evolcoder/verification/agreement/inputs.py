@@ -2,7 +2,8 @@ r"""Makes the inputs on which all answers to a task are run.
 
 They come, in this order, from the task's own examples, from generated tests, from the calls and the
 example usage in the answers themselves, and from random changes of these. Without any call they are
-made of the types that the signature names or its parameters' names suggest. Only what can be read
+made of the types that the signature names or its parameters' names suggest; of a class an object is
+made so, and its methods are called. Only what can be read
 as a literal becomes an argument; nothing is evaluated here. Equal arguments give equal probes.
 Which inputs are valid is not known here: the answers decide by accepting them (`choose`).
 
@@ -99,7 +100,7 @@ def probes(
     found = [_test_probe(InputOrigin.TASK, test) for test in shown]
     found += [_test_probe(InputOrigin.TESTS, test) for test in tests if test not in shown]
     if subject.form is CallableKind.CLASS:
-        found += _usage(texts, name)
+        found += [*_usage(texts, name), *_object_usage(subject)]
     else:
         calls = [(InputOrigin.TASK, one.arguments) for one in own]
         calls += [(InputOrigin.TESTS, one) for test in tests for one in _calls_in(test, name)]
@@ -369,7 +370,7 @@ _BY_NAME: tuple[tuple[re.Pattern[str], tuple[Any, ...]], ...] = tuple(
         (r"dict|map|counts|inventory", _TABLES),
         (r"^(?:s\d?|str\d?|string\d?|text|word|sentence|name|line|char|pattern|key)$", _TEXTS),
         (r"^(?:n|m|k|x|y|a|b|i|num|number|target|limit|size|count|year|age|low|high)$", _NUMBERS),
-        (r"rate|price|amount|ratio|radius|width|height|temp", _FLOATS),
+        (r"rate|price|amount|balance|cost|salary|ratio|radius|width|height|temp", _FLOATS),
     )
 )
 _UNKNOWN = (*_LISTS[:2], *_TEXTS[:2], *_NUMBERS[:2], *_WORDS[:1], *_TABLES[:1], *_GRIDS[:1])
@@ -382,17 +383,52 @@ def _typed(subject: CallableSubject) -> Iterator[tuple[Any, ...]]:
         return
     tree = parse(f"{subject.signature}: pass")
     match tree.body if tree else []:
-        case [ast.FunctionDef(args=spec)]:
-            parameters = [*spec.posonlyargs, *spec.args][: subject.n_params]
-            pools = [_pool(one) for one in parameters]
-            if pools:
-                longest = max(map(len, pools))
-                # Every value of every parameter is used, and neighbours differ in all of them.
-                for at in range(longest * min(len(pools), 2)):
-                    turns = enumerate(pools)
-                    yield tuple(
-                        pool[(at + place * (at // longest)) % len(pool)] for place, pool in turns
-                    )
+        case [ast.FunctionDef(args=spec)] if pools := _pools(spec)[: subject.n_params]:
+            for at in range(max(map(len, pools)) * min(len(pools), 2)):
+                yield _turn(pools, at)
+
+
+def _pools(spec: ast.arguments) -> list[tuple[Any, ...]]:
+    """Return values for each required parameter but `self`."""
+    parameters = [*spec.posonlyargs, *spec.args]
+    required = parameters[: len(parameters) - len(spec.defaults)]
+    return [_pool(one) for one in required if one.arg not in {"self", "cls"}]
+
+
+def _turn(pools: Sequence[Sequence[Any]], at: int) -> tuple[Any, ...]:
+    """Return one value of each pool; in turn all are used, and neighbours differ in all of them."""
+    longest = max(map(len, pools), default=1)
+    return tuple(pool[(at + n * (at // longest)) % len(pool)] for n, pool in enumerate(pools))
+
+
+MAX_OBJECTS, MAX_METHODS = 10, 6
+"""Objects that are made of a class, and methods of each that are called."""
+
+
+def _object_usage(subject: CallableSubject) -> Iterator[Probe]:
+    """Yield scripts that make an object and call its methods: all in turn, and each by itself."""
+    lines = subject.signature.splitlines()
+    tree = parse("\n".join([lines[0], *(f"{line}: pass" for line in lines[1:]), "    pass"]))
+    whole = tree.body[0] if tree else None
+    defined = whole.body if isinstance(whole, ast.ClassDef) else []
+    methods = {one.name: _pools(one.args) for one in defined if isinstance(one, ast.FunctionDef)}
+    own = methods.pop("__init__", [])
+    calls = dict(islice(methods.items(), MAX_METHODS))
+    for at in range(MAX_OBJECTS):
+        made = f"made = {subject.entry_point}({_written(_turn(own, at))})\n"
+        used = [_USED.format(name=name, given=_written(_turn(calls[name], at))) for name in calls]
+        for script in [made + "".join(used), *(made + one for one in used)]:
+            yield Probe(InputOrigin.RANDOM, script=script)
+
+
+_USED = """\
+part = made.{name}
+_seen_(part({given}) if callable(part) else part)
+"""
+
+
+def _written(values: tuple[Any, ...]) -> str:
+    return ", ".join(map(repr, values))
 
 
 def _pool(parameter: ast.arg) -> tuple[Any, ...]:

@@ -88,8 +88,6 @@ def infer_arguments(
 
     With `by_name`, also from their names. Raises UnsizedError.
     """
-    if isinstance(function, ast.AsyncFunctionDef):
-        raise UnsizedError("the function is async")
     calls = list(example_calls(function.name, checks))
     spec = function.args
     parameters = [*spec.posonlyargs, *spec.args]

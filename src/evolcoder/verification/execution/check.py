@@ -7,8 +7,9 @@ Responses are only run inside the sandbox, and only parsed there in depth. Kinds
   installed tools do not support, is Python 2, data, commands of a shell, plainly another language
   or prose whatever its fence says, or is no program.
   `why` has the reason.
-- `wants`: it needs input, arguments, files, network, display, browser, an environment variable or a
-  permission, or runs until it is stopped. `why` has the resource.
+- `wants`: it needs input, arguments, files, network, display, browser, an environment (variables,
+  locales, for a shell what the user's machine has) or a permission, or runs until it is stopped.
+  `why` has the resource.
 - `error`, `timeout`, `memory`, `output`: it fails by itself.
 - `misstated`: it ran, and printed something else than the response says (`stated_output`).
 - `passed`: it ran, which does not mean that it does what the task asks.
@@ -79,7 +80,7 @@ _LIBRARY: Mapping[str, re.Pattern[str]] = {
     "python": _any(r"ModuleNotFoundError|ImportError"),
     "c": _any(r"fatal error: [\w./+-]+: No such file", r"undefined reference to `(?!main)"),
     "cpp": _any(r"fatal error: [\w./+-]+: No such file", r"undefined reference to `(?!main)"),
-    "java": _any(r"error: package [\w.]+ does not exist", r"module not found"),
+    "java": _any(r"error: package [\w.]+ does not exist", r"module not found|No suitable driver"),
     "csharp": _any(r"error CS(?:0234|0246|0012|0006)"),
     "go": _any(r"cannot find package", r"no required module", r"is not in (?:GOROOT|std)"),
     "rust": _any(r"error\[E(?:0432|0433|0463)\]"),
@@ -87,11 +88,18 @@ _LIBRARY: Mapping[str, re.Pattern[str]] = {
     "d": _any(r"unable to read module", r"cannot be read"),
     "swift": _any(r"error: no such module"),
     "typescript": _any(r"error TS(?:2307|2580|2582|2591|2792|7016|2503)"),
-    "javascript": _any(r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND|Failed to resolve"),
+    "javascript": _any(
+        r"Cannot find (?:module|package)|ERR_MODULE_NOT_FOUND|Failed to resolve",
+        r"\b(?:describe|it|test|expect|jest|beforeEach|cy|axios|_|moment|THREE|Chart|Deno|Bun|db"
+        r"|\w+App|Logger|game|figma) is not defined",
+    ),
     "php": _any(r'Call to undefined function \w+\(\)|Class "[\w\\]+" not found|Failed opening'),
-    "ruby": _any(r"LoadError|cannot load such file"),
+    "ruby": _any(r"LoadError|cannot load such file|uninitialized constant"),
     "perl": _any(r"Can't locate [\w/]+\.pm"),
-    "lua": _any(r"module '[\w.-]+' not found"),
+    "lua": _any(
+        r"module '[\w.-]+' not found",
+        r"\(global '(?:love|game|script|workspace|vim|ngx|redis|minetest|awesome|hs|wx)'\)",
+    ),
     "r": _any(r"there is no package called"),
     "julia": _any(r"Package \w+ not found"),
     "racket": _any(r"collection not found|cannot open module file"),
@@ -117,13 +125,13 @@ _UNDEFINED_NAME: Mapping[str, re.Pattern[str]] = {
 _DIALECT: Mapping[str, re.Pattern[str]] = {
     "csharp": _any(
         r"\brecord\b|\w\?\s+\w+\s*[;=,)]|\binit;|= new\(|\bis not\b|\busing var\b|\?\?="
-        r"|\bswitch\s*\{",
+        r"|\bswitch\s*\{|\basync (?:Value)?Task(?:<int>)? Main\b",
         r"^namespace [\w.]+;|\[\^\d|\.\.\w|\$@?\"\"\"|\bglobal using\b|\bawait foreach\b|!\.",
     ),
     "scala": _any(r"@main\b|^enum |\bgiven\b|^extension|\bthen$|^\s*end \w+$|(?:=|:)$"),
     "cpp": _any(
         r"\bconcept\b|\brequires\b|\bco_(?:await|yield|return)\b|<=>|\bconsteval\b"
-        r"|std::ranges"
+        r"|std::ranges|^\s*(?:export )?(?:import|module) [\w.:<>\"]+;"
     ),
     "java": _any(r'"""|\bsealed\b|^void main\(|STR\."'),
     "javascript": _any(
@@ -143,6 +151,7 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
     ),
     "rust": _any(r"^\s*(?:async|let .* else)\b"),
     "php": _any(r"^\s*@(?:if|foreach|section)\b"),
+    "bash": _any(r"(?<= )<[A-Za-z][\w -]*>"),
 }
 """Source in a dialect that the installed compiler or interpreter may not support."""
 _RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
@@ -157,7 +166,7 @@ _RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
         "browser",
         _any(
             r"\b(?:document|window|\$|alert|localStorage|sessionStorage|XMLHttpRequest|jQuery"
-            r"|navigator"
+            r"|navigator|chrome"
             r"|prompt|confirm|HTMLElement|Image|React|angular|location|event|self|Vue"
             r"|d3) is not defined"
         ),
@@ -166,7 +175,7 @@ _RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
         "network",
         _any(
             r"URLError|ConnectionError|ConnectionRefused|Connection refused|getaddrinfo"
-            r"|ENOTFOUND|EAI_AGAIN"
+            r"|ENOTFOUND|EAI_AGAIN|connection refused|was refused"
             r"|UnknownHost|Network is unreachable|gaierror|Could not resolve|fetch failed"
             r"|no such host"
             r"|SocketException|ECONNREFUSED|ENETUNREACH|EADDR|Failed to open stream: php_network"
@@ -187,12 +196,15 @@ _RESOURCES: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"|Failed to open stream|DirectoryNotFound|does not exist|no such table"
         ),
     ),
-    ("environment", _any(r"<frozen os>\", line \d+, in __getitem__")),
+    (
+        "environment",
+        _any(r"<frozen os>\", line \d+, in __getitem__|unsupported locale setting"),
+    ),
     (
         "permission",
         _any(
             r"PermissionError|Operation not permitted|Permission denied|EACCES"
-            r"|EPERM|EROFS"
+            r"|EPERM|EROFS|Read-only file system"
         ),
     ),
 )
@@ -212,6 +224,20 @@ _REFUSES_ENVIRONMENT = re.compile(
     r"(?=[\s\S]{0,2000}\bif (?:not \1\b|\1 is None\b)[^\n]*:\s*(?:raise\b|(?:sys\.)?exit\b))"
 )
 """An environment variable without which a program refuses to run."""
+_REFUSES_IN_NODE = re.compile(
+    r"\bif \(!\s*process\.env\b[^{;\n]*\)\s*\{?\s*(?:throw|process\.exit)\b"
+)
+"""The same in JavaScript."""
+_ACTS_ON_MACHINE = re.compile(
+    r"^[ \t]*(?:sudo +)?(?:pip3?|python3? -m (?:pip|venv)|conda|npm|npx|yarn|pnpm|apt(?:-get)?|yum"
+    r"|dnf|brew|git|docker(?:-compose)?|podman|kubectl|helm|curl|wget|ssh|scp|sftp|rsync"
+    r"|systemctl|service|mount|umount|make|cmake|mvn|gradle|cargo|go|java|javac|dotnet|mysql|psql"
+    r"|redis-cli|mongo|ping|nc|adb|aws|gcloud|az|terraform|ansible\S*|crontab|user(?:add|mod|del)"
+    r"|groupadd|iptables|ufw|hostnamectl|nmcli|ip|ifconfig|modprobe|fdisk|mkfs\S*|reboot"
+    r"|shutdown)(?: |$)",
+    re.MULTILINE,
+)
+"""Commands of a shell that need what is on the user's machine: packages, a repository, services."""
 _RUNS_FOREVER = re.compile(
     r"\blisten\s*\(|serve_forever|\bmainloop\s*\(|\bapp\.run\b|setInterval|\baccept\s*\("
     r"|ListenAndServe|ServerSocket|\brun_forever|start_polling|\bsleep\b|inotifywait|\btail -f\b"
@@ -257,7 +283,8 @@ def requested_input(source: str) -> str:
         return "input"
     if _READS_ARGUMENTS.search(source):
         return "arguments"
-    return "environment" if _REFUSES_ENVIRONMENT.search(source) else ""
+    is_refused = _REFUSES_ENVIRONMENT.search(source) or _REFUSES_IN_NODE.search(source)
+    return "environment" if is_refused else ""
 
 
 WANTS = "wants"
@@ -392,6 +419,10 @@ def _may_be(language: str, program: FoundProgram) -> bool:
     return any(looks_like(language, source) for source in program.sources)
 
 
+_CELLS = re.compile(r"\s*In \[\d*\]:")
+"""A session of IPython, which parses as annotations of Python."""
+
+
 def _variants(program: FoundProgram, language: str) -> Iterator[WrappedForm]:
     every = (form for source in program.sources for form in wrap_variants(language, source))
     plain = (
@@ -400,8 +431,11 @@ def _variants(program: FoundProgram, language: str) -> Iterator[WrappedForm]:
         if not is_data(source) and (code := plain_code(source)) != source
         for form in wrap_variants(language, code)
     )
-    yield from islice(every, MAX_VARIANTS)
-    yield from islice(plain, MAX_VARIANTS)
+    orders = (every, plain)
+    if any(map(_CELLS.match, program.sources)):
+        orders = (plain, every)
+    for forms in orders:
+        yield from islice(forms, MAX_VARIANTS)
 
 
 def _classify(
@@ -410,14 +444,17 @@ def _classify(
     """Return the kind of an execution, and the missing resource or reason."""
     if execution.status is Status.COMPILE_ERROR:
         return _classify_uncompiled(language, form, output)
+    on_machine = language == "bash" and _ACTS_ON_MACHINE.search(form.readable)
     if execution.status is not Status.FINISHED:
         wanted = missing_resource(language, output) or likely_waiting_for(form.readable)
+        wanted = wanted or ("environment" if on_machine else "")
         return (WANTS, wanted) if wanted else (execution.status.value, "")
     if execution.exit_code == 0:
         return PASSED, ""
     if is_syntax_error(language, output):
         return _classify_uncompiled(language, form, output)
     wanted = missing_resource(language, output) or requested_input(form.readable)
+    wanted = wanted or ("environment" if on_machine else "")
     return (WANTS, wanted) if wanted else ("error", "")
 
 
