@@ -22,7 +22,17 @@ from evolcoder.cli.main import main
 from evolcoder.config.load import validate
 from evolcoder.engine.registry import digest_of
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.records import (
+    SEED_GROUP,
+    Check,
+    CheckResult,
+    Drop,
+    Reason,
+    Response,
+    Stage,
+    Task,
+    Usage,
+)
 from evolcoder.storage.annotations import Annotation, annotate
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.run_tables import MIGRATIONS
@@ -271,7 +281,7 @@ def test_an_index_follows_a_run_that_goes_on(tmp_path):
         assert shown.ids("?outcome=kept") == shown.ids("?verdict=runs:+passed") == [ids[0]]
         assert shown.ids("?outcome=dropped") == shown.ids("?outcome=respond:+refusal") == [ids[1]]
         assert shown.ids("?query=heap_sort") == ids[:2]
-        assert shown.ids("?query=%E6%8E%92%E5%BA%8F+heap&heuristic=seed&language=python") == [
+        assert shown.ids("?query=%E6%8E%92%E5%BA%8F+heap&heuristic=(seed)&language=python") == [
             ids[0]
         ]
         assert shown.ids('?query="item+0"+"sort+heap"') == shown.ids("?query=%2B%2B") == []
@@ -549,3 +559,13 @@ def test_a_server_answers_on_loopback_until_interrupted(tmp_path):
     assert server.returncode == 130
     assert err.count("\n") == 2
     assert "Traceback" not in err
+
+
+def test_a_heuristic_named_seed_is_not_a_seed(tmp_path):
+    """Seeds have a group of their own, whatever the user's heuristics are named."""
+    seed = Task.seed("Sort.", ordinal=0, language=None)
+    child = seed.child("Sort dates.", round=1, heuristic="seed", language=None, made=MADE)
+    shown = Shown(make_run(tmp_path / "run", [seed, child]), tmp_path / "index")
+    assert shown.ids(f"?heuristic={SEED_GROUP}") == [seed.id[:12]]
+    assert shown.ids("?heuristic=seed") == [child.id[:12]]
+    assert f'<option value="{SEED_GROUP}"' in shown.page(f"{shown.run}/rows")

@@ -21,10 +21,12 @@ from evolcoder.errors import BenchError
 from evolcoder.report.content import (
     JOINT,
     Cell,
+    Chart,
     ReportRecord,
     ReportSection,
     ReportTable,
     Text,
+    bars,
     shortened,
 )
 from evolcoder.text import one_line
@@ -214,6 +216,7 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
             rows,
             ("detector", "benchmark"),
         ),
+        _hits_chart(record["hits"]),
     )
     yield ReportSection(
         "detectors",
@@ -225,6 +228,12 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
             ("detector",),
         ),
     )
+
+
+def _hits_chart(hits: Sequence[Mapping[str, Any]]) -> Chart | None:
+    """Draw the rows in which each detector found a problem, of all benchmarks together."""
+    rows = {one["detector"]: one["n_rows"] for one in hits if one["benchmark"] == "all"}
+    return bars(rows, "rows") if rows else None
 
 
 def _detector(one: Mapping[str, Any]) -> tuple[Cell, ...]:
