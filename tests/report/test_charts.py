@@ -83,6 +83,9 @@ def test_a_figure_of_many_rows_ends_and_says_how_many_more_there_are(kind, is_na
     assert f"name {MOST_ROWS - 1}" in texts(whole)
     assert f"name {MOST_ROWS}" not in texts(cut)
     assert height(whole) < height(cut) < height(whole) * (MOST_ROWS + 2) / MOST_ROWS
+    many = tuple(Series(f"s{at}", tuple(map(float, range(200)))) for at in range(8))
+    of_many = svg(Chart(kind, tuple(map(str, range(200))), many, "rows"), is_narrow=is_narrow)
+    assert height(of_many) < 2 * height(whole)
 
 
 @pytest.mark.parametrize("kind", ["stacked", "points", "lines", "scatter"])

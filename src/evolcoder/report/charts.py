@@ -34,8 +34,9 @@ HATCHES = ("", "////", "----", "xxxx", "||||", "\\\\\\\\", "++++")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 """More than colours, so that what shares a colour has another marker."""
 POINT_MARKERS = ("o", "^", "s", "D", "v", "p", "+", "x", "*", "1", "2", "3")
-MOST_ROWS = 30
-"""Most bars or rows that are drawn: the first ones, and a line says how many more the table has."""
+MOST_ROWS, MOST_MARKERS = 30, 96
+"""Most bars or rows, and markers in rows, that are drawn: the first ones, and a line says how many
+more rows the table has."""
 SIGN_CHARS = 8
 """Width of a sign and its gaps in the legend, in characters."""
 NAME_LINES = 3
@@ -175,19 +176,20 @@ def svg(chart: Chart, *, is_narrow: bool = False) -> str:
 
 def _first_rows(chart: Chart) -> Chart:
     """Leave out the bars or rows of a figure that would make it too tall to be read."""
-    n_more = len(chart.categories) - MOST_ROWS
+    n_each = len(chart.series) if chart.kind == "points" else 1
+    most = max(1, min(MOST_ROWS, MOST_MARKERS // max(1, n_each)))
+    n_more = len(chart.categories) - most
     if chart.kind not in {"stacked", "points"} or n_more <= 0:
         return chart
-    first = _first_values
+
+    def first(part: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        return (*part[:most], None) if part else ()
+
     series = [
         Series(one.name, first(one.values), first(one.low), first(one.high)) for one in chart.series
     ]
-    names = (*chart.categories[:MOST_ROWS], f"and {n_more:,} more, in the table")
+    names = (*chart.categories[:most], f"and {n_more:,} more, in the table")
     return replace(chart, categories=names, series=tuple(series))
-
-
-def _first_values(part: tuple[float | None, ...]) -> tuple[float | None, ...]:
-    return (*part[:MOST_ROWS], None) if part else ()
 
 
 def _stacked(axes: "Axes", chart: Chart, rows: _Rows) -> None:
