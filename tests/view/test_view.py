@@ -239,8 +239,8 @@ def test_a_form_that_is_not_ours_is_refused(shown, body, says):
     assert shown.ids("?marked=flagged") == shown.ids("?marked=noted") == []
 
 
-def test_export_takes_flags(shown, capsys):
-    """Flagged rows alone, or the others; the card says so; without flags, one line says how to."""
+def test_export_takes_flags_and_notes(shown, capsys):
+    """Rows with a mark alone, or without it; the card says so; without marks, one line says how to."""
     folder = next(iter(shown.viewer.runs.values())).source.folder
 
     def exported(*flags):
@@ -257,6 +257,12 @@ def test_export_takes_flags(shown, capsys):
     assert "flagged rows only" in card
     assert exported("--not-flagged")[1] == ["Sort a list."]
     assert len(exported()[1]) == 2
+    assert exported("--noted")[:2] == (1, [])
+    assert "no row is noted" in capsys.readouterr().err
+    annotate(folder, small_run.SEED.id, Annotation(note="wrong unit"))
+    code, rows, card = exported("--noted")
+    assert (code, rows) == (0, ["Sort a list."])
+    assert "noted rows only" in card
 
 
 def test_an_index_follows_a_run_that_goes_on(tmp_path):

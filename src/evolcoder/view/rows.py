@@ -208,8 +208,7 @@ def _marked_keys(run: Run, store: RunStore, marked: str) -> dict[str, list[int]]
     if not marked:
         return {}
     annotations = run.annotations()
-    noted = frozenset(id for id, one in annotations.by_id.items() if one.note)
-    ids = noted if marked == "noted" else annotations.flagged
+    ids = annotations.noted if marked == "noted" else annotations.flagged
     query = "SELECT round, ordinal FROM tasks WHERE id IN (SELECT value FROM json_each(?))"
     places = store.db.each(_PLACE.validate, query, (json.dumps(sorted(ids)),))
     keys = [key_of(*place) for place in places]
