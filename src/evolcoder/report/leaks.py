@@ -218,15 +218,18 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
         ),
         _hits_chart(record["hits"]),
     )
+    measured = {one["name"]: (one["measured"] or {}).get("on") for one in record["detectors"]}
     yield ReportSection(
         "detectors",
         "What the detectors look for",
-        "What each detector looks for, and how well it did on planted leaks.",
+        "What each detector looks for, the kinds of planted leaks of which it finds most and "
+        "fewest, and the share of its findings that are right.",
         ReportTable(
-            ("detector", "looks for", "model", "recall, lowest kind", "precision"),
+            ("detector", "looks for", "model", "highest recall", "lowest recall", "precision"),
             tuple(_detector(one) for one in record["detectors"]),
             ("detector",),
         ),
+        notes=tuple(f"{name} was measured on {on}" for name, on in measured.items() if on),
     )
 
 
@@ -238,12 +241,14 @@ def _hits_chart(hits: Sequence[Mapping[str, Any]]) -> Chart | None:
 
 def _detector(one: Mapping[str, Any]) -> tuple[Cell, ...]:
     name, measured = str(one["name"]), one["measured"] or {}
-    recall = [n / of for n, of in (measured.get("recall") or {}).values() if of]
+    recall = {kind: n / of for kind, (n, of) in (measured.get("recall") or {}).items() if of}
+    ends = [end(recall, key=recall.__getitem__) for end in (max, min) if recall]
+    shown = [f"{recall[kind]:.3g} ({kind})" for kind in ends]
     true, hits = measured.get("precision") or (0, 0)
     return (
         name,
         DEFINITIONS.get(name, ""),
         str(one["model"] or ""),
-        round(min(recall), 3) if recall else None,
+        *(shown or (None, None)),
         round(true / hits, 3) if hits else None,
     )
