@@ -46,9 +46,10 @@ DEFINITIONS = {
 """Detector -> what it looks for."""
 ENDS = (".", "!", "?", "…")
 """How a sentence ends; evidence may end so by itself."""
+NO_EVIDENCE = " Alone that is no evidence"
 DOUBTS = {
-    "weak": " Alone that is no evidence: the tests accept programs that are no solutions.",
-    "plain": " Alone that is no evidence: many write this short program by themselves.",
+    "weak": "the tests accept programs that are no solutions",
+    "plain": "many write this short program by themselves",
 }
 """Mark of a hit -> why it does not drop a row."""
 
@@ -89,7 +90,9 @@ def sentence(hit: Mapping[str, Any]) -> str:
         "execution": f"The answer passes the problem's tests: {seen}",
     }
     detector = str(hit.get("detector"))
-    doubt = DOUBTS.get(str(hit.get("mark")), "")
+    mark = str(hit.get("mark"))
+    why = "" if "weak: " in seen else f": {DOUBTS.get(mark)}"  # that evidence says why
+    doubt = f"{NO_EVIDENCE}{why}." if mark in DOUBTS else ""
     said = known.get(detector, f"{detector}: {seen}")
     return f"{said}{'' if said.endswith(ENDS) else '.'}{doubt}"
 
