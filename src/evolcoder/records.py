@@ -189,6 +189,8 @@ class CallPurpose:
 
 NO_PURPOSE = CallPurpose()
 """Of requests outside of all stages."""
+SEED_GROUP = "(seed)"
+"""Stands for seeds where rows are grouped by heuristic: `seed` may be a heuristic of the user."""
 
 
 @dataclass(frozen=True, slots=True)

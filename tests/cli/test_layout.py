@@ -181,6 +181,7 @@ def inputs(tmp_path, monkeypatch):
         "verify rows.jsonl --out v",
         "run --seeds rows.jsonl --model scripted:m.json --rounds 1 --out r --cache c.db",
         "clean rows.jsonl --out kept.jsonl",
+        "clean rows.jsonl --against own.jsonl --detectors ngrams,execution --out kept.jsonl",
     ],
 )
 def test_every_line_of_a_command_fits_a_terminal(inputs, columns, command):

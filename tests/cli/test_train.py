@@ -105,12 +105,15 @@ SCORE = {"bench": "humaneval", "metric": "pass@1", "score": 0.5, "low": 0.4, "hi
         ("[]", "contains a list; it must contain a JSON object with any of run, arms"),
         ("null", "contains a NoneType"),
         ('{"licence": "mit"}', "unknown key licence; did you mean license?"),
-        ('{"license": null}', "license: Input should be a valid string"),
+        ('{"license": null}', "license: must be a text"),
         ('{"arms": "seed"}', "arms: must be a list"),
         (json.dumps({"scores": None}), "scores: must be a list"),
         (json.dumps({"scores": [None]}), "scores.0: must be a section"),
-        (json.dumps({"scores": [{**SCORE, "score": None}]}), "scores.0.score: Input should be a"),
-        (json.dumps({"scores": [{**SCORE, "low": float("nan")}]}), "scores.0.low: Input should be"),
+        (json.dumps({"scores": [{**SCORE, "score": None}]}), "scores.0.score: must be a number"),
+        (
+            json.dumps({"scores": [{**SCORE, "low": float("nan")}]}),
+            "scores.0.low: must be a number, and not infinite",
+        ),
         (json.dumps({"scores": [{"bench": "humaneval"}]}), "scores.0.metric: is missing"),
     ],
 )

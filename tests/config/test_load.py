@@ -3,6 +3,7 @@
 import ast
 import itertools
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,8 @@ from evolcoder.config import schema
 from evolcoder.config.load import FREE_TO_CHANGE, Config, Section, differing_keys, load
 from evolcoder.config.validation import validate_as
 from evolcoder.errors import ConfigError
+from evolcoder.experiment.config import LoopConfig
+from evolcoder.training.recipe import Recipe
 
 
 @pytest.mark.parametrize(
@@ -67,6 +70,48 @@ def test_an_invalid_file_is_a_one_line_error(tmp_path, text, message):
     assert message in str(caught.value)
     assert "run.yaml" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+ODD = ("x", "a b!", -1, 1e9, 0, 1.5, [], ["x", "x"], {}, {"x": 1}, True, float("nan"), "9" * 5000)
+"""Values of every type, of which each key refuses some."""
+FOREIGN = re.compile(
+    r"\b(?:Input|String|Tuple|List|Value|instance|parse|mapping|dictionary|regex)\b|\^|\\w|\{"
+)
+"""Words of pydantic and of Python, and parts of regular expressions."""
+
+
+def keys_of(kind, above=()):
+    """Yield the path of every key and section."""
+    for name, field in kind.model_fields.items():
+        yield (*above, name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from keys_of(field.annotation, (*above, name))
+
+
+@pytest.mark.parametrize("kind", [Config, LoopConfig, Recipe])
+def test_a_refused_value_is_described_in_the_words_of_a_config(kind):
+    """No key shows a regular expression or the words of the validator, whatever it is given."""
+    said = set()
+    for path, value in itertools.product(keys_of(kind), ODD):
+        data = value
+        for name in reversed(path):
+            data = {name: data}
+        try:
+            validate_as(kind, data, where="test")
+        except ConfigError as error:
+            said.add(str(error).split(" (seen: ")[0])
+    assert len(said) > 2 * len(kind.model_fields)
+    assert [one for one in said if FOREIGN.search(one)] == []
+
+
+def test_a_name_of_a_data_set_says_what_it_may_have():
+    """Also where it would be a path, or an option of a command."""
+    for name in ("a b", "", "a/b", "-x", ".x", "x" * 97, "a\n"):
+        with pytest.raises(
+            ConfigError, match=r"export\.name: must have letters, digits, _, \. and -"
+        ):
+            load(None, [f"export.name={json.dumps(name)}"])
+    assert load(None, ["export.name=Größe_1.x-y"]).export.name == "Größe_1.x-y"
 
 
 def test_a_missing_file_is_named(tmp_path):

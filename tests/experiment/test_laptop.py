@@ -54,7 +54,7 @@ def test_a_loop_without_vllm_trains_and_scores_a_student(capsys, tmp_path, share
     [
         ("student.path=nowhere/at-all/", "--base nowhere/at-all/: no such folder"),
         ("student.path=seeds.jsonl", "--base seeds.jsonl: is no model"),
-        ("train.seeds=[0, 4294967296]", "recipe: seed: Input should be less than"),
+        ("train.seeds=[0, 4294967296]", "recipe: seed: must be "),
         ("train.options=[--set, kernels=liger]", "kernels=liger"),
         ("train.options=[--set, foo=1]", "recipe: unknown key foo"),
     ],

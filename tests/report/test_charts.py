@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from evolcoder.report import render
-from evolcoder.report.charts import svg
+from evolcoder.report.charts import MOST_ROWS, svg
 from evolcoder.report.content import Chart, ReportContent, ReportSection, ReportTable, Series
 from evolcoder.visible import visible
 
@@ -59,6 +59,47 @@ def test_positions_of_narrow_figures_are_upright_and_few(n):
     upright = re.findall(r"rotate\(-90[^>]*>(round \d+)<", svg(chart, is_narrow=True))
     assert upright[0] == "round 0"
     assert len(upright) == min(n, 10)
+
+
+@pytest.mark.parametrize("is_narrow", [False, True])
+@pytest.mark.parametrize("kind", ["stacked", "points"])
+def test_a_figure_of_many_rows_ends_and_says_how_many_more_there_are(kind, is_narrow):
+    """It is no taller than with one row more than its most, and the others are in the table."""
+
+    def drawn(n):
+        names = tuple(f"name {at}" for at in range(n))
+        values, low = tuple(float(at + 1) for at in range(n)), tuple(map(float, range(n)))
+        chart = Chart(kind, names, (Series("x", values, low, values), Series("y", values)), "rows")
+        return svg(chart, is_narrow=is_narrow)
+
+    def height(figure):
+        return float(re.search(r'height="([\d.]+)pt"', figure)[1])
+
+    whole, cut = drawn(MOST_ROWS), drawn(200)
+    assert "more, in the table" not in whole
+    assert [one for one in texts(cut) if "more" in one] == [
+        f"and {200 - MOST_ROWS} more, in the table"
+    ]
+    assert f"name {MOST_ROWS - 1}" in texts(whole)
+    assert f"name {MOST_ROWS}" not in texts(cut)
+    assert height(whole) < height(cut) < height(whole) * (MOST_ROWS + 2) / MOST_ROWS
+    many = tuple(Series(f"s{at}", tuple(map(float, range(200)))) for at in range(8))
+    of_many = svg(Chart(kind, tuple(map(str, range(200))), many, "rows"), is_narrow=is_narrow)
+    assert height(of_many) < 2 * height(whole)
+
+
+@pytest.mark.parametrize("kind", ["stacked", "points", "lines", "scatter"])
+def test_no_two_series_of_a_figure_look_the_same(kind):
+    """In marker or in hatching, for as many as a loop of several benchmarks has."""
+    n = 7 if kind == "stacked" else 12
+    x = (1.0, 2.0) if kind == "scatter" else ()
+    series = tuple(Series(f"s{at}", (1.0, 2.0), x=x) for at in range(n))
+    drawn = svg(Chart(kind, ("a", "b"), series, "rows"))
+    names = [f"s{at}" for at in range(n)]
+    assert [one for one in names if one not in texts(drawn)] == []
+    entries = re.split(r"<text", drawn[drawn.index('id="legend') :])[:n]
+    looks = [tuple(re.findall(r'href="(#\w+)"|fill: ([^;]*);', entry)) for entry in entries]
+    assert len(set(looks)) == n
 
 
 def test_a_figure_with_many_parts_stays_small():

@@ -19,7 +19,16 @@ from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError
 from evolcoder.evolution.heuristics import resolve
 from evolcoder.pipeline import Pipeline, RoleModels
-from evolcoder.records import CallPurpose, Check, CheckResult, Drop, Reason, Stage, TokenCounts
+from evolcoder.records import (
+    SEED_GROUP,
+    CallPurpose,
+    Check,
+    CheckResult,
+    Drop,
+    Reason,
+    Stage,
+    TokenCounts,
+)
 from evolcoder.report.run import report_of
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.run_tables import MIGRATIONS
@@ -27,7 +36,8 @@ from evolcoder.storage.sqlite_files import migrate
 from test_pipeline import open_store
 
 PRICE = {"input": 3.0, "output": 7.0}
-NAMES = ("alpha", "beta", "gamma")
+NAMES = ("alpha", "seed", "gamma")
+"""Names that a user may choose."""
 HEURISTICS = {name: {"template": f"Way {name}. Task: {{task}}", "answer": "task"} for name in NAMES}
 """Heuristics whose prompts name them, so that a request shows its own."""
 
@@ -125,8 +135,8 @@ async def go(store, config, engine, *, n_answers):
 
 def spent_by_heuristic(asked, tasks):
     """Count requests, tokens sent and received by what the texts show that they were made for."""
-    by_text = {text: name or "seed" for _, text, name in tasks}
-    by_id = {id: name or "seed" for id, _, name in tasks}
+    by_text = {text: name or SEED_GROUP for _, text, name in tasks}
+    by_id = {id: name or SEED_GROUP for id, _, name in tasks}
     found = defaultdict(Counter)
     for text, _, sent, received in asked:
         if text.startswith("Way "):
@@ -172,13 +182,13 @@ def test_each_request_counts_for_its_heuristic(tmp_path, n_answers):
     assert any("YES" in text for text, *_ in engine.asked)
     assert set(kept) == set(NAMES)
     spent = spent_by_heuristic(engine.asked, tasks)
-    assert costs.keys() == {*NAMES, "seed"} == spent.keys()
+    assert costs.keys() == {*NAMES, SEED_GROUP} == spent.keys()
     for name, row in costs.items():
         sent, received = spent[name]["sent"], spent[name]["received"]
         dollars = (3.0 * sent + 7.0 * received) / 1e6
         assert {one: row[one] for one in spent[name]} == dict(spent[name])
         assert row["USD"] == pytest.approx(dollars, rel=1e-5)
-        if name == "seed":
+        if name == SEED_GROUP:
             assert row["tokens for each kept row"] is None
             continue
         assert row["kept"] == counts[name]["kept"] == kept[name]

@@ -35,6 +35,11 @@ def test_a_cleaned_file_shows_its_certificate_and_each_leak_next_to_its_problem(
     assert samples.LEAK.wording in leak["texts"]["the problem"]
     assert any(note.startswith("The task and the prompt share a run of") for note in leak["notes"])
     assert found["duplicates"]["rows"][0]["kept row"] == 0
+    for one in found["detectors"]["rows"]:
+        most, least = (float(one[f"{which} recall"].split()[0]) for which in ("highest", "lowest"))
+        assert 0 <= least <= most <= 1
+        assert any(note.startswith(f"{one['detector']} was measured on ")
+                   for note in found["detectors"]["notes"])  # fmt: skip
     assert main(["report", str(tmp_path / "clean.certificate.json")]) == 0
     page = (tmp_path / "clean.report.html").read_text()
     assert "<mark>Merge two ordered ledgers" in page

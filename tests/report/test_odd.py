@@ -1,4 +1,6 @@
-"""Reports of what is odd: runs and evaluations that go on, are empty or small, and comparisons."""
+"""Reports of what is odd: runs and evaluations that go on, are empty, small or long; comparisons."""
+
+from pathlib import Path
 
 import pytest
 
@@ -6,6 +8,7 @@ import small_run
 from evolcoder.bench import registry
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.config.load import validate
+from evolcoder.decontamination.similarity import MapPoint, RoundSimilarity, TaskSimilarity
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
 from evolcoder.records import Drop, Reason, Stage, Task
 from evolcoder.report import cleaning, evaluation, loop, render, run
@@ -18,8 +21,9 @@ from evolcoder.report.content import (
     Series,
     compared,
 )
+from evolcoder.report.similarity import similarity_sections
 from evolcoder.storage.run_store import RunStore
-from evolcoder.storage.stats import why_empty
+from evolcoder.storage.stats import funnel, why_empty
 from report import samples
 
 
@@ -110,6 +114,39 @@ def test_figures_of_a_comparison_have_all_series_or_are_left_out(tmp_path):
     ]
     four = compared([report] * 4)
     assert next(one for one in four.sections if one.name == name).chart is None
+
+
+def test_the_funnel_of_many_rounds_is_drawn_over_rounds(tmp_path):
+    """Bars of few rounds have their reasons, of many rounds a line shows what each stage kept."""
+    pools = (5, *(5,) * 40)
+    with RunStore.read(stored(tmp_path / "run", *SEEDS, FAILED, meta=READ, pools=pools)) as store:
+        lines = funnel(store)
+        section = run.report_of(store, validate({}, where="test")).sections[0]
+    assert section.chart.kind == "lines"
+    assert len(section.chart.categories) == 41
+    assert {one.name for one in section.chart.series} == {line.stage.value for line in lines}
+    assert len(section.table.rows) == len(lines) > 41
+    with RunStore.read(stored(tmp_path / "few", *SEEDS, FAILED, meta=READ, pools=(5, 5))) as store:
+        section = run.report_of(store, validate({}, where="test")).sections[0]
+    parts = {one.name: one.values for one in section.chart.series}
+    assert sum(parts["empty"]) == 1.0
+    for at, row in enumerate(section.table.rows):
+        assert sum(values[at] for values in parts.values()) == row[2]
+
+
+def test_the_map_of_many_rounds_puts_them_together():
+    """Each group has a look of its own, every point is in one, and the table has every round."""
+    points = [MapPoint("round 0", "s", 0.0, 0.0), MapPoint("toy", "p", 1.0, 1.0)]
+    points += [MapPoint(f"round {n}", f"r{n}", float(n), 0.0) for n in range(1, 41)]
+    line = RoundSimilarity("toy", 0, 1, 1, 0.1, 0.1, 0.1, 0.1, None, None, None, 0, 0)
+    found = TaskSimilarity({}, (line,), (), (), tuple(points), 0.5)
+    *_, section = similarity_sections(Path("run"), found, is_old=False)
+    assert section.name == "map"
+    assert len(section.table.rows) == 42
+    names = [one.name for one in section.chart.series]
+    assert names[:3] == ["seeds", "toy", "rounds 1 to 5"]
+    assert len(names) == 2 + 8
+    assert sum(len(one.values) for one in section.chart.series) == len(points)
 
 
 def stored(folder, *records, meta=None, pools=()):

@@ -214,6 +214,12 @@ def test_texts_too_long_to_compare_are_shown_each_as_it_is():
         ({"detector": "judge", "seen": "is it the same?", "mark": "weak"},
          ("A model finds that both ask for the same: is it the same?"
          " Alone that is no evidence: the tests accept programs that are no solutions.")),
+        ({"detector": "execution", "seen": "`f` passes the tests; weak: the tests accept programs that are not solutions", "mark": "weak"},
+         ("The answer passes the problem's tests: `f` passes the tests; weak: the tests accept programs that are not solutions."
+         " Alone that is no evidence.")),
+        ({"detector": "execution", "seen": "plain: the reference has 9 symbols", "mark": "plain"},
+         ("The answer passes the problem's tests: plain: the reference has 9 symbols."
+         " Alone that is no evidence: many write this short program by themselves.")),
         ({"detector": "other", "seen": "long" * 100}, f"other: {'long' * 100}"[:306] + "…"),
     ],
 )  # fmt: skip

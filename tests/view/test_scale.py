@@ -9,7 +9,17 @@ from urllib.parse import urlencode
 import pytest
 
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.records import (
+    SEED_GROUP,
+    Check,
+    CheckResult,
+    Drop,
+    Reason,
+    Response,
+    Stage,
+    Task,
+    Usage,
+)
 from evolcoder.view import index, latest
 from evolcoder.view.live import LiveCounts
 from evolcoder.view.samples import Evaluation
@@ -74,9 +84,9 @@ def test_no_page_of_a_run_scans_or_sorts_a_table(tmp_path, asked):
     run = shown.run
     row = re.findall(r"/row/(\w+)", shown.page(f"{run}/rows?round=1"))[0]
     for query in (
-        {}, {"after": 5}, {"before": 1 << 40}, {"round": 1}, {"heuristic": "seed"},
+        {}, {"after": 5}, {"before": 1 << 40}, {"round": 1}, {"heuristic": SEED_GROUP},
         {"language": "python", "outcome": "kept"}, {"outcome": "dropped"},
-        {"verdict": "runs: passed"}, {"verdict": "runs: passed", "heuristic": "seed"},
+        {"verdict": "runs: passed"}, {"verdict": "runs: passed", "heuristic": SEED_GROUP},
         {"query": "the"}, {"query": '"the list" of', "language": "python"},
         {"marked": "flagged"}, {"marked": "not flagged"}, {"query": "list", "verdict": "runs: x"},
     ):  # fmt: skip

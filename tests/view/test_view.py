@@ -22,7 +22,17 @@ from evolcoder.cli.main import main
 from evolcoder.config.load import validate
 from evolcoder.engine.registry import digest_of
 from evolcoder.evaluation.store import EvalStore
-from evolcoder.records import Check, CheckResult, Drop, Reason, Response, Stage, Task, Usage
+from evolcoder.records import (
+    SEED_GROUP,
+    Check,
+    CheckResult,
+    Drop,
+    Reason,
+    Response,
+    Stage,
+    Task,
+    Usage,
+)
 from evolcoder.storage.annotations import Annotation, annotate
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.run_tables import MIGRATIONS
@@ -229,8 +239,8 @@ def test_a_form_that_is_not_ours_is_refused(shown, body, says):
     assert shown.ids("?marked=flagged") == shown.ids("?marked=noted") == []
 
 
-def test_export_takes_flags(shown, capsys):
-    """Flagged rows alone, or the others; the card says so; without flags, one line says how to."""
+def test_export_takes_flags_and_notes(shown, capsys):
+    """Rows with a mark alone, or without it; the card says so; without marks, one line says how to."""
     folder = next(iter(shown.viewer.runs.values())).source.folder
 
     def exported(*flags):
@@ -247,6 +257,12 @@ def test_export_takes_flags(shown, capsys):
     assert "flagged rows only" in card
     assert exported("--not-flagged")[1] == ["Sort a list."]
     assert len(exported()[1]) == 2
+    assert exported("--noted")[:2] == (1, [])
+    assert "no row is noted" in capsys.readouterr().err
+    annotate(folder, small_run.SEED.id, Annotation(note="wrong unit"))
+    code, rows, card = exported("--noted")
+    assert (code, rows) == (0, ["Sort a list."])
+    assert "noted rows only" in card
 
 
 def test_an_index_follows_a_run_that_goes_on(tmp_path):
@@ -271,7 +287,7 @@ def test_an_index_follows_a_run_that_goes_on(tmp_path):
         assert shown.ids("?outcome=kept") == shown.ids("?verdict=runs:+passed") == [ids[0]]
         assert shown.ids("?outcome=dropped") == shown.ids("?outcome=respond:+refusal") == [ids[1]]
         assert shown.ids("?query=heap_sort") == ids[:2]
-        assert shown.ids("?query=%E6%8E%92%E5%BA%8F+heap&heuristic=seed&language=python") == [
+        assert shown.ids("?query=%E6%8E%92%E5%BA%8F+heap&heuristic=(seed)&language=python") == [
             ids[0]
         ]
         assert shown.ids('?query="item+0"+"sort+heap"') == shown.ids("?query=%2B%2B") == []
@@ -549,3 +565,13 @@ def test_a_server_answers_on_loopback_until_interrupted(tmp_path):
     assert server.returncode == 130
     assert err.count("\n") == 2
     assert "Traceback" not in err
+
+
+def test_a_heuristic_named_seed_is_not_a_seed(tmp_path):
+    """Seeds have a group of their own, whatever the user's heuristics are named."""
+    seed = Task.seed("Sort.", ordinal=0, language=None)
+    child = seed.child("Sort dates.", round=1, heuristic="seed", language=None, made=MADE)
+    shown = Shown(make_run(tmp_path / "run", [seed, child]), tmp_path / "index")
+    assert shown.ids(f"?heuristic={SEED_GROUP}") == [seed.id[:12]]
+    assert shown.ids("?heuristic=seed") == [child.id[:12]]
+    assert f'<option value="{SEED_GROUP}"' in shown.page(f"{shown.run}/rows")

@@ -18,7 +18,7 @@ from evolcoder.errors import UserError
 from evolcoder.exports.formats import DERIVED, is_misstated, shown_wrong
 from evolcoder.exports.write import CardFacts, Exported, ModelUsed, export
 from evolcoder.records import Row
-from evolcoder.storage.annotations import read_annotations
+from evolcoder.storage.annotations import Mark, read_annotations
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SEEDS_META, SeedsFacts, checks_of, funnel, protections
 from evolcoder.terminal import shell_path
@@ -47,10 +47,10 @@ def write_to(
     config: Config,
     formats: Sequence[ExportFormat],
     *,
-    flagged: bool | None = None,
+    marked: Mark | None = None,
 ) -> list[Exported]:
-    """Export a run into the folder `out`; `flagged`: its flagged rows alone, or the others."""
-    choose = _choice(store, flagged=flagged)
+    """Export a run into the folder `out`; `marked`: those with this mark alone."""
+    choose = _choice(store, marked=marked)
 
     def rows(format: ExportFormat) -> Iterator[Row]:
         kept = filter(choose, _exportable(store, config))
@@ -65,15 +65,21 @@ def write_to(
             return derived_rows.infillings(kept, config.seed, config.export.fim)
         return derived_rows.repairs(kept)
 
-    return export(rows, formats, out, _facts(store, config, flagged=flagged), config.export)
+    return export(rows, formats, out, _facts(store, config, marked=marked), config.export)
 
 
-def _choice(store: RunStore, *, flagged: bool | None) -> Callable[[Row], bool]:
-    """Return whether a row is wanted, by the flags that people put on the rows of a run."""
-    if flagged is None:
+def _choice(store: RunStore, *, marked: Mark | None) -> Callable[[Row], bool]:
+    """Return whether a row is wanted, by what people put on the rows of a run."""
+    if marked is None:
         return lambda _: True
-    ids = read_annotations(store.folder).flagged
-    return lambda row: (row.task.id in ids) is flagged
+    ids = _marked(store, marked)
+    return lambda row: (row.task.id in ids) is (marked != "not flagged")
+
+
+def _marked(store: RunStore, marked: Mark) -> frozenset[str]:
+    """Return the ids of the rows with a note, or of those with a flag."""
+    found = read_annotations(store.folder)
+    return found.noted if marked == "noted" else found.flagged
 
 
 def notes(
@@ -81,17 +87,17 @@ def notes(
     config: Config,
     written: Sequence[Exported],
     *,
-    flagged: bool | None = None,
+    marked: Mark | None = None,
 ) -> list[str]:
     """Say which rows were not exported, and what formats without rows need."""
     found = [
         note
-        for note in (_left_out(store, config, flagged=flagged), _by_flags(store, flagged=flagged))
+        for note in (_left_out(store, config, marked=marked), _by_marks(store, marked=marked))
         if note
     ]
-    if flagged and not read_annotations(store.folder).flagged:
+    if marked in {"flagged", "noted"} and not _marked(store, marked):
         place = shell_path(store.folder)
-        return [f"no row is flagged; evolcoder view {place} shows rows and flags them"]
+        return [f"no row is {marked}; evolcoder view {place} shows rows and flags or notes them"]
     checks = checks_of(store)
     for one in written:
         if one.n_rows or one.format not in NEEDS:
@@ -131,20 +137,19 @@ def _exportable(store: RunStore, config: Config) -> Iterator[Row]:
             yield row
 
 
-def _by_flags(store: RunStore, *, flagged: bool | None) -> str:
-    """Say which rows flags leave out; empty if none."""
-    if flagged is None:
-        return ""
-    n = len(read_annotations(store.folder).flagged)
-    return "exported: flagged rows only" if flagged else f"not exported: flagged rows ({n:,})"
+def _by_marks(store: RunStore, *, marked: Mark | None) -> str:
+    """Say which rows flags or notes leave out; empty if none."""
+    if marked == "not flagged":
+        return f"not exported: flagged rows ({len(_marked(store, marked)):,})"
+    return f"exported: {marked} rows only" if marked else ""
 
 
-def _left_out(store: RunStore, config: Config, *, flagged: bool | None) -> str:
+def _left_out(store: RunStore, config: Config, *, marked: Mark | None) -> str:
     if config.export.failing or not store.db.number(_ANY_WRONG):
         return ""
     first = 0 if config.export.include_seeds else 1
     rows = store.rows(min_round=first, limit=config.budget.target)
-    wrong = [row for row in filter(_choice(store, flagged=flagged), rows) if shown_wrong(row)]
+    wrong = [row for row in filter(_choice(store, marked=marked), rows) if shown_wrong(row)]
     n_misstated = sum(is_misstated(row) for row in wrong)
     counts = (
         (len(wrong) - n_misstated, ("program ends in an error", "programs end in an error")),
@@ -155,7 +160,7 @@ def _left_out(store: RunStore, config: Config, *, flagged: bool | None) -> str:
     return f"not exported: {joined}; export.failing=true exports them too" if parts else ""
 
 
-def _facts(store: RunStore, config: Config, *, flagged: bool | None) -> CardFacts:
+def _facts(store: RunStore, config: Config, *, marked: Mark | None) -> CardFacts:
     origin = store.meta(provenance.META, provenance.RunFacts) or _UNKNOWN
     seeds = store.meta(SEEDS_META, SeedsFacts) or {"source": "", "format": ""}
     return CardFacts(
@@ -171,9 +176,7 @@ def _facts(store: RunStore, config: Config, *, flagged: bool | None) -> CardFact
         versions=tuple(sorted(origin["versions"].items())),
         sandbox=tuple(protections(store).items()),
         left_out=". ".join(
-            filter(
-                None, (_left_out(store, config, flagged=flagged), _by_flags(store, flagged=flagged))
-            )
+            filter(None, (_left_out(store, config, marked=marked), _by_marks(store, marked=marked)))
         ),
         answered=tuple(one for one in store.answers_by_model() if one[0] != one[1]),
     )

@@ -18,7 +18,7 @@ from evolcoder.app.detectors import DetectorOptions, embedder_for
 from evolcoder.app.progress import print_note, shown
 from evolcoder.cli import output, show, usage
 from evolcoder.cli.cancellation import run_cancellable
-from evolcoder.cli.layout import labelled, print_folded
+from evolcoder.cli.layout import folded, labelled, print_folded
 from evolcoder.config import load as configs
 from evolcoder.config.load import Config
 from evolcoder.decontamination import report as reports
@@ -216,7 +216,8 @@ def _show(
     lines = [("rows", summary.n_rows), *summary.dropped.items(), ("kept", summary.n_kept)]
     print("\n".join(f"{name:<20}{n:>12,}" for name, n in lines))
     if report is not None:
-        print(f"\n{reports.table(report)}\n")
+        table = reports.table(report).split("\n")
+        print("\n".join(["", *(folded(line, len("execution: ")) for line in table), ""]))
     elif summary.layers:
         print_folded(f"sandbox of leak detection: {layers_text(summary.layers)}")
     if note := shared_note(summary):

@@ -36,10 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--keep-failing", action="store_true",
         help="also export rows that end in an error or misstate their output")  # fmt: skip
     flags = parser.add_mutually_exclusive_group()
-    flags.add_argument("--flagged", action="store_true", default=None,
-        help="export only the rows that were flagged in evolcoder view")  # fmt: skip
-    flags.add_argument("--not-flagged", dest="flagged", action="store_false", default=None,
-        help="leave out the rows that were flagged in evolcoder view")  # fmt: skip
+    for flag, mark, does in (
+        ("--flagged", "flagged", "export only the rows that were flagged in evolcoder view"),
+        ("--not-flagged", "not flagged", "leave out the rows that were flagged in evolcoder view"),
+        ("--noted", "noted", "export only the rows with a note of evolcoder view"),
+    ):
+        flags.add_argument(flag, dest="marked", action="store_const", const=mark, help=does)
     add("--validation", type=float, metavar="SHARE",
         help="share of lineages, such as 0.02, whose rows go to a validation file")  # fmt: skip
     add("--name", metavar="NAME", help="name of the data set for trainers (default: evolcoder)")
@@ -67,8 +69,8 @@ def main(args: argparse.Namespace) -> int:
         if args.fim is not None and "infill" not in formats:
             raise ConfigError(f"--fim {args.fim}: is for --format infill; give that too")
         out = args.out or args.run / "export"
-        written = export.write_to(store, out, config, formats, flagged=args.flagged)
-        for note in export.notes(store, config, written, flagged=args.flagged):
+        written = export.write_to(store, out, config, formats, marked=args.marked)
+        for note in export.notes(store, config, written, marked=args.marked):
             print_note(note)
     paths = [str(one.path) for one in written]
     pushed = [] if args.push is None else [export.push(written[0], args.push, public=args.public)]

@@ -156,7 +156,8 @@ def _show_run(store: RunStore, page: Page, *, as_json: bool) -> None:
     for id, round, ordinal, heuristic, instruction, fate in records:
         head = f"{id[:ID_CHARS]:<{ID_CHARS}}{round:>6}{ordinal:>6}  "
         _print_row(f"{head}{(heuristic or '-')[:11]:<12}{fate[:20]:<21}", instruction)
-    print(f"{page.footer(n, 'tasks')}; evolcoder inspect {shell_path(store.folder)} ID shows one")
+    command = f"evolcoder inspect {shell_path(store.folder)} ID shows one"
+    print(folded_items("", [page.footer(n, "tasks"), command], comma=";"))
 
 
 def _print_row(head: str, text: str) -> None:
@@ -267,10 +268,11 @@ def _show_lineage(store: RunStore, id: str, *, as_json: bool) -> None:
 def _step_text(step: LineageStep) -> str:
     task, answer = step.task, step.response
     by = f", {task.heuristic} by {_maker(task.made)}" if task.made else ""
-    parts = [f"== round {task.round}{by}  [{task.id}]", task.instruction]
+    head = f"== round {task.round}{by}"
+    parts = [folded_items("", [head, f"[{task.id}]"], comma=" "), task.instruction]
     if answer is not None:
         who = f"answer by {_maker(answer.made)}" if answer.made else "answer from the seed data"
-        parts += [f"-- {who}  [{answer.id}]", answer.text]
+        parts += [folded_items("", [f"-- {who}", f"[{answer.id}]"], comma=" "), answer.text]
     parts += [_answer_text(one) for one in step.answers if not one.is_chosen]
     parts += [f"-- {verdict_text(one)}" for one in step.verdicts]
     parts += [f"-- {drop_text(one)}" for one in step.drops]
@@ -317,7 +319,8 @@ def _show_evaluation(args: argparse.Namespace, page: Page) -> None:
             print(f"{one.problem:<22}{one.number:>6}  {_outcome(one)}")
         what = "samples that did not pass" if args.drops else "samples"
         command = f"evolcoder inspect {shell_path(store.folder)} PROBLEM"
-        print(f"{page.footer(len(listed), what)}; {command} shows one")
+        parts = [page.footer(len(listed), what), f"{command} shows one"]
+        print(folded_items("", parts, comma=";"))
 
 
 def _place(one: StoredVerdict) -> tuple[object, int]:

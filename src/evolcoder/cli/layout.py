@@ -46,7 +46,7 @@ def folded(line: str, indent: int) -> str:
     return "\n".join([head + first, *(" " * cell_width(head) + one for one in rest)])
 
 
-def folded_items(head: str, items: Iterable[str]) -> str:
+def folded_items(head: str, items: Iterable[str], *, comma: str = ",") -> str:
     """Put a list after a head, broken between items to the width of the terminal.
 
     >>> folded_items("clean  ", ["duplicate 3", "leak 1"])
@@ -54,11 +54,11 @@ def folded_items(head: str, items: Iterable[str]) -> str:
     """
     parts = [visible(one, lines=False) for one in items]
     if not sys.stdout.isatty():
-        return head + ", ".join(parts)
+        return head + f"{comma} ".join(parts)
     width = max(MIN_TEXT, terminal_width() - cell_width(head))
     lines = [""]
     for at, part in enumerate(parts):
-        piece = part if at == len(parts) - 1 else f"{part}, "
+        piece = part if at == len(parts) - 1 else f"{part}{comma} "
         if lines[-1] and cell_width(lines[-1] + piece.rstrip()) > width:
             lines.append("")
         lines[-1] += piece

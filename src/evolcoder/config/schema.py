@@ -38,6 +38,7 @@ ModelSpec = Annotated[str, PlainSerializer(without_logins)]
 """A model spec; credentials in its URL are removed when it is serialised."""
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[^\s/@:?#\[\]]+)(?::\d{1,5})?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_DATA_SET = re.compile(r"\w[\w.-]{0,95}")
 
 
 VerifyReason = Literal[
@@ -619,6 +620,14 @@ ExportFormat = Literal[
 ]
 
 
+def _data_set_name(name: str) -> str:
+    if not _DATA_SET.fullmatch(name):
+        raise ValueError(
+            "must have letters, digits, _, . and - only, at most 96, and no . or - at its beginning"
+        )
+    return name
+
+
 class ExportConfig(Section):
     """Files written when a run ends."""
 
@@ -628,7 +637,7 @@ class ExportConfig(Section):
     """Export the seeds along with the evolved rows (the paper's merge)."""
     license: str = "unknown"
     """Licence in the data set card, as a Hub identifier; the user is responsible for it."""
-    name: Annotated[str, Field(pattern=r"^[\w][\w.-]{0,95}$")] = "evolcoder"
+    name: Annotated[str, AfterValidator(_data_set_name)] = "evolcoder"
     """Name of the data set in LLaMA-Factory's `dataset_info.json` and in the card."""
     validation: float = Field(0.0, ge=0.0, lt=1.0)
     """Share of the lineages whose rows are written to a validation file."""

@@ -18,6 +18,7 @@ from evolcoder.config.schema import Section
 from evolcoder.credentials import without_logins
 from evolcoder.errors import ConfigError
 from evolcoder.safe_repr import safe_repr
+from evolcoder.value_faults import fault_message
 
 MIN_LIKENESS, MISSPELT_LIKENESS = 0.6, 0.8
 """Likeness of two names from which one may be meant by the other, and from which it is misspelt."""
@@ -61,22 +62,11 @@ def _format_error(error: ValidationError, kind: type[Section]) -> str:
     dotted = ".".join(str(part) for part in fault["loc"] if part != "[key]")
     if fault["type"] == "extra_forbidden":
         return f"unknown key {dotted}{_nearest(fault['loc'], kind)}"
-    message = _message(fault["type"], fault["msg"])
+    message = fault_message(fault)
     if not {"servers", "extra_headers", "extra_body"}.isdisjoint(fault["loc"]):
         return f"{without_logins(dotted)}: {message}"  # the value may be an API key: do not show it
     seen = without_logins(safe_repr(fault["input"], 80, repr))
     return f"{dotted}{': ' if dotted else ''}{message} (seen: {seen})"
-
-
-def _message(type: str, text: str) -> str:
-    """Say in the words of a config what pydantic says in those of Python."""
-    if type in {"model_type", "model_attributes_type", "dict_type"}:
-        return "must be a section with keys of its own"
-    if type in {"tuple_type", "list_type"}:
-        return "must be a list; write it in brackets, as in [a, b]"
-    if type == "missing":
-        return "is missing"
-    return text.removeprefix("Value error, ")
 
 
 def _nearest(loc: tuple[str | int, ...], kind: type[Section]) -> str:

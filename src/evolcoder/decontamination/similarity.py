@@ -40,6 +40,7 @@ from evolcoder.errors import UserError
 from evolcoder.ids import rng_for
 from evolcoder.input_files import read_text
 from evolcoder.records import Row
+from evolcoder.value_faults import first_fault
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,7 +189,7 @@ class TaskSimilarity:
         try:
             found: TaskSimilarity = _STORED.validate_python(json.loads(text))
         except (ValueError, RecursionError) as error:
-            what = _first(error) if isinstance(error, ValidationError) else "is not JSON"
+            what = first_fault(error) if isinstance(error, ValidationError) else "is not JSON"
             raise UserError(f"{path}: damaged ({what}); delete it and measure again") from error
         return found
 
@@ -198,11 +199,6 @@ class TaskSimilarity:
 
 
 _STORED = TypeAdapter(TaskSimilarity)
-
-
-def _first(error: ValidationError) -> str:
-    found = error.errors(include_url=False, include_input=False)[0]
-    return f"{'.'.join(map(str, found['loc']))}: {found['msg']}"
 
 
 def rows_digest(rows: Iterable[Row]) -> tuple[str, int]:

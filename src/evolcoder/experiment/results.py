@@ -31,6 +31,7 @@ from evolcoder.input_files import open_input, read_text
 from evolcoder.storage import atomic
 from evolcoder.storage.atomic import write_whole
 from evolcoder.storage.workdir import FolderFacts, parse_fact
+from evolcoder.value_faults import first_fault
 from evolcoder.visible import visible
 
 MARKERS = {
@@ -189,8 +190,7 @@ def samples(folder: Path, bench: str) -> Iterator[StoredSample]:
             for number, line in input_files.iter_lines(file):
                 yield _SAMPLE.validate_python(input_files.parse_value(line, number))
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        why = first_fault(error)
         raise BenchError(f"{path}: line {number} is no sample: {why}") from error
     except (OSError, EOFError, zlib.error, ValueError) as error:
         raise BenchError(f"{path}: cannot be read: {error}") from error

@@ -29,10 +29,14 @@ INK = "#010203"
 """Colour that stands for the page's text colour; replaced in the SVG."""
 COLORS = ("#4c8dc9", "#d98a3d", "#4aa37a", "#b7679f", "#8a8a8a", "#c2b23a")
 """Colours that people with colour blindness tell apart, readable on white and on dark grey."""
-HATCHES = ("", "////", "----", "xxxx", "||||", "\\\\\\\\")
+HATCHES = ("", "////", "----", "xxxx", "||||", "\\\\\\\\", "++++")
 """Lines alone: dots and rings are drawn as curves, a hundred kilobytes for each pattern."""
-MARKERS = ("o", "s", "^", "D", "v", "P")
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+"""More than colours, so that what shares a colour has another marker."""
 POINT_MARKERS = ("o", "^", "s", "D", "v", "p", "+", "x", "*", "1", "2", "3")
+MOST_ROWS, MOST_MARKERS = 30, 96
+"""Most bars or rows, and markers in rows, that are drawn: the first ones, and a line says how many
+more rows the table has."""
 SIGN_CHARS = 8
 """Width of a sign and its gaps in the legend, in characters."""
 NAME_LINES = 3
@@ -134,6 +138,7 @@ def svg(chart: Chart, *, is_narrow: bool = False) -> str:
         categories=tuple(map(visible, chart.categories)),
         series=tuple(replace(one, name=visible(one.name)) for one in chart.series),
     )
+    chart = _first_rows(chart)
     layout = NARROW if is_narrow else WIDE
     rows = _rows_of(chart, layout)
     lines, plane = layout.heights
@@ -169,6 +174,24 @@ def svg(chart: Chart, *, is_narrow: bool = False) -> str:
     return _for_page(out.getvalue())
 
 
+def _first_rows(chart: Chart) -> Chart:
+    """Leave out the bars or rows of a figure that would make it too tall to be read."""
+    n_each = len(chart.series) if chart.kind == "points" else 1
+    most = max(1, min(MOST_ROWS, MOST_MARKERS // max(1, n_each)))
+    n_more = len(chart.categories) - most
+    if chart.kind not in {"stacked", "points"} or n_more <= 0:
+        return chart
+
+    def first(part: tuple[float | None, ...]) -> tuple[float | None, ...]:
+        return (*part[:most], None) if part else ()
+
+    series = [
+        Series(one.name, first(one.values), first(one.low), first(one.high)) for one in chart.series
+    ]
+    names = (*chart.categories[:most], f"and {n_more:,} more, in the table")
+    return replace(chart, categories=names, series=tuple(series))
+
+
 def _stacked(axes: "Axes", chart: Chart, rows: _Rows) -> None:
     """Draw horizontal bars, the first category on top, with the total at the end."""
     places = [n + rows.below for n in range(len(chart.categories))]
@@ -180,8 +203,9 @@ def _stacked(axes: "Axes", chart: Chart, rows: _Rows) -> None:
             linewidth=0.4, color=COLORS[at % len(COLORS)], hatch=HATCHES[at % len(HATCHES)],
         )  # fmt: skip
         left = [one + more for one, more in zip(left, values, strict=True)]
-    for place, total in zip(places, left, strict=True):
-        _write(axes, _number(total), total, place)
+    for at, (place, total) in enumerate(zip(places, left, strict=True)):
+        if any(series.values[at] is not None for series in chart.series):
+            _write(axes, _number(total), total, place)
     if all(float(total).is_integer() for total in left):  # counts have no halves
         axes.locator_params(axis="x", integer=True)
 
@@ -193,7 +217,7 @@ def _lines(axes: "Axes", chart: Chart, layout: _Layout) -> None:
         places = [n for n, value in enumerate(series.values) if value is not None]
         color = COLORS[at % len(COLORS)]
         values = [series.values[n] for n in places]
-        axes.plot(places, values, marker=MARKERS[at % 6], color=color, label=series.name)  # type: ignore[arg-type]
+        axes.plot(places, values, marker=MARKERS[at % len(MARKERS)], color=color, label=series.name)  # type: ignore[arg-type]
         sides = tuple(zip(series.low, series.high, strict=True))
         banded = [n for n in places if sides and None not in sides[n]]
         if banded:
@@ -238,7 +262,7 @@ def _points(axes: "Axes", chart: Chart, rows: _Rows) -> None:
         for place, value, low, high in known:
             axes.errorbar(
                 value, place, xerr=[[value - low], [high - value]], capsize=3,
-                marker=MARKERS[at % 6], color=COLORS[at % len(COLORS)], linestyle="none",
+                marker=MARKERS[at % len(MARKERS)], color=COLORS[at % len(COLORS)], linestyle="none",
                 label=series.name if place == known[0][0] else None,
             )  # fmt: skip
             _write(axes, _number(value), high, place)

@@ -99,7 +99,7 @@ def report_of(path: Path, data_dir: Path | None) -> ReportContent:
         title=f"Cleaning of {source}",
         summary=f"{rows['kept']:,} of {rows['read'] or 0:,} rows were kept, {dropped:,} dropped"
         f"{f' ({why})' if why else ''}.",
-        facts=tuple((name, str(value)) for name, value in record["duplicates"].items() if value),
+        facts=tuple(_facts(record["duplicates"])),
         sections=(
             _rows_section(rows),
             *certificate_sections(record),
@@ -107,6 +107,14 @@ def report_of(path: Path, data_dir: Path | None) -> ReportContent:
             *_duplicates(drops),
         ),
     )
+
+
+def _facts(duplicates: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield how duplicates were looked for; what was not is left out."""
+    for name, value in duplicates.items():
+        shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+        if value:
+            yield f"duplicates: {name.replace('_', ' ')}", "yes" if value is True else shown
 
 
 def _rows_section(rows: Mapping[str, Any]) -> ReportSection:

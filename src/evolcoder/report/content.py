@@ -183,6 +183,12 @@ def parts_of(parts: Mapping[str, Sequence[float]]) -> tuple[Series, ...]:
     )
 
 
+def bars(counts: Mapping[str, float], what: str) -> Chart:
+    """Make a figure with a bar for each count of `what`."""
+    series = Series(what, tuple(float(n) for n in counts.values()))
+    return Chart("stacked", tuple(counts), (series,), what)
+
+
 def share(part: float, whole: float) -> float | None:
     """Return a share rounded to four digits; None of nothing."""
     return round(part / whole, 4) if whole else None

@@ -8,11 +8,11 @@ a version that did not store that has no costs by heuristic, rather than a part 
 [ReportSection(name='heuristics', ...), ReportSection(name='heuristic_costs', ...)]
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
 from evolcoder.config.load import Config
-from evolcoder.records import Stage
+from evolcoder.records import SEED_GROUP, Stage
 from evolcoder.report.content import (
     Cell,
     Chart,
@@ -28,8 +28,6 @@ from evolcoder.storage.database import COUNT, MAYBE_TEXT, Columns
 from evolcoder.storage.run_store import CallsFor, RunStore
 from evolcoder.verification.measures import RowMeasures
 
-SEED = "seed"
-"""Name of the group of seeds where rows are grouped by heuristic."""
 STAGES = {"evolving": Stage.EVOLVE, "answering": Stage.RESPOND, "verifying": Stage.VERIFY}
 """What requests are made for, by the stage that makes them."""
 _BY_HEURISTIC = Columns(heuristic=MAYBE_TEXT, n=COUNT)
@@ -97,8 +95,9 @@ def heuristics_sections(
     n_unknown = sum(one.requests for one in calls if one.heuristic is None)
     by_heuristic: defaultdict[str, list[CallsFor]] = defaultdict(list)
     for one in calls:
-        by_heuristic[one.heuristic or SEED].append(one)
-    names = sorted({*counts["made"], *counts["failed"]})
+        by_heuristic[one.heuristic or SEED_GROUP].append(one)
+    tried = Counter(counts["made"]) + Counter(counts["failed"])
+    names = sorted(tried, key=lambda name: (-tried[name], name))
     prices = BookedPrices(store, config)
     costs = {name: _Cost(by_heuristic[name], prices) for name in names}
     note = ""
@@ -110,12 +109,13 @@ def heuristics_sections(
         )
     yield _counts_section(names, counts, measured, costs, note)
     if costs:
-        seeds = _Cost(by_heuristic[SEED], prices) if by_heuristic[SEED] else None
+        seeds = _Cost(by_heuristic[SEED_GROUP], prices) if by_heuristic[SEED_GROUP] else None
         yield _costs_section(costs, counts["kept"], seeds)
 
 
 def _counts(store: RunStore, query: str) -> dict[str, int]:
-    return {name or SEED: n for name, n in store.db.each(_BY_HEURISTIC.validate, query)}
+    """Count by heuristic; what has none is under `SEED_GROUP`."""
+    return {name or SEED_GROUP: n for name, n in store.db.each(_BY_HEURISTIC.validate, query)}
 
 
 def _counts_section(
@@ -129,9 +129,9 @@ def _counts_section(
     difficulty: defaultdict[str, list[float]] = defaultdict(list)
     for one in measured:
         if one.complexity is not None:
-            difficulty[one.heuristic or SEED].append(one.complexity)
+            difficulty[one.heuristic or SEED_GROUP].append(one.complexity)
         if one.parent_tokens:
-            growth[one.heuristic or SEED].append(one.task_tokens / one.parent_tokens)
+            growth[one.heuristic or SEED_GROUP].append(one.task_tokens / one.parent_tokens)
     rows: list[tuple[Cell, ...]] = []
     for name in names:
         n_made, n_kept = counts["made"].get(name, 0), counts["kept"].get(name, 0)
@@ -158,8 +158,8 @@ def _counts_section(
     notes = [note] if note else []
     if not rows:
         notes.append("no evolution has an outcome; evolcoder run with --rounds N evolves")
-    if difficulty[SEED]:
-        middle = quartiles(difficulty[SEED])[1]
+    if difficulty[SEED_GROUP]:
+        middle = quartiles(difficulty[SEED_GROUP])[1]
         notes.append(f"the median complexity of the seeds' Python answers is {middle:g}")
     return ReportSection(
         "heuristics",
@@ -189,7 +189,7 @@ def _costs_section(
             for part, value in zip(parts.values(), each, strict=False):
                 part.append(value or 0)
     if seeds is not None:
-        rows.append((SEED, None, *seeds.cells(), *[None] * (len(STAGES) + 2)))
+        rows.append((SEED_GROUP, None, *seeds.cells(), *[None] * (len(STAGES) + 2)))
     columns = ("heuristic", "kept", "requests", "sent", "received", "USD",
                *(f"{name}, for each kept row" for name in STAGES), "tokens for each kept row",
                "USD for each kept row")  # fmt: skip

@@ -21,10 +21,12 @@ from evolcoder.errors import BenchError
 from evolcoder.report.content import (
     JOINT,
     Cell,
+    Chart,
     ReportRecord,
     ReportSection,
     ReportTable,
     Text,
+    bars,
     shortened,
 )
 from evolcoder.text import one_line
@@ -44,9 +46,10 @@ DEFINITIONS = {
 """Detector -> what it looks for."""
 ENDS = (".", "!", "?", "…")
 """How a sentence ends; evidence may end so by itself."""
+NO_EVIDENCE = " Alone that is no evidence"
 DOUBTS = {
-    "weak": " Alone that is no evidence: the tests accept programs that are no solutions.",
-    "plain": " Alone that is no evidence: many write this short program by themselves.",
+    "weak": "the tests accept programs that are no solutions",
+    "plain": "many write this short program by themselves",
 }
 """Mark of a hit -> why it does not drop a row."""
 
@@ -87,7 +90,9 @@ def sentence(hit: Mapping[str, Any]) -> str:
         "execution": f"The answer passes the problem's tests: {seen}",
     }
     detector = str(hit.get("detector"))
-    doubt = DOUBTS.get(str(hit.get("mark")), "")
+    mark = str(hit.get("mark"))
+    why = "" if "weak: " in seen else f": {DOUBTS.get(mark)}"  # that evidence says why
+    doubt = f"{NO_EVIDENCE}{why}." if mark in DOUBTS else ""
     said = known.get(detector, f"{detector}: {seen}")
     return f"{said}{'' if said.endswith(ENDS) else '.'}{doubt}"
 
@@ -214,27 +219,39 @@ def certificate_sections(record: Mapping[str, Any]) -> Iterator[ReportSection]:
             rows,
             ("detector", "benchmark"),
         ),
+        _hits_chart(record["hits"]),
     )
+    measured = {one["name"]: (one["measured"] or {}).get("on") for one in record["detectors"]}
     yield ReportSection(
         "detectors",
         "What the detectors look for",
-        "What each detector looks for, and how well it did on planted leaks.",
+        "What each detector looks for, the kinds of planted leaks of which it finds most and "
+        "fewest, and the share of its findings that are right.",
         ReportTable(
-            ("detector", "looks for", "model", "recall, lowest kind", "precision"),
+            ("detector", "looks for", "model", "highest recall", "lowest recall", "precision"),
             tuple(_detector(one) for one in record["detectors"]),
             ("detector",),
         ),
+        notes=tuple(f"{name} was measured on {on}" for name, on in measured.items() if on),
     )
+
+
+def _hits_chart(hits: Sequence[Mapping[str, Any]]) -> Chart | None:
+    """Draw the rows in which each detector found a problem, of all benchmarks together."""
+    rows = {one["detector"]: one["n_rows"] for one in hits if one["benchmark"] == "all"}
+    return bars(rows, "rows") if rows else None
 
 
 def _detector(one: Mapping[str, Any]) -> tuple[Cell, ...]:
     name, measured = str(one["name"]), one["measured"] or {}
-    recall = [n / of for n, of in (measured.get("recall") or {}).values() if of]
+    recall = {kind: n / of for kind, (n, of) in (measured.get("recall") or {}).items() if of}
+    ends = [end(recall, key=recall.__getitem__) for end in (max, min) if recall]
+    shown = [f"{recall[kind]:.3g} ({kind})" for kind in ends]
     true, hits = measured.get("precision") or (0, 0)
     return (
         name,
         DEFINITIONS.get(name, ""),
         str(one["model"] or ""),
-        round(min(recall), 3) if recall else None,
+        *(shown or (None, None)),
         round(true / hits, 3) if hits else None,
     )

@@ -139,7 +139,8 @@ def _rounds_section(facts: Mapping[str, Any], samples: Samples) -> ReportSection
                      one["test"]))  # fmt: skip
     columns = ("round", "pass@1", "from", "to", "decision", "change", "compared with round",
                "p-value", "test")  # fmt: skip
-    names = tuple(f"round {row[0]}" for row in rows)
+    best = decision["best"]
+    names = tuple(f"round {row[0]}{', best' if row[0] == best else ''}" for row in rows)
     values, low_ends, high_ends = (
         tuple(None if row[at] is None else float(row[at] or 0) for row in rows) for at in (1, 2, 3)
     )

@@ -16,7 +16,7 @@ from typing import Any
 from evolcoder.config.load import Config
 from evolcoder.credentials import without_logins
 from evolcoder.decontamination.similarity import TaskSimilarity, rows_digest
-from evolcoder.records import Drop, Reason, Stage
+from evolcoder.records import SEED_GROUP, Drop, Reason, Stage
 from evolcoder.report.cleaning import read_certificate
 from evolcoder.report.content import (
     JOINT,
@@ -27,11 +27,12 @@ from evolcoder.report.content import (
     ReportSection,
     ReportTable,
     Series,
+    bars,
     parts_of,
     quartiles,
     shortened,
 )
-from evolcoder.report.heuristics import SEED, heuristics_sections
+from evolcoder.report.heuristics import heuristics_sections
 from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_section
 from evolcoder.report.money import BookedPrices
 from evolcoder.report.outcome_text import drop_text, verdict_text
@@ -56,6 +57,8 @@ from evolcoder.text import one_line
 from evolcoder.verification.measures import RowMeasures
 from evolcoder.verification.measures import measured as measured_rows
 
+MOST_ROUNDS, MOST_REASONS = 8, 3
+"""Most rounds whose stages have a bar each, and most reasons of drops with a part of their own."""
 RECORDS, DROPPED_RECORDS = 40, 20
 """Most kept and dropped records that are shown."""
 TEXT_CHARS = 4_000
@@ -144,25 +147,52 @@ def _funnel_section(lines: Sequence[FunnelLine]) -> ReportSection:
          ", ".join(f"{reason} {n:,}" for reason, n in line.dropped.items()))
         for line in lines
     )  # fmt: skip
-    names = tuple(f"{line.round} {line.stage.value}" for line in lines)
-    parts = {
-        "kept": [line.kept for line in lines],
-        "dropped": [line.n_dropped for line in lines],
-        "waiting": [line.waiting for line in lines],
-    }
+    is_long = lines[-1].round > MOST_ROUNDS
     return ReportSection(
         "funnel",
         "Funnel",
         "Records that entered each stage of each round, and what became of them; "
-        "in = kept + dropped + waiting.",
+        "in = kept + dropped + waiting"
+        f"{'; the figure shows what each stage kept' if is_long else ''}.",
         ReportTable(
             ("round", "stage", "in", "kept", "dropped", "waiting", "why dropped"),
             rows,
             ("round", "stage"),
         ),
-        Chart("stacked", names, parts_of(parts), "records"),
+        _kept_chart(lines) if is_long else _flow_chart(lines),
         is_open=True,
     )
+
+
+def _flow_chart(lines: Sequence[FunnelLine]) -> Chart:
+    """Draw what became of the records of each stage, with the most frequent reasons of drops."""
+    reasons = sum((Counter(line.dropped) for line in lines), Counter[str]())
+    first = [reason for reason, _ in reasons.most_common(MOST_REASONS)]
+    parts = {
+        "kept": [line.kept for line in lines],
+        **{reason: [line.dropped.get(reason, 0) for line in lines] for reason in first},
+        "other reasons": [
+            line.n_dropped - sum(line.dropped.get(reason, 0) for reason in first) for line in lines
+        ],
+        "waiting": [line.waiting for line in lines],
+    }
+    names = tuple(f"{line.round} {line.stage.value}" for line in lines)
+    return Chart("stacked", names, parts_of(parts), "records")
+
+
+def _kept_chart(lines: Sequence[FunnelLine]) -> Chart:
+    """Draw the records that each stage kept by round, where bars would be too many."""
+    kept = {(line.stage.value, line.round): float(line.kept) for line in lines}
+    rounds = sorted({line.round for line in lines})
+    series = [
+        Series(stage, tuple(kept.get((stage, round)) for round in rounds))
+        for stage in dict.fromkeys(stage for stage, _ in kept)
+    ]
+    return Chart("lines", tuple(map(_round_name, rounds)), tuple(series), "records")
+
+
+def _round_name(round: int) -> str:
+    return f"round {round}" if round else "seeds"
 
 
 def _drops_section(store: RunStore) -> ReportSection:
@@ -174,8 +204,7 @@ def _drops_section(store: RunStore) -> ReportSection:
         (stage, reason, n, *_example(store, stage, reason))
         for (stage, reason), n in counts.most_common()
     )
-    names = tuple(f"{stage}: {reason}" for (stage, reason), _ in counts.most_common(15))
-    values = tuple(float(n) for _, n in counts.most_common(15))
+    drawn = {f"{stage}: {reason}": n for (stage, reason), n in counts.most_common(15)}
     return ReportSection(
         "drops",
         "Drops by reason",
@@ -184,7 +213,7 @@ def _drops_section(store: RunStore) -> ReportSection:
         ReportTable(
             ("stage", "reason", "records", "example", "evidence"), rows, ("stage", "reason")
         ),
-        Chart("stacked", names, (Series("records", values),), "records") if rows else None,
+        bars(drawn, "records") if rows else None,
         notes=() if rows else ("nothing was dropped",),
     )
 
@@ -264,8 +293,7 @@ def _throughput_chart(rows: Sequence[Sequence[Cell]]) -> Chart | None:
                             for round in rounds))
         for stage in dict.fromkeys(str(row[1]) for row in rows)
     ]  # fmt: skip
-    names = tuple("seeds" if round == 0 else f"round {round}" for round in rounds)
-    return Chart("lines", names, tuple(series), "records per second")
+    return Chart("lines", tuple(map(_round_name, rounds)), tuple(series), "records per second")
 
 
 def round_to(value: float, digits: int) -> float:
@@ -301,7 +329,7 @@ def _rounds_sections(measured: Sequence[RowMeasures], store: RunStore) -> Iterat
             (round, len(found[round]), *end) for round, end in zip(filled, ends, strict=True)
         )
         low, middle, high = (tuple(part) for part in zip(*ends, strict=True))
-        names = tuple("seeds" if round == 0 else f"round {round}" for round in filled)
+        names = tuple(map(_round_name, filled))
         yield ReportSection(
             name,
             title,
@@ -328,15 +356,14 @@ def _verdicts_section(store: RunStore) -> Iterator[ReportSection]:
         return
     counted = store.db.each(_KINDS.validate, _VERDICTS)
     rows = tuple(map(tuple, sorted(counted, key=lambda one: (one[0], -one[2]))))
-    names = tuple(f"{check}: {kind}" for check, kind, _ in rows)
-    values = tuple(float(n) for _, _, n in rows)
+    drawn = {f"{check}: {kind}": n for check, kind, n in rows}
     yield ReportSection(
         "verdicts",
         "Verification",
         f"What the checks ({', '.join(checks)}) found about answers; only findings "
         "in verify.drop drop a row.",
         ReportTable(("check", "finding", "answers"), rows, ("check", "finding")),
-        Chart("stacked", names, (Series("answers", values),), "answers") if rows else None,
+        bars(drawn, "answers") if rows else None,
         notes=() if rows else ("no answer has a verdict yet",),
     )
 
@@ -356,6 +383,7 @@ def _cleaning_sections(store: RunStore, data_dir: Path | None) -> Iterator[Repor
         "Duplicates and leaks",
         f"Rows that cleaning dropped of {facts['n_rows']:,}; {looked}.",
         ReportTable(("reason", "rows"), tuple(facts["dropped"].items()), ("reason",)),
+        bars(facts["dropped"], "rows") if facts["dropped"] else None,
         notes=(
             *(() if facts["dropped"] else ("nothing was dropped",)),
             *(() if against else (f"{command} looks for problems of these benchmarks",)),
@@ -443,7 +471,7 @@ def _record(store: RunStore, id: str) -> ReportRecord:
     verdicts = sorted({f"{one.check.value}: {one.kind}" for one in step.verdicts})
     facts = (
         ("round", str(task.round)),
-        ("heuristic", task.heuristic or SEED),
+        ("heuristic", task.heuristic or SEED_GROUP),
         ("language", task.language or "none named"),
         ("outcome", outcome),
         ("verdict", JOINT.join(verdicts) or "none"),

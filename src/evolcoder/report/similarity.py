@@ -6,7 +6,7 @@ here. Without it, a section names that command.
 >>> sections = list(similarity_sections(folder, TaskSimilarity.read(folder), is_old=False))
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from evolcoder.decontamination.similarity import (
@@ -22,6 +22,8 @@ from evolcoder.text import natural_key, one_line
 NEAREST_SHOWN = 40
 """Most pairs of a problem and a row in the table of the nearest."""
 TASK_CHARS = 160
+MAP_ROUNDS = 8
+"""Most groups of evolved rounds that the map tells apart."""
 IS_LEAK = {True: "yes", False: "no"}
 NAMES = {
     "task_tokens": "task tokens",
@@ -222,13 +224,9 @@ def _map(found: TaskSimilarity) -> ReportSection:
     groups: dict[str, list[MapPoint]] = {}
     for point in found.points:
         groups.setdefault(point.group, []).append(point)
-    series = tuple(
-        Series("seeds" if name == "round 0" else name, tuple(one.y for one in points),
-               x=tuple(one.x for one in points))
-        for name, points in groups.items()
-    )  # fmt: skip
     rows = tuple(
-        (one.name, len(one.values), _mean(one.x), _mean(one.values), _spread(one)) for one in series
+        (one.name, len(one.values), _mean(one.x), _mean(one.values), _spread(one))
+        for one in _series(groups)
     )
     n_tasks = sum(len(points) for name, points in groups.items() if name.startswith("round "))
     return ReportSection(
@@ -242,9 +240,30 @@ def _map(found: TaskSimilarity) -> ReportSection:
             rows,
             ("group",),
         ),
-        Chart("scatter", (), series, "second component"),
+        Chart("scatter", (), _series(_fewer(groups)), "second component"),
         notes=("similarity.json in the run's folder has every point",),
     )
+
+
+def _series(groups: Mapping[str, Sequence[MapPoint]]) -> tuple[Series, ...]:
+    return tuple(
+        Series("seeds" if name == "round 0" else name, tuple(one.y for one in points),
+               x=tuple(one.x for one in points))
+        for name, points in groups.items()
+    )  # fmt: skip
+
+
+def _fewer(groups: Mapping[str, Sequence[MapPoint]]) -> dict[str, Sequence[MapPoint]]:
+    """Put rounds that follow each other together, where they are too many to be told apart."""
+    rounds = [name for name in groups if name.startswith("round ") and name != "round 0"]
+    size = -(-len(rounds) // MAP_ROUNDS)
+    found = {name: points for name, points in groups.items() if size <= 1 or name not in rounds}
+    for at in range(0, len(rounds), size) if size > 1 else ():
+        part = rounds[at : at + size]
+        last = part[-1].removeprefix("round ")
+        name = f"rounds {part[0].removeprefix('round ')} to {last}" if part[1:] else part[0]
+        found[name] = [point for one in part for point in groups[one]]
+    return found
 
 
 def _mean(values: Sequence[float | None]) -> float:

@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from evolcoder.errors import RunFolderError
 from evolcoder.input_files import read_bytes
@@ -23,6 +24,8 @@ from evolcoder.storage import atomic
 
 ANNOTATIONS_NAME = "annotations.jsonl"
 """Name of the file in the run's folder."""
+Mark = Literal["flagged", "not flagged", "noted"]
+"""What rows are chosen by: a flag, its absence, or a note."""
 MAX_NOTE = 4_000
 """Most characters of a note."""
 MAX_MB = 256
@@ -52,6 +55,11 @@ class Annotations:
     def flagged(self) -> frozenset[str]:
         """Ids of the tasks that are flagged."""
         return frozenset(id for id, one in self.by_id.items() if one.is_flagged)
+
+    @property
+    def noted(self) -> frozenset[str]:
+        """Ids of the tasks that have a note."""
+        return frozenset(id for id, one in self.by_id.items() if one.note)
 
 
 def read_annotations(folder: Path) -> Annotations:

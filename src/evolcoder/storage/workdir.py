@@ -20,6 +20,7 @@ from evolcoder.records import NO_PURPOSE, CallPurpose, TokenCounts
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, MAYBE_COUNT, MAYBE_TEXT, TEXT, Columns, Database
 from evolcoder.storage.sqlite_files import RESTORE
+from evolcoder.value_faults import first_fault
 
 LOCK_NAME = "run.lock"
 FEW_MODELS = 4
@@ -278,9 +279,7 @@ def parse_fact(key: str, text: str, kind: type[BaseModel] | None) -> Any:  # noq
         if kind is not None and value is not None:
             kind.model_validate(value)  # parsed by json: pydantic's parser rejects lone surrogates
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(map(str, (key, *first["loc"])))
-        raise ValueError(f"meta {place}: {first['msg']}") from None
+        raise ValueError(f"meta {key}: {first_fault(error)}") from None
     return value
 
 

@@ -38,6 +38,7 @@ from evolcoder.storage import atomic
 from evolcoder.storage.run_config import describe_changes
 from evolcoder.text import one_line
 from evolcoder.training.recipe import SPEED_KEYS, Recipe
+from evolcoder.value_faults import first_fault
 from evolcoder.visible import visible
 
 
@@ -452,8 +453,7 @@ def read_outcome(folder: Path) -> TrainingOutcome:
     try:
         return TypeAdapter(TrainingOutcome).validate_python(data)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        why = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        why = first_fault(error)
         raise TrainError(f"{folder}: {OUTCOME_NAME} is damaged: {why}; train it again") from error
 
 

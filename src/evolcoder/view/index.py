@@ -30,6 +30,7 @@ from typing import Any
 
 from evolcoder.errors import EvolcoderError
 from evolcoder.ids import content_id
+from evolcoder.records import SEED_GROUP
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.run_store import RunStore
@@ -37,7 +38,7 @@ from evolcoder.storage.sqlite_files import open_to_read, open_to_write, translat
 from evolcoder.text import clean, spaced
 from evolcoder.view.sources import Signature, Source
 
-VERSION = 1
+VERSION = 2
 """Version of the index; one of another version is made anew."""
 ORDINAL_BITS = 36
 MAX_PLACE = 1 << ORDINAL_BITS
@@ -82,8 +83,9 @@ _SCHEMA = """
         task, answer, content='', tokenize='unicode61 remove_diacritics 2'
     )
 """
-_NEW_TASKS = """
-    SELECT rowid, round, ordinal, COALESCE(heuristic, 'seed'), COALESCE(language, 'none named')
+_NEW_TASKS = f"""
+    SELECT rowid, round, ordinal, COALESCE(heuristic, '{SEED_GROUP}'),
+        COALESCE(language, 'none named')
     FROM tasks WHERE rowid > ? ORDER BY rowid LIMIT ?
 """
 _TASK = Columns(rowid=COUNT, round=COUNT, ordinal=COUNT, heuristic=TEXT, language=TEXT)
@@ -135,7 +137,7 @@ class Filters:
     round: str = ""
     """Number of a round."""
     heuristic: str = ""
-    """Name of a heuristic, or `seed`."""
+    """Name of a heuristic, or `SEED_GROUP`."""
     language: str = ""
     """Name of a language, or `none named`."""
     outcome: str = ""

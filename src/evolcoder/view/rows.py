@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from evolcoder.errors import UserError
-from evolcoder.records import Drop
+from evolcoder.records import SEED_GROUP, Drop
 from evolcoder.storage.annotations import (
     ANNOTATIONS_NAME,
     Annotation,
@@ -88,7 +88,7 @@ class ListedRow:
     ordinal: int
     """Number of its seed."""
     heuristic: str
-    """Heuristic that made it, or `seed`."""
+    """Heuristic that made it, or `SEED_GROUP`."""
     language: str
     """Language that it names, or `none named`."""
     outcome: str
@@ -208,8 +208,7 @@ def _marked_keys(run: Run, store: RunStore, marked: str) -> dict[str, list[int]]
     if not marked:
         return {}
     annotations = run.annotations()
-    noted = frozenset(id for id, one in annotations.by_id.items() if one.note)
-    ids = noted if marked == "noted" else annotations.flagged
+    ids = annotations.noted if marked == "noted" else annotations.flagged
     query = "SELECT round, ordinal FROM tasks WHERE id IN (SELECT value FROM json_each(?))"
     places = store.db.each(_PLACE.validate, query, (json.dumps(sorted(ids)),))
     keys = [key_of(*place) for place in places]
@@ -238,8 +237,8 @@ def _listed(
     id, round, ordinal, heuristic, language, task, answer, kept, dropped, verdicts = columns
     outcome = dropped or (WAITING if kept is None else KEPT)
     return ListedRow(
-        id, round, ordinal, heuristic or "seed", language or "none named", outcome, verdicts or "",
-        _excerpt(task, answer or "", query), found.get(id, Annotation()),
+        id, round, ordinal, heuristic or SEED_GROUP, language or "none named", outcome,
+        verdicts or "", _excerpt(task, answer or "", query), found.get(id, Annotation()),
     )  # fmt: skip
 
 
