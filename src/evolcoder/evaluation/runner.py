@@ -283,7 +283,12 @@ class _ProblemGrader:
         assert self._controls is not None
         if self.problem.reference is None and not isinstance(self.problem.checks, ProgramChecks):
             return ProblemTest.of(self.problem, ReferenceMeasurement())
-        return ProblemTest.of(self.problem, await self._controls.measurement(self.problem))
+        try:
+            measured = await self._controls.measurement(self.problem)
+        except BaseException:
+            self._test = None
+            raise
+        return ProblemTest.of(self.problem, measured)
 
 
 async def self_check(
