@@ -13,7 +13,6 @@ code is right, or is code at all, is for the caller to judge.
 '\n```\ndef f():\n    return 1\n```\n'
 """
 
-import ast
 import html
 import json
 import re
@@ -21,7 +20,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from evolcoder.code.python_ast import tree_of
+from evolcoder.code.python_ast import literal_of, tree_of
 from evolcoder.programming_language import CodeBlock, code_blocks, language_of
 
 MIN_BREAKS = 2
@@ -312,8 +311,8 @@ def _quoted_values(source: str) -> Iterator[str]:
         if value is None:
             continue
         try:
-            code = ast.literal_eval(value[0])
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            code = literal_of(value[0])
+        except ValueError:
             continue
         if isinstance(code, str) and "\n" in code and _is_code_field(found[1], code):
             yield code.strip("\n")

@@ -22,12 +22,12 @@ what it needs besides text. No I/O.
 import hashlib
 import json
 import re
-from ast import literal_eval
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
+from evolcoder.code.python_ast import literal_of
 from evolcoder.fences import without_code
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
 from evolcoder.text import clean
@@ -192,10 +192,10 @@ def parsed_list(value: object) -> object:
         return value if found is None else found
     if value.lstrip()[:1] not in {"[", "{"}:
         return value
-    for parse in (json.loads, literal_eval, _parsed_array):
+    for parse in (json.loads, literal_of, _parsed_array):
         try:
             found = parse(value.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, RecursionError):
             continue
         return found if isinstance(found, list | dict) else value
     return value
@@ -206,8 +206,8 @@ def _parsed_array(text: str) -> list[object] | None:
     if not text.lstrip().startswith("["):
         return None
     try:
-        found = literal_eval(_ITEM_BREAK.sub("},{", text).strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        found = literal_of(_ITEM_BREAK.sub("},{", text).strip())
+    except ValueError:
         return None
     is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
     return found if is_list else None
