@@ -84,7 +84,7 @@ _FOLLOWS = re.compile(
 )
 """Words of other languages by which a task refers to attached data or code."""
 _PROGRAM_LINE = re.compile(
-    r"^[ \t]*(?:(?:`{3,}|~{3,})|</?code>|>>> |(?:async )?def \w+ ?\(|class \w+[^.?!\n]*[:{][ \t]*$"
+    r"^[ \t]*+(?:(?:`{3,}|~{3,})|</?code>|>>> |(?:async )?def \w+ ?\(|class \w+[^.?!\n]*[:{][ \t]*$"
     r"|import (?:static )?[\w.*]+(?: as \w+)?(?:, ?[\w.]+)*;?[ \t]*$|import \($"
     r"|from [\w.]+ import |\#include\b|\#!/|<\?php"
     r"|<!DOCTYPE|<(?:html|head|body|div|script|style|table|form|svg|ul|ol|p|a|h\d)\b[^>\n]*>"
