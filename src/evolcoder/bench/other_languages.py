@@ -62,9 +62,9 @@ _EMPTY = re.compile(
     r"|stop|fatalError|assert|abort)[^\n]*|return|\.\.\.)?[\s;})]*(?:end)?\s*"
 )
 _TODO = re.compile(
-    r"(?://|#|/\*|--|;)[^\n]*(?:\.\.\.|\bTODO\b|\b(?:your|the) (?:code|implementation)\b"
-    r"|\bimplement\b|\brest of\b)",
-    re.IGNORECASE,
+    r"^(?>[^\n]*?(?://|#|/\*|--|;))"
+    r"[^\n]*(?:\.\.\.|\bTODO\b|\b(?:your|the) (?:code|implementation)\b|\bimplement\b|\brest of\b)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _RETURNS = re.compile(r"\breturn\b|=>|^[ \t]*\w[^\n;]*\n\s*\}", re.MULTILINE)
 _CODE_START = re.compile(

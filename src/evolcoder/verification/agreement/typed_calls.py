@@ -79,7 +79,7 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
     ),
     "cpp": re.compile(
         r"^[ \t]*(?P<result>(?!(?:return|else|new|typedef|using|void|class|struct)\b)"
-        r"[\w:]+(?:[\w:<>,&* ]*[\w>&*])?)\s+&?(?P<name>\w+)\s*"
+        r"[\w:]++(?:[\w:<>,&* ]*[\w>&*])?)\s+&?(?P<name>\w+)\s*"
         r"\((?P<params>[^;{}()]*)\)\s*(?:const\s*)?\{",
         re.MULTILINE,
     ),

@@ -51,7 +51,7 @@ _QUOTED = r"\"[^\"\n]*\"|'[^'\n]*'|`[^`\n]+`"
 _PLAIN = re.compile(rf"(?:{_NUMBER}|{_TRUTH}|{_QUOTED})", re.IGNORECASE)
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 _ENDS_VALUE = re.compile(
-    r"\s*$|\.\s*$|\s*[;,]?\s+\(|\s*[;,]\s+(?:since|because|as|which|not)\b"
+    r"\s*$|\.\s*$|\s+\(|\s*[;,]\s+(?:\(|(?:since|because|as|which|not)\b)"
     r"|\s+(?:since|because|as|which|not|-|–|—|#|//)\s?",
     re.IGNORECASE,
 )
