@@ -63,7 +63,8 @@ _DIRECTIVE = re.compile(
 )
 """A block of reStructuredText, which is indented by any number of blanks."""
 _IS_CODE = re.compile(
-    r"\w[^\n]*(?:[(=;{]| [-<>+*/%]|:\s*$)|^[ \t]*(?:return|pass|break|continue|raise|throw)\b",
+    r"^(?:[^\w\n]*+\w[^\n]*(?:[(=;{]| [-<>+*/%]|:\s*$)"
+    r"|[ \t]*+(?:return|pass|break|continue|raise|throw)\b)",
     re.MULTILINE,
 )
 _DOCUMENT = re.compile(
@@ -89,7 +90,7 @@ _ESCAPED_FENCE = re.compile(r"[ \t]*```\w*\\n.*\\n```[^`]*")
 _QUOTE = re.compile(r"^[ \t]{0,3}>[ \t]?")
 _QUOTED_FENCE = re.compile(r"^[ \t]{0,3}>[ \t>]*(?:`{3}|~{3})")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3}|~{3})")
-_NUMBER = re.compile(r"[ \t]*L?(\d+)(?:[:.)][ \t]?|[ \t]*[|│→][ \t]?|[ \t]|$)")
+_NUMBER = re.compile(r"^[ \t]*+L?(\d+)(?:[:.)][ \t]?|[ \t]*[|│→][ \t]?|[ \t]|$)")
 _CELL = re.compile(r"^(?:In \[\d*\]: ?|[ \t]*\.{3}:(?: |$)|[ \t]*\.{3,5}(?: |$))")
 _BAR = re.compile(r"[|│┃║] ?")
 _ENTITY = re.compile(r"&(?:lt|gt|amp|quot|#39|#x27|nbsp);")

@@ -99,7 +99,7 @@ _PROGRAM_LINE = re.compile(
     re.MULTILINE,
 )
 """A line that begins or shows a program, rather than data."""
-_PART_OF_CODE = re.compile(r"[ \t]*(?:(?:#|//|/\*|\*|--|;;)[ !]?\S[^\n]*|[^\n]*[;{}])\s*\Z")
+_PART_OF_CODE = re.compile(r"[ \t]*+(?:(?:#|//|/\*|\*|--|;;)[ !]?\S[^\n]*|[^\n]*[;{}])\s*\Z")
 """A comment or statement, as it may precede what is certainly a program."""
 _SHORT_LABEL = re.compile(r"\n[ \t]*[\w*# ]{1,20}[:：][ \t*]*\Z")
 _EXAMPLES = re.compile(

@@ -437,7 +437,7 @@ _END = (
     r"(?:<\|(?:im_end|eot_id|eom_id|end|endoftext|end_of_text|EOT|return|END_OF_TURN_TOKEN)\|>"
     r"|<end_of_turn>|<｜end▁of▁sentence｜>|\[\|endofturn\|\]|</s>)"
 )
-_LAST = re.compile(rf"(?:\s*{_END})+\s*\Z")
+_LAST = re.compile(rf"(?<!\s)(?:\s*+{_END})++\s*\Z")
 _ANALYSIS = re.compile(
     r"<\|start\|>assistant<\|channel\|>analysis<\|message\|>(.*?)(?:<\|end\|>|\Z)", re.DOTALL
 )
