@@ -75,6 +75,7 @@ from evolcoder.verification.generated_tests.check import (
 )
 from evolcoder.verification.generated_tests.runner import missing_modules
 from evolcoder.verification.generated_tests.test_parser import parse_checks
+from evolcoder.verification.pipeline import MAX_CONSECUTIVE_SANDBOX_FAILURES
 
 CALL_S = 1.0
 """CPU seconds of one input, both runs together."""
@@ -86,7 +87,6 @@ MAX_INTERFACES = 3
 """Most interfaces that the answers are tried with."""
 MAX_LINE = 1 << 15
 """Longest observation that is decoded here."""
-MAX_CONSECUTIVE_SANDBOX_FAILURES = 5
 
 
 class AnswerChooser:
