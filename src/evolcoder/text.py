@@ -167,10 +167,10 @@ def longest_repeat(text: str) -> str:
         return ""
     period = len(tail) - len(end) - earlier
     unit = tail[-period:]
-    n_times = max(_REPEATED_TIMES, _REPEATED_CHARS // period + 1)
-    if len(unit.strip()) <= 2 or not tail.endswith(unit * n_times):
+    if len(unit.strip()) <= 2:
         return ""
-    return unit.strip()
+    n_times = max(_REPEATED_TIMES, _REPEATED_CHARS // period + 1)
+    return unit.strip() if tail.endswith(unit * n_times) else ""
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:
