@@ -9,8 +9,9 @@ from evolcoder.bench.other_languages import rank
 from evolcoder.code.blocks import is_python2
 from evolcoder.code.notations import as_written, plain_code
 from evolcoder.code.statements import is_whole
+from evolcoder.engine.openai_schema import parse_error
 from evolcoder.evolution.parse import append_addition
-from evolcoder.seeds.chats import without_end
+from evolcoder.seeds.chats import turns_in_text, without_end
 from evolcoder.verification.agreement import typed_calls
 from evolcoder.verification.complexity.bounds import parse_bounds
 from evolcoder.verification.execution.check import may_be_unsupported_dialect
@@ -18,8 +19,8 @@ from evolcoder.verification.execution.stated_output import misstated
 from evolcoder.verification.execution.wrapping import TEMPLATES, wrap_variants
 
 N_CHARS = 80_000
-MAX_S = 4.0
-"""A search that takes time with the square of the length takes over ten seconds here."""
+MAX_S = 5.0
+"""A search that takes time with the square of the length takes longer here."""
 LANGUAGES = (*TEMPLATES, "python", "javascript", "typescript", "php", "racket")
 
 FUNCTIONS = {
@@ -32,8 +33,10 @@ FUNCTIONS = {
     ],
     "misstated": lambda text: misstated(f"print(1)  # Output: 1{text}", text, "1\n"),
     "parse_bounds": parse_bounds,
+    "parse_error": lambda text: parse_error(f"<html>{text}".encode()),
     "plain_code": plain_code,
     "rank": lambda text: rank(f"func f() int {{\n{text}\n}}", "go", "f"),
+    "turns_in_text": turns_in_text,
     "typed_functions": lambda text: [
         typed_calls.functions_of(one, text) for one in sorted(typed_calls.LANGUAGES)
     ],
@@ -54,6 +57,11 @@ PIECES = [
     "O(n) ",
     "f()\n",
     "def f(x):\n    return x\n",
+    "/* ",
+    "[INST] ",
+    "<<SYS>>",
+    "<script ",
+    "import (\n",
 ]
 
 

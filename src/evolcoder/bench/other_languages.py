@@ -52,10 +52,11 @@ WHOLE, STUB, MENTION = 3, 2, 1
 """Ranks of a block: defines the function, as a stub only, or merely names it."""
 
 TOKEN = re.compile(
-    r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
+    r'//[^\n]*|/\*.{0,2000}?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]',
+    re.DOTALL,
 )
 _COMMENT = re.compile(
-    r"//[^\n]*|/\*.*?\*/|^[ \t]*(?:#(?![\[!])|--|;)[^\n]*", re.DOTALL | re.MULTILINE
+    r"//[^\n]*|/\*.{0,2000}?\*/|^[ \t]*(?:#(?![\[!])|--|;)[^\n]*", re.DOTALL | re.MULTILINE
 )
 _EMPTY = re.compile(
     r"[\s;]*(?:(?:\.\.\.|pass|todo!|unimplemented!|panic!?|throw|raise|die|error"

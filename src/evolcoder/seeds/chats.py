@@ -524,16 +524,21 @@ def _cut_at(marks: re.Pattern[str], text: str) -> Iterator[Turn]:
         yield Turn(speaker, clean(words), "", NEEDS_IMAGE if media_in(words) else needs)
 
 
+def _last_end(text: str, mark: str) -> int:
+    """Return where the last mark ends; each mark that opens below would be followed to the end."""
+    return text.rfind(mark) + len(mark)
+
+
 def _instructed(text: str) -> Iterator[Turn]:
     """Yield the turns of Llama 2's and Mistral's notation."""
-    if system := _SYSTEM_PROMPT.search(text):
+    if system := _SYSTEM_PROMPT.search(text, 0, _last_end(text, "[/SYSTEM_PROMPT]")):
         yield Turn("system", clean(system[1].strip()))
-    found = list(_INST.finditer(text))
+    found = list(_INST.finditer(text, 0, _last_end(text, "[/INST]")))
     for asked, following in zip_longest(found, found[1:]):
-        words = asked[1]
-        if system := _SYS.search(words):
+        words, end = asked[1], _last_end(asked[1], "<</SYS>>")
+        if system := _SYS.search(words, 0, end):
             yield Turn("system", clean(system[1].strip()))
-            words = _SYS.sub("", words)
+            words = _SYS.sub("", words[:end]) + words[end:]
         yield Turn("user", clean(words.strip()), "", NEEDS_IMAGE if media_in(words) else "")
         answer = text[asked.end() : following.start() if following else len(text)]
         yield Turn("assistant", clean(answer.replace("<s>", "").split("</s>")[0].strip()))

@@ -128,7 +128,7 @@ TEMPLATES: dict[str, LanguageTemplate] = {
         declares=r"(?m)^(?:func|type|const|var)\b",
         parts="package main\nCODE\nfunc main() {}\n",
         steps="package main\nfunc main() {\nCODE\n}\n",
-        imports=r"(?ms)^import (?:\(.*?^\)|[^\n]+)",
+        imports=r"(?m)^import (?:\((?:[^\n]*\n){1,40}?\)|[^\n]+)",
         removed=r"(?m)^package \w+",
     ),
     "rust": LanguageTemplate(
