@@ -11,6 +11,8 @@ from evolcoder.code.notations import as_written, plain_code
 from evolcoder.code.statements import is_whole
 from evolcoder.engine.openai_schema import parse_error
 from evolcoder.evolution.parse import append_addition
+from evolcoder.programming_language import CodeBlock
+from evolcoder.report.render import code_html
 from evolcoder.seeds.chats import turns_in_text, without_end
 from evolcoder.verification.agreement import typed_calls
 from evolcoder.verification.complexity.bounds import parse_bounds
@@ -41,6 +43,7 @@ FUNCTIONS = {
         typed_calls.functions_of(one, text) for one in sorted(typed_calls.LANGUAGES)
     ],
     "without_end": lambda text: without_end(f"a{text}a"),
+    "code_html": lambda text: code_html(CodeBlock("python", text[:20_000], True, "python")),
     "end_of_answer": lambda text: end_of_text.without_end(f"a = b{text}[EOS] + 1"),
     "wrap_variants": lambda text: [wrap_variants(one, text) for one in LANGUAGES],
 }
