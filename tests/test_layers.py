@@ -43,7 +43,7 @@ ALLOWED = {
     "training": "ids errors text visible markdown input_files config storage engine seeds bench",
     "pipeline": "concurrency errors records sample_errors config storage engine evolution verification",
     "evaluation": "ids concurrency errors text credentials programming_language sample_errors storage engine sandbox bench grading",
-    "cluster": "errors text config engine serving sandbox",
+    "cluster": "concurrency errors text config engine serving sandbox",
     "experiment": "ids errors visible markdown credentials input_files records config storage bench evolution",
     "app": "ids concurrency errors text visible credentials input_files terminal records sample_errors config storage engine serving sandbox seeds bench evolution grading deduplication decontamination verification exports training pipeline evaluation cluster experiment",
     "results": "errors records storage bench deduplication decontamination evaluation",

@@ -38,6 +38,7 @@ from evolcoder.code.callables import (
 )
 from evolcoder.code.mistagged import other_language
 from evolcoder.code.python_ast import (
+    Definition,
     definitions,
     expression_of,
     is_literal,
@@ -504,11 +505,11 @@ def _normalized(code: str) -> str:
 
 def _binds(node: ast.AST) -> bool:
     stores = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    return stores or isinstance(node, ast.arg | ast.FunctionDef | ast.ClassDef)
+    return stores or isinstance(node, ast.arg | Definition)
 
 
 def _drop_docstring(node: ast.AST) -> None:
-    if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+    if not isinstance(node, Definition | ast.Module):
         return
     if ast.get_docstring(node, clean=False) is not None:
         node.body = node.body[1:] or [ast.Pass()]
