@@ -65,6 +65,7 @@ def test_a_loop_at_the_end_is_found_and_ordinary_repetition_is_not():
     assert text.longest_repeat("x" + "ab-" * 40) != ""
     assert text.longest_repeat("</div>\n" * 4) == ""
     assert text.longest_repeat("-" * 200) == ""
+    assert [text.longest_repeat(short) for short in ("", " ", "a", "aa", "ab" * 3)] == [""] * 5
     assert text.longest_repeat("She said no, no, no and left the house for good that day.") == ""
 
 

@@ -185,12 +185,12 @@ def system_error_text(error: BaseException) -> str | None:
     return next(filter(None, map(_one_error_text, _related_errors(error))), None)
 
 
-def too_few_descriptors(needed: int = ENOUGH_DESCRIPTORS) -> str:
+def too_few_descriptors() -> str:
     """Return the message for too few file descriptors."""
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     return (
         f"too few file descriptors: this process may open {most} files and pipes; "
-        f"raise the limit, for example with `ulimit -n {needed}`, and run it again"
+        f"raise the limit, for example with `ulimit -n {ENOUGH_DESCRIPTORS}`, and run it again"
     )
 
 

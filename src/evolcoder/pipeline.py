@@ -11,7 +11,6 @@ overlapping stages sum to more than the elapsed time.
 ... # doctest: +SKIP
 """
 
-import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from evolcoder.concurrency import run_bounded
 from evolcoder.config.load import Config
 from evolcoder.engine.base import Role
 from evolcoder.engine.purpose import made_for
@@ -37,7 +37,7 @@ from evolcoder.records import (
     Task,
 )
 from evolcoder.sample_errors import judging
-from evolcoder.storage import pending as pool
+from evolcoder.storage import pending
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import SECONDS_META, SecondsFacts
 from evolcoder.verification.agreement.clusters import AGREED
@@ -145,9 +145,9 @@ class Pipeline:
     async def _run_round(self, round: int) -> None:
         self._store.db.flush()
         max_failures = self._config.evolve.max_failures
-        size = pool.pool_size(self._store, round, max_failures=max_failures)
+        size = pending.pool_size(self._store, round, max_failures=max_failures)
         self._store.open_round(round, size)
-        todo = size if round else size + pool.n_unverified_seeds(self._store)
+        todo = size if round else size + pending.n_unverified_seeds(self._store)
         self.tally.round, self.tally.pool = round, todo
         self.tally.done = self.tally.kept = self.tally.stored = 0
         if round:
@@ -155,14 +155,10 @@ class Pipeline:
             self.tally.stored = self.tally.kept + self._store.db.number(_DROPPED, (round,))
             self.tally.done = self.tally.stored
         self._timer = StageTimer()
-        waiting = pool.pending_lineages(self._store, round, max_failures=max_failures)
+        waiting = pending.pending_lineages(self._store, round, max_failures=max_failures)
         lineages = self._until_limit(round, waiting)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(min(self._in_flight, todo)):
-                    group.create_task(self._work(round, lineages))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from failures
+        jobs = (self._process(round, lineage) for lineage in lineages)
+        await run_bounded(jobs, min(self._in_flight, todo))
         self._store_seconds(round)
         if self._limit is not None:
             self._store.db.flush()
@@ -183,13 +179,15 @@ class Pipeline:
         known[str(round)] = summed
         self._store.set_meta(SECONDS_META, known)
 
-    def _until_limit(self, round: int, lineages: Iterator[pool.Lineage]) -> Iterator[pool.Lineage]:
+    def _until_limit(
+        self, round: int, lineages: Iterator[pending.Lineage]
+    ) -> Iterator[pending.Lineage]:
         """Yield lineages in order until a limit is reached.
 
         Lineages that an interruption left open before the last completed one are yielded regardless
         of the target, so that a resumed run has the rows of an uninterrupted one.
         """
-        gaps_until = pool.last_outcome(self._store, round) if round else -1
+        gaps_until = pending.last_outcome(self._store, round) if round else -1
         n_candidates, accepted = self._n_candidates(), self.accepted()
         base = self.tally.kept
         for lineage in lineages:
@@ -203,19 +201,18 @@ class Pipeline:
             n_candidates += lineage.child is None
             yield lineage
 
-    async def _work(self, round: int, lineages: Iterator[pool.Lineage]) -> None:
-        for lineage in lineages:
-            self.tally.in_flight += 1
-            try:
-                await self._advance(round, lineage)
-            except BudgetReached as limit:
-                self._limit = limit
-                return
-            finally:
-                self.tally.in_flight -= 1
+    async def _process(self, round: int, lineage: pending.Lineage) -> None:
+        self.tally.in_flight += 1
+        try:
+            await self._advance(round, lineage)
+        except BudgetReached as limit:
+            self._limit = limit
+        else:
             self.tally.done += 1
+        finally:
+            self.tally.in_flight -= 1
 
-    async def _advance(self, round: int, lineage: pool.Lineage) -> None:
+    async def _advance(self, round: int, lineage: pending.Lineage) -> None:
         """Process one lineage in one round, starting after its last stored step."""
         child = lineage.child
         if child is None:

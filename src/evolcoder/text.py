@@ -190,22 +190,27 @@ def natural_key(text: str) -> tuple[tuple[str | tuple[int, str], ...], str]:
     return tuple(parts), text
 
 
-def longest_repeat(text: str, *, width: int = 40, least: int = 4) -> str:
+_REPEATED_TIMES, _REPEATED_CHARS = 4, 40
+"""Fewest repetitions of a text that loops, and fewest characters of all of them."""
+
+
+def longest_repeat(text: str) -> str:
     """Return the text that is repeated at the end of a text, or ''.
 
-    A looping model repeats one text until it is cut off. Prose and code repeat too, so only a text
-    that occurs at least `least` times in a row and fills `width` characters counts.
+    A looping model repeats one text until it is cut off. Prose and code repeat too, so few
+    repetitions do not count.
     """
     tail = text[-4000:].rstrip()
-    end = tail[-width // 2 :]
+    end = tail[-_REPEATED_CHARS // 2 :]
     earlier = tail.rfind(end, 0, len(tail) - 1)
     if earlier < 0:
         return ""
     period = len(tail) - len(end) - earlier
     unit = tail[-period:]
-    if len(unit.strip()) <= 2 or not tail.endswith(unit * max(least, width // period + 1)):
+    if len(unit.strip()) <= 2:
         return ""
-    return unit.strip()
+    n_times = max(_REPEATED_TIMES, _REPEATED_CHARS // period + 1)
+    return unit.strip() if tail.endswith(unit * n_times) else ""
 
 
 def json_text(value: object, *, indent: int | None = None) -> str:

@@ -94,6 +94,24 @@ async def test_a_server_that_does_not_start_is_one_line():
         await open_engine(2, ServerPlan.of("toy", config(command=broken)), [])
 
 
+async def test_no_replica_starts_after_another_has_failed():
+    """Its server and the GPUs of its actor would be held by nothing that ends them."""
+    may_start = asyncio.Event()
+
+    class Waiting(HereReplica):
+        async def start(self):
+            await may_start.wait()
+            return await super().start()
+
+    plan = ServerPlan.of("toy", config(command=(sys.executable, "-c", "raise SystemExit(3)")))
+    replicas = [HereReplica("replica 1", plan), Waiting("replica 2", plan)]
+    with pytest.raises(ModelError):
+        await ReplicaEngine.start(replicas, OpenAIEngine, TRAFFIC, restarts=0, note=print)
+    may_start.set()
+    await asyncio.sleep(0)
+    assert [one.n_starts for one in replicas] == [1, 0]
+
+
 async def test_a_replica_that_only_dies_is_left_out():
     """After the restarts that it has, with a note of its last words."""
     notes = []

@@ -4,6 +4,7 @@ import textwrap
 
 import pytest
 
+from evolcoder.code import functions
 from evolcoder.code.functions import MAX_FUNCTIONS, functions_of
 
 
@@ -154,3 +155,21 @@ def test_a_chain_of_three_thousand_names_is_resolved():
     functions = "".join(f"def f{n}(x):\n    return a0\n" for n in range(MAX_FUNCTIONS))
     found = functions_of(f"{links}a3000 = 7\nb = 1\n{functions}")
     assert [len(one.source.splitlines()) for one in found] == [3003] * MAX_FUNCTIONS
+
+
+def test_a_later_definition_replaces_an_earlier_one():
+    """As in Python, its parameters count."""
+    code = "def f(a):\n    return a\ndef f(a, b):\n    return a + b"
+    assert [(one.name, one.least, one.most) for one in functions_of(code)] == [("f", 2, 2)]
+    assert functions_of(code + "\ndef f(a):\n    ...") == ()
+
+
+def test_a_function_that_is_defined_a_thousand_times_is_read_once(monkeypatch):
+    """The time is proportional to the length, since dependencies are found once per name."""
+    found = []
+    original = functions.dependencies_of
+    monkeypatch.setattr(
+        functions, "dependencies_of", lambda *args: found.append(args[0]) or original(*args)
+    )
+    assert len(functions_of("def f(x):\n    return x\n" * 1000)) == 1
+    assert found == ["f"]

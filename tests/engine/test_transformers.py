@@ -26,3 +26,19 @@ async def test_weights_that_are_no_numbers_reject_the_request(tmp_path):
     weight.data.copy_(kept)
     assert (await engine.complete(replace(request, seed=2))).completion_tokens > 0
     await engine.aclose()
+
+
+async def test_messages_that_the_chat_template_refuses_reject_the_request(tmp_path):
+    """As a server does, so that the row's drop has the template's own words."""
+    engine = TransformersEngine.load(toy_model.make_base(tmp_path / "base"))
+    engine._tokenizer.chat_template = (
+        "{% if messages[0].role == 'system' %}{{ raise_exception('no system message') }}{% endif %}"
+        "{{ messages[0].content }}"
+    )
+    asked = (Message("system", "word"), Message("user", "word"))
+    request = Request("toy", asked, Sampling(1.0, 0.9, 4), seed=1)
+    with pytest.raises(EngineError, match="no system message") as raised:
+        await engine.complete(request)
+    assert (raised.value.rejected, raised.value.retryable) == (True, False)
+    assert (await engine.complete(replace(request, messages=asked[1:]))).completion_tokens > 0
+    await engine.aclose()

@@ -13,7 +13,7 @@ from evolcoder.engine.base import Role, Sampling
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import BudgetReached, EngineError, Fault, RunFolderError, SandboxError
 from evolcoder.evaluation.results import result_of
-from evolcoder.evaluation.runner import Evaluation, SampleGenerator
+from evolcoder.evaluation.runner import FAILURES_IN_A_ROW, Evaluation, SampleGenerator
 from evolcoder.evaluation.store import EvalStore
 from finishing import Finishing
 from small_bench import ADD, DOUBLE, LAST, fenced, right, small_bench
@@ -298,6 +298,24 @@ def test_equal_programs_are_run_once_and_all_have_verdicts(sandbox, controls, tm
     result = evaluate(sandbox, controls, tmp_path / "f", engine=Counted(), n=10, box=box)
     assert result.scores == ()
     assert evaluate(sandbox, controls, tmp_path / "f", n=10).scores[0].value == 1.0
+
+
+def test_one_failure_of_a_reference_fails_no_later_sample(sandbox, controls, tmp_path):
+    """Each sample of a problem would repeat a stored failure, and 20 in a row end the evaluation."""
+    bench, box = small_bench(), sandbox.sandbox
+    controls._sandbox = Unreliable(box, "def", 1)
+    role = Role(Counted(lambda r: f"{right(r)}\n# {r.seed}"), "toy", Sampling(0.5, 1.0, 200))
+    with EvalStore.create(tmp_path / "e", SETTINGS) as store:
+        one = Evaluation(
+            store,
+            bench,
+            generator=SampleGenerator(role, CHAT, 0),
+            n=FAILURES_IN_A_ROW + 1,
+            in_flight=1,
+            problems=bench.problems()[:1],
+        )
+        sandbox.runner.run(one.run(box, controls))
+    assert (one.progress.failures, one.progress.passed) == (1, FAILURES_IN_A_ROW)
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,17 @@ def test_a_row_is_one_task_or_one_drop(read, seeds_file):
     assert report.format == "output"
 
 
+@pytest.mark.parametrize("cell", ["{{}}", "[{{}}]", "{{1}}", "[{'a': {{}}}]", "{[1]: 2}"])
+@pytest.mark.parametrize("column", ["messages", "conversations", "input", "output"])
+def test_a_cell_that_looks_like_a_literal_costs_no_other_row(read, seeds_file, column, cell):
+    """Braces in braces, as templates have them, are a set of sets, which Python cannot make."""
+    odd = {"instruction": "Fill the template.", "code": "x = 1", "output": "y", column: cell}
+    rows = [odd, *({"instruction": f"Write {n}.", "output": str(n)} for n in range(20))]
+    records, report = read(seeds_file("s.jsonl", rows))
+    assert report.n_rows == 21 == len(of(Task, records)) + len(of(Drop, records))
+    assert len(of(Response, records)) >= 20
+
+
 def test_ordinals_are_row_numbers(read, seeds_file):
     """Tasks and drops share one numbering, which begins at 0; an answer has its task's."""
     records, _ = read(seeds_file("s.jsonl", ROWS))

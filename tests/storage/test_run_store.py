@@ -271,6 +271,20 @@ def test_a_row_that_cannot_be_stored_is_an_error(tmp_path):
         db.close()
 
 
+@pytest.mark.parametrize("error", [MemoryError, RuntimeError("a bug"), OSError(5, "no device")])
+def test_whatever_stops_the_writer_is_raised(tmp_path, error):
+    """No flush reports rows as committed that no thread writes any more."""
+
+    def fail():
+        raise error
+
+    db = Database(tmp_path / "x.db", ("CREATE TABLE t (n INTEGER)",), before_commit=fail)
+    db.write("INSERT INTO t VALUES (?)", (1,))
+    for call in (db.flush, lambda: db.write("INSERT INTO t VALUES (?)", (2,)), db.close):
+        with pytest.raises(StoreError, match="cannot be written"):
+            call()
+
+
 def test_the_write_queue_is_bounded(tmp_path):
     """The queue is bounded, and thus memory; no row is lost."""
     db = Database(tmp_path / "x.db", ("CREATE TABLE t (n INTEGER)",))

@@ -51,6 +51,15 @@ def test_a_distractor_works_fails_or_is_the_answer(sandbox, bait, kind):
     assert run(sandbox, bait).kind == kind
 
 
+@pytest.mark.parametrize("kind", ["def", "async def", "class"])
+def test_names_and_docstrings_make_no_other_program(sandbox, kind):
+    """Of any definition."""
+    own = f"{kind} total(numbers):\n    more = numbers\n    value = more"
+    bait = f"{kind} sum_up(numbers):\n    'Adds.'\n    much = numbers\n    result = much"
+    assert run(sandbox, bait, own=own).kind == "is_answer"
+    assert run(sandbox, f"{bait} + 1", own=own).kind != "is_answer"
+
+
 def test_the_distractor_of_an_earlier_round_counts_as_well(sandbox):
     """A task that was misdirected twice shows both, and the response may be neither."""
     later = "def total(numbers):\n    return 1"

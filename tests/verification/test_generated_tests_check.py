@@ -1,6 +1,7 @@
 """Rows are judged by generated tests that were validated first."""
 
 import asyncio
+import gc
 import json
 from collections.abc import Sequence
 from dataclasses import replace
@@ -152,6 +153,9 @@ def test_a_check_that_depends_on_the_order_of_a_set_does_not_count(sandbox):
     verdict = verify(sandbox, own, answers=(own, own), tests=(order, f"{order}\n{steady}"))
     assert flaws(verdict) == ["unstable", None]
     assert verdict.detail["checks"] == steady.split("\n")
+    alone = verify(sandbox, own, answers=(own, own), tests=(order,))
+    gc.collect()  # what was made and not awaited would warn here
+    assert (flaws(alone), alone.detail["mutants"] > 0) == (["unstable"], True)
 
 
 def test_sets_too_weak_alone_may_be_valid_together(sandbox):

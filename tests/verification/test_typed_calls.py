@@ -147,6 +147,8 @@ def test_a_test_becomes_a_call_with_a_result():
     assert outcome_of(Observation("value", [4]), call).kind == "failed"
     assert without_script(Probe(InputOrigin.TESTS, script="x", test="assert f(1)"), "f") is None
     assert without_script(Probe(InputOrigin.ANSWERS, script="print(f(1))"), "f") is None
+    unhashable = Probe(InputOrigin.TESTS, script="x", test="assert f({{1}}) == 1")
+    assert without_script(unhashable, "f") is None
 
 
 def test_one_program_has_all_calls():

@@ -304,46 +304,101 @@ async def run_plan(
         if opened is not None:
             generator, speed = _sample_generator(plan, args, store, opened, stack)
             waits = [speed.text, speed.cost_text, batches.progress([opened.engine])]
-        results, limit = [], None
+        in_flight = _in_flight(plan, sandbox, opened)
+        session = _Session(plan, args, store, sandbox, generator, tuple(waits), in_flight)
+        results = []
         for bench in plan.benches:
-            sample_file = plan.sample_files.get(bench.name)
-            if sample_file is not None:
-                store.add_samples(bench.name, sample_file.samples)
-                store.db.flush()
-            unmet = ungradable.get(bench.name, {})
-            problems = [p for p in _problems_to_run(bench, args, store) if p.id not in unmet]
-            evaluation = Evaluation(
-                store, bench, generator=generator, n=args.n, problems=problems,
-                in_flight=_in_flight(plan, sandbox, opened),
-            )  # fmt: skip
-            faults: dict[str, str] = {}
-            try:
-                faults = await _evaluate(evaluation, bench, sandbox, args, waits)
-            except BudgetReached as reached:
-                limit = reached
-            partial = args.partial or args.limit is not None
-            store.db.flush()
-            excluded = store.without_verdict(bench.name, _graded(plan, bench, unmet))
-            known_failures = gradable.failing_references(bench, args.packages)
-            known_failures |= {problem: unmet[problem] for problem in excluded}
-            known_failures |= gradable.left_out_here(bench, faults)
-            if sandbox is not None and limit is None:
-                checked = [*(problem.id for problem in problems), *unmet]
-                store.exclude(bench.name, {*faults, *known_failures}, checked)
-            faults = {one: why for one, why in faults.items() if one not in known_failures}
-            result = result_of(
-                store, bench, faults=faults, known_failures=known_failures, partial=partial,
-                n_asked=args.limit,
-            )  # fmt: skip
-            notes = [
-                *(sample_file.notes if sample_file else ()),
-                *broken_off_notes(store, bench),
-                *gradable.version_notes(bench, args.packages),
-            ]
-            results.append(result.with_notes(notes))
+            result, limit = await session.evaluate(bench, ungradable.get(bench.name, {}))
+            results.append(result)
             if limit is not None:
-                break
-        return results, limit
+                return results, limit
+        return results, None
+
+
+@dataclass(frozen=True, slots=True)
+class _Session:
+    """What one run of a command evaluates its benchmarks with."""
+
+    plan: EvaluationPlan
+    """The benchmarks and settings."""
+    args: EvaluationOptions
+    """The options of the command."""
+    store: EvalStore
+    """The folder's samples and verdicts."""
+    sandbox: CheckedSandbox | None
+    """Grades samples; None if they are only generated."""
+    generator: SampleGenerator | None
+    """Generates samples; None if none is to be generated."""
+    waits: tuple[Callable[[], str], ...]
+    """What the progress shows of the model."""
+    in_flight: int
+    """Most samples in flight."""
+
+    async def evaluate(
+        self, bench: Bench, unmet: Mapping[str, str]
+    ) -> tuple[BenchmarkResult, BudgetReached | None]:
+        """Evaluate a benchmark without the problems `unmet` (id -> why they cannot be graded)."""
+        store, args, limit = self.store, self.args, None
+        sample_file = self.plan.sample_files.get(bench.name)
+        if sample_file is not None:
+            store.add_samples(bench.name, sample_file.samples)
+            store.db.flush()
+        problems = [p for p in _problems_to_run(bench, args, store) if p.id not in unmet]
+        faults: dict[str, str] = {}
+        try:
+            faults = await self._process(bench, problems)
+        except BudgetReached as reached:
+            limit = reached
+        store.db.flush()
+        excluded = store.without_verdict(bench.name, _graded(self.plan, bench, unmet))
+        known_failures = gradable.failing_references(bench, args.packages)
+        known_failures |= {problem: unmet[problem] for problem in excluded}
+        known_failures |= gradable.left_out_here(bench, faults)
+        if self.sandbox is not None and limit is None:
+            checked = [*(problem.id for problem in problems), *unmet]
+            store.exclude(bench.name, {*faults, *known_failures}, checked)
+        result = result_of(
+            store,
+            bench,
+            faults={one: why for one, why in faults.items() if one not in known_failures},
+            known_failures=known_failures,
+            partial=args.partial or args.limit is not None,
+            n_asked=args.limit,
+        )
+        notes = [
+            *(sample_file.notes if sample_file else ()),
+            *broken_off_notes(store, bench),
+            *gradable.version_notes(bench, args.packages),
+        ]
+        return result.with_notes(notes), limit
+
+    async def _process(self, bench: Bench, problems: Sequence[Problem]) -> dict[str, str]:
+        """Self-check a benchmark, then generate and grade; return faulty problems: id -> why.
+
+        Without a sandbox, only generate.
+        """
+        evaluation = Evaluation(
+            self.store,
+            bench,
+            generator=self.generator,
+            n=self.args.n,
+            in_flight=self.in_flight,
+            problems=problems,
+        )
+        progress = show_evaluation(bench.name, evaluation.progress, *self.waits)
+        if self.sandbox is None:
+            async with progress:
+                await evaluation.generate()
+            return {}
+        with open_reference_checks(self.sandbox, self.args) as references:
+            async with progress:
+                faults = await evaluation.check(references)
+                left_out = gradable.left_out_here(bench, faults)
+                if len(faults) > len(left_out) and not self.args.partial:
+                    refused = {one: why for one, why in faults.items() if one not in left_out}
+                    raise BenchError(_self_check_error(bench.name, refused))
+                await evaluation.run(self.sandbox, references)
+            return faults
 
 
 def broken_off_notes(store: EvalStore, bench: Bench) -> list[str]:
@@ -353,33 +408,6 @@ def broken_off_notes(store: EvalStore, bench: Bench) -> list[str]:
         return []
     words = ", ".join(f"{one_line(word, 40)} {n}" for word, n in found.items())
     return [f"{sum(found.values())} samples are incomplete (finish reason: {words})"]
-
-
-async def _evaluate(
-    evaluation: Evaluation,
-    bench: Bench,
-    sandbox: Sandbox | None,
-    args: EvaluationOptions,
-    waits: Sequence[Callable[[], str]],
-) -> dict[str, str]:
-    """Self-check a benchmark, then generate and grade; return the faulty problems: id -> why.
-
-    Without a sandbox, only generate.
-    """
-    progress = show_evaluation(bench.name, evaluation.progress, *waits)
-    if sandbox is None:
-        async with progress:
-            await evaluation.generate()
-        return {}
-    with open_reference_checks(sandbox, args) as references:
-        async with progress:
-            faults = await evaluation.check(references)
-            left_out = gradable.left_out_here(bench, faults)
-            if len(faults) > len(left_out) and not args.partial:
-                refused = {one: why for one, why in faults.items() if one not in left_out}
-                raise BenchError(_self_check_error(bench.name, refused))
-            await evaluation.run(sandbox, references)
-        return faults
 
 
 async def _open_model(

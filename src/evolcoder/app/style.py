@@ -8,7 +8,6 @@ so that a resumed run keeps its style. An interrupted measurement is repeated fr
 >>> config = await settle(store, config, known_style(store, config, model), role)   # doctest: +SKIP
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from urllib.parse import urlsplit
 from evolcoder.app import provenance
 from evolcoder.app.models import OpenedModels
 from evolcoder.app.progress import SEPARATOR, Work, print_note, show_text
+from evolcoder.concurrency import task_group
 from evolcoder.config.load import Config, EvolveConfig
 from evolcoder.engine.base import IN_PROCESS, Role
 from evolcoder.engine.endpoint import is_loopback
@@ -219,17 +219,11 @@ async def _outcomes(
     tasks: Sequence[Task], config: Config, evolver: Role, progress: "_Progress"
 ) -> list[dict[Style, _Outcome]]:
     """Evolve each task in both styles; what was not measured is left out."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            started = [
-                {
-                    s: group.create_task(progress.count(_evolve(task, s, config, evolver)))
-                    for s in Style
-                }
-                for task in tasks
-            ]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
+    async with task_group() as group:
+        started = [
+            {s: group.create_task(progress.count(_evolve(task, s, config, evolver))) for s in Style}
+            for task in tasks
+        ]
     found = [{style: one.result() for style, one in both.items()} for both in started]
     return [{style: one for style, one in both.items() if one is not None} for both in found]
 

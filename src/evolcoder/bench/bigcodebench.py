@@ -12,7 +12,6 @@ has the fields of the official file.
     bigcodebench("bigcodebench-instruct")(DataFolder(data_dir=None, cache=folder)).problems()
 """
 
-import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ from evolcoder.bench.base import Problem, PromptSettings, UnittestChecks
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, has_file, rows
 from evolcoder.bench.function_bench import FunctionBench
 from evolcoder.bench.humaneval import STOPS
+from evolcoder.code.python_ast import literal_of
 from evolcoder.errors import BenchError
 
 BIG_CODE_BENCH = DataFile(
@@ -112,8 +112,8 @@ def _wording(instruction: str) -> str:
 def _libraries(text: str) -> tuple[str, ...]:
     """Parse the list of a task's top-level modules."""
     try:
-        found = ast.literal_eval(text)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        found = literal_of(text)
+    except ValueError:
         return ()
     return tuple(dict.fromkeys(map(str, found))) if isinstance(found, list | tuple) else ()
 

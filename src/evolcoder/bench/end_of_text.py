@@ -59,7 +59,7 @@ _FILE_MARK = re.compile(r"<(?:repo_?name|filename)>")
 """Tokens between files, which are placeholders in the words of a chat model."""
 _INDEXES = frozenset({"[INST]", "[EOS]"})
 _OPERATORS = frozenset("=+(,[{:*")
-_IS_INDEX = re.compile(r"[ \t]*[^\n]*(?:[\w\])]|\breturn |\bin )\Z")
+_IS_INDEX = re.compile(r"[^\n]*(?:[\w\])]|\breturn |\bin )\Z")
 _COMMENTED = re.compile(r"(?:^|[\s+|])(?:#|//|--|;;|\*)(?:\s|$)")
 _LONG_TEXTS = (('"' * 3, '"' * 3), ("'" * 3, "'" * 3), ("/*", "*/"))
 """Marks around docstrings and long comments."""

@@ -52,19 +52,20 @@ WHOLE, STUB, MENTION = 3, 2, 1
 """Ranks of a block: defines the function, as a stub only, or merely names it."""
 
 TOKEN = re.compile(
-    r'//[^\n]*|/\*.*?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]', re.DOTALL
+    r'//[^\n]*|/\*.{0,2000}?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]',
+    re.DOTALL,
 )
 _COMMENT = re.compile(
-    r"//[^\n]*|/\*.*?\*/|^[ \t]*(?:#(?![\[!])|--|;)[^\n]*", re.DOTALL | re.MULTILINE
+    r"//[^\n]*|/\*.{0,2000}?\*/|^[ \t]*(?:#(?![\[!])|--|;)[^\n]*", re.DOTALL | re.MULTILINE
 )
 _EMPTY = re.compile(
     r"[\s;]*(?:(?:\.\.\.|pass|todo!|unimplemented!|panic!?|throw|raise|die|error"
     r"|stop|fatalError|assert|abort)[^\n]*|return|\.\.\.)?[\s;})]*(?:end)?\s*"
 )
 _TODO = re.compile(
-    r"(?://|#|/\*|--|;)[^\n]*(?:\.\.\.|\bTODO\b|\b(?:your|the) (?:code|implementation)\b"
-    r"|\bimplement\b|\brest of\b)",
-    re.IGNORECASE,
+    r"^(?>[^\n]*?(?://|#|/\*|--|;))"
+    r"[^\n]*(?:\.\.\.|\bTODO\b|\b(?:your|the) (?:code|implementation)\b|\bimplement\b|\brest of\b)",
+    re.IGNORECASE | re.MULTILINE,
 )
 _RETURNS = re.compile(r"\breturn\b|=>|^[ \t]*\w[^\n;]*\n\s*\}", re.MULTILINE)
 _CODE_START = re.compile(

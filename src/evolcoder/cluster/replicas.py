@@ -25,6 +25,7 @@ from typing import Any, Protocol, Self
 
 from evolcoder.cluster.packages import lacking
 from evolcoder.cluster.ray_cluster import NodeFacts, RayCluster, asked, on_node
+from evolcoder.concurrency import task_group
 from evolcoder.config.load import ClusterConfig, TrafficConfig
 from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.openai import OpenAIEngine
@@ -328,14 +329,15 @@ class ReplicaEngine:
         `connect` makes the client of a server.
         """
         try:
-            urls = await asyncio.gather(*(replica.start() for replica in replicas))
+            async with task_group() as group:  # no other start goes on after one has failed
+                starts = [group.create_task(replica.start()) for replica in replicas]
         except (StepFailed, NodeLostError) as error:
             await asyncio.gather(*(replica.stop() for replica in replicas))
             raise ModelError(str(error)) from error
         except BaseException:
             await asyncio.gather(*(replica.stop() for replica in replicas))
             raise
-        servers = [connect(url) for url in urls]
+        servers = [connect(start.result()) for start in starts]
         pool = ServerPool(servers, traffic, note, identity=IDENTITY)
         engine = cls(pool, connect, restarts=restarts, note=note)
         engine._replicas = list(replicas)

@@ -400,18 +400,18 @@ def _is_json(text: str) -> bool:
 
 
 _PYTHON2: tuple[tuple[re.Pattern[str], str], ...] = (
-    (re.compile(r"^(\s*|.*:\s+)print\s*>>\s*[\w.]+\s*,?(.*)$", re.M), r"\1print(\2)"),
+    (re.compile(r"^([^\S\n]*|.*:[^\S\n]+)print\s*>>\s*[\w.]+\s*,?(.*)$", re.M), r"\1print(\2)"),
     (
-        re.compile(r"^(\s*|[^#'\"\n]*[:;][ \t]+)print[ \t]+(?![=.])([^\n;#]*[^\n;#\s])", re.M),
+        re.compile(r"^([^\S\n]*|[^#'\"\n]*[:;][ \t]+)print[ \t]+(?![=.])([^\n;#]*[^\n;#\s])", re.M),
         r"\1print(\2)",
     ),
-    (re.compile(r"^(\s*)print[ \t]*(['\"][^\n#]*)$", re.M), r"\1print(\2)"),
+    (re.compile(r"^([^\S\n]*)print[ \t]*(['\"][^\n#]*)$", re.M), r"\1print(\2)"),
     (
         re.compile(r"\bexcept[ \t]+([\w.]+|\([^()\n]*\))[ \t]*,[ \t]*(\w+)[ \t]*:"),
         r"except \1 as \2:",
     ),
     (re.compile(r"\braise[ \t]+([\w.]+)[ \t]*,[ \t]*([^\n,]+)"), r"raise \1(\2)"),
-    (re.compile(r"^(\s*)exec[ \t]+(?!\()([^\n]+)", re.M), r"\1exec(\2)"),
+    (re.compile(r"^([^\S\n]*)exec[ \t]+(?!\()([^\n]+)", re.M), r"\1exec(\2)"),
     (re.compile(r"<>"), "!="),
     (re.compile(r"`([^`\n]+)`"), r"repr(\1)"),
     (re.compile(r"(?<![\w.])0([0-7]+)\b"), r"0o\1"),

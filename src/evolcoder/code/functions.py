@@ -29,7 +29,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from evolcoder.code.normalize import blocks_of
-from evolcoder.code.python_ast import tree_of
+from evolcoder.code.python_ast import definitions, tree_of
 
 _BINDING = (
     ast.FunctionDef,
@@ -287,11 +287,11 @@ def _code_within_prose(answer: str) -> str:
 
 def _of_tree(tree: ast.Module) -> Iterator[Function]:
     try:
-        definitions = [node for node in tree.body if isinstance(node, Definition)]
-        if definitions:
-            annotated = {id(one): _kinds(one.args) for one in _all_functions(definitions)}
+        found = [node for node in definitions(tree).values() if isinstance(node, Definition)]
+        if found:
+            annotated = {id(one): _kinds(one.args) for one in _all_functions(found)}
             parts = parts_of(tree)
-            for node in definitions:
+            for node in found:
                 yield from _of_definition(node, parts, annotated)
         else:
             for script in script_functions(tree.body):

@@ -13,7 +13,6 @@ code is right, or is code at all, is for the caller to judge.
 '\n```\ndef f():\n    return 1\n```\n'
 """
 
-import ast
 import html
 import json
 import re
@@ -21,7 +20,7 @@ import textwrap
 from collections.abc import Iterator, Sequence
 from itertools import islice
 
-from evolcoder.code.python_ast import tree_of
+from evolcoder.code.python_ast import literal_of, tree_of
 from evolcoder.programming_language import CodeBlock, code_blocks, language_of
 
 MIN_BREAKS = 2
@@ -64,7 +63,8 @@ _DIRECTIVE = re.compile(
 )
 """A block of reStructuredText, which is indented by any number of blanks."""
 _IS_CODE = re.compile(
-    r"\w[^\n]*(?:[(=;{]| [-<>+*/%]|:\s*$)|^[ \t]*(?:return|pass|break|continue|raise|throw)\b",
+    r"^(?:[^\w\n]*+\w[^\n]*(?:[(=;{]| [-<>+*/%]|:\s*$)"
+    r"|[ \t]*+(?:return|pass|break|continue|raise|throw)\b)",
     re.MULTILINE,
 )
 _DOCUMENT = re.compile(
@@ -90,7 +90,7 @@ _ESCAPED_FENCE = re.compile(r"[ \t]*```\w*\\n.*\\n```[^`]*")
 _QUOTE = re.compile(r"^[ \t]{0,3}>[ \t]?")
 _QUOTED_FENCE = re.compile(r"^[ \t]{0,3}>[ \t>]*(?:`{3}|~{3})")
 _FENCE_LINE = re.compile(r"^[ \t]*(?:`{3}|~{3})")
-_NUMBER = re.compile(r"[ \t]*L?(\d+)(?:[:.)][ \t]?|[ \t]*[|│→][ \t]?|[ \t]|$)")
+_NUMBER = re.compile(r"[ \t]*+L?(\d+)(?:[:.)][ \t]?|[ \t]*[|│→][ \t]?|[ \t]|$)")
 _CELL_RESULT = re.compile(r"Out\[\d*\]:")
 _CELL = re.compile(r"^(?:In \[\d*\]: ?|[ \t]*\.{3}:(?: |$)|[ \t]*\.{3,5}(?: |$))")
 _BAR = re.compile(r"[|│┃║] ?")
@@ -316,8 +316,8 @@ def _quoted_values(source: str) -> Iterator[str]:
         if value is None:
             continue
         try:
-            code = ast.literal_eval(value[0])
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            code = literal_of(value[0])
+        except ValueError:
             continue
         if isinstance(code, str) and "\n" in code and _is_code_field(found[1], code):
             yield code.strip("\n")

@@ -5,12 +5,15 @@ warning. `parse` also rejects sources over `MAX_CHARS`, and trees that cannot be
 
 >>> tree_of("x = 1") is None, tree_of("x = ") is None
 (False, True)
+>>> literal_of("[1, 'a']")
+[1, 'a']
 """
 
 import ast
 import symtable
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 
 def tree_of(code: str) -> ast.Module | None:
@@ -25,6 +28,41 @@ def tree_of(code: str) -> ast.Module | None:
         except SystemError:
             continue
     return None
+
+
+def expression_of(code: str) -> ast.expr | None:
+    """Parse one Python expression; None if it is anything else."""
+    match tree_of(code.strip()):
+        case ast.Module(body=[ast.Expr(value=expression)]):
+            return expression
+    return None
+
+
+def literal_of(source: str | ast.expr) -> Any:  # noqa: ANN401 - any literal
+    """Evaluate a Python literal, given as text or tree; raises ValueError for anything else.
+
+    That includes what looks like a literal and is none: `{{}}` (a set of a dict), a text that is
+    too deep or too long.
+    """
+    for _ in range(PARSE_TRIES):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return ast.literal_eval(source)
+        except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError) as error:
+            raise ValueError(f"not a literal: {type(error).__name__}") from None
+        except SystemError:
+            continue
+    raise ValueError("not a literal")
+
+
+def is_literal(source: str | ast.expr) -> bool:
+    """Whether a text or tree is a Python literal."""
+    try:
+        literal_of(source)
+    except ValueError:
+        return False
+    return True
 
 
 PARSE_TRIES = 3

@@ -36,19 +36,19 @@ _ACTS = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 """Without these an expression changes nothing."""
 _LOOK_UPS = frozenset({"globals", "locals", "vars", "eval", "exec", "getattr", "__import__"})
 _TODO = re.compile(
-    r"#[^\n]*(?:\.\.\.|…|\btodo\b|\b(?:your|the) (?:code|implementation|solution|logic)\b[^\n]*"
-    r"\b(?:here|goes)\b|\bimplement(?:ation)?\b|\brest of\b)",
-    re.IGNORECASE,
+    r"^(?>[^\n#]*#)[^\n]*(?:\.\.\.|…|\btodo\b|\bimplement(?:ation)?\b|\brest of\b"
+    r"|\b(?:your|the) (?:code|implementation|solution|logic)\b[^\n]{0,200}\b(?:here|goes)\b)",
+    re.IGNORECASE | re.MULTILINE,
 )
 """Comments that stand for code which is not there."""
 
 
 _ELIDED = re.compile(
-    r"#[^\n]*(?:\.\.\.|…)[^\n]*\b(?:rest|existing|same|remaining|previous|unchanged|original)\b"
-    r"|#[^\n]*\b(?:rest|existing|same|remaining|previous|unchanged|original)\b[^\n]*(?:\.\.\.|…)"
-    r"|#[ \t]*(?:the )?(?:rest|remainder) of (?:the |your )?"
-    r"(?:function|code|implementation|body|logic)",
-    re.IGNORECASE,
+    r"^(?>[^\n#]*#)(?:(?=[^\n]*(?:\.\.\.|…))"
+    r"[^\n]*\b(?:rest|existing|same|remaining|previous|unchanged|original)\b"
+    r"|(?:[^\n]*#)?[ \t]*(?:the )?(?:rest|remainder) of (?:the |your )?"
+    r"(?:function|code|implementation|body|logic))",
+    re.IGNORECASE | re.MULTILINE,
 )
 """Comments that stand for code shown elsewhere, whatever the function has besides."""
 

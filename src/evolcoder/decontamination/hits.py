@@ -39,7 +39,7 @@ MAX_CALL_CHARS = 400
 MIN_WORDS = 3
 """If there are fewer words before the first example call, the whole prompt is used."""
 _DOCSTRING = re.compile(r"(?:\"{3}|'{3})(.+?)(?:\"{3}|'{3})", re.DOTALL)
-_CALL = re.compile(r"^\s*(?:assert\b|>>>)", re.MULTILINE)
+_CALL = re.compile(r"^[^\S\n]*(?:assert\b|>>>)", re.MULTILINE)
 _COMMENT = re.compile(
     r"^[ \t]*(?://+!?|#+(?!include|lang|!)|--+|;+|%+|/?\*+(?!/))(.*)$", re.MULTILINE
 )

@@ -42,7 +42,7 @@ MAX_ERROR_DEPTH, MAX_ERROR_PARTS, MAX_KIND_CHARS = 6, 32, 80
 """Bounds on what is read of an error body."""
 _KIND_FIELDS = frozenset({"code", "type", "status", "reason", "error_type", "error_code"})
 _STATUS = re.compile(r"[45]\d\d")
-_HIDDEN = re.compile(r"<(script|style)\b.*?</\1\s*>", re.IGNORECASE | re.DOTALL)
+_HIDDEN = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|\Z)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"<[^<>]*>")
 _STREAMED: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 MAX_PART_DEPTH = 3

@@ -140,10 +140,18 @@ class TransformersEngine:
                 f"{PREFIX}{self._folder}: has no chat template, so it cannot answer a chat; use "
                 f"a template that is raw text, such as --template wizardcoder"
             )
+        from jinja2 import TemplateError  # noqa: PLC0415 - as above
+
         chat = [{"role": m.role, "content": clean(m.content)} for m in request.messages]
-        return self._tokenizer.apply_chat_template(
-            chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
-        )["input_ids"]
+        try:
+            return self._tokenizer.apply_chat_template(
+                chat, add_generation_prompt=True, return_tensors="pt", return_dict=True
+            )["input_ids"]
+        except TemplateError as error:  # many allow no system message
+            why = f"its chat template: {one_line(str(error), WHY_CHARS)}"
+            raise EngineError(
+                "rejected", asked=self.identity, got=why, retryable=False, rejected=True
+            ) from error
 
     def _max_tokens(self) -> int:
         """Return the most tokens of prompt and answer together."""

@@ -30,6 +30,7 @@ from evolcoder.bench.base import (
 )
 from evolcoder.bench.function_bench import undefined_functions
 from evolcoder.bench.prompts import Template
+from evolcoder.concurrency import run_bounded
 from evolcoder.engine.base import Role
 from evolcoder.errors import BudgetReached, EngineError, SandboxError, UnjudgedError
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
@@ -148,7 +149,7 @@ class Evaluation:
             progress.total = sum(counts)
         graders = (_ProblemGrader(problem, sandbox, controls) for problem in self._problems)
         jobs = (job for grader in graders for job in self._jobs(grader))
-        await _run_bounded(jobs, self._in_flight)
+        await run_bounded(jobs, self._in_flight)
         self._store.db.flush()
         if self._limit is not None:
             raise self._limit
@@ -283,7 +284,12 @@ class _ProblemGrader:
         assert self._controls is not None
         if self.problem.reference is None and not isinstance(self.problem.checks, ProgramChecks):
             return ProblemTest.of(self.problem, ReferenceMeasurement())
-        return ProblemTest.of(self.problem, await self._controls.measurement(self.problem))
+        try:
+            measured = await self._controls.measurement(self.problem)
+        except BaseException:
+            self._test = None
+            raise
+        return ProblemTest.of(self.problem, measured)
 
 
 async def self_check(
@@ -308,7 +314,7 @@ async def self_check(
         progress.in_flight -= 1
         progress.done += 1
 
-    await _run_bounded(map(check, chosen), in_flight)
+    await run_bounded(map(check, chosen), in_flight)
     found = {problem.id: findings[problem.id] for problem in chosen}
     if found and all(one.stub.startswith(Kind.COMPILE_ERROR) for one in found.values()):
         return dict.fromkeys(
@@ -326,21 +332,6 @@ def _problems_to_check(problems: Sequence[Problem]) -> list[Problem]:
     bare = [problem for problem in problems if problem.reference is None]
     few = {problem.id for problem in bare[:: max(1, len(bare) // BARE_STUBS)]}
     return [p for p in problems if p.reference is not None or p.id in few]
-
-
-async def _run_bounded(jobs: Iterator[Awaitable[None]], n_workers: int) -> None:
-    """Await jobs, at most `n_workers` at once; each leaves the iterator only when it starts."""
-
-    async def work() -> None:
-        for job in jobs:
-            await job
-
-    try:
-        async with asyncio.TaskGroup() as group:
-            for _ in range(n_workers):
-                group.create_task(work())
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
 
 
 def _verdict_without_run(candidate: CandidateProgram) -> StoredVerdict:

@@ -26,7 +26,8 @@ _STRINGS = (
 )
 _HASHED = re.compile(rf"{_STRINGS}|(?<![\w$])#[^\n]*|^if __name__[^\n]*", re.DOTALL | re.MULTILINE)
 _SLASHED = re.compile(
-    rf"{_STRINGS}|/\*.*?\*/|//[^\n]*|^[ \t]*#[^\n]*|--(?= )[^\n]*", re.DOTALL | re.MULTILINE
+    rf"{_STRINGS}|/\*.{{0,2000}}?\*/|//[^\n]*|^[ \t]*#[^\n]*|--(?= )[^\n]*",
+    re.DOTALL | re.MULTILINE,
 )
 """Strings, comments and the guard of a script, of `_HASH_COMMENTS` and of all other languages."""
 _HASH_COMMENTS = frozenset({"python", "bash", "ruby", "r", "perl", "julia", "elixir"})

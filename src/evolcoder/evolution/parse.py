@@ -84,7 +84,7 @@ _FOLLOWS = re.compile(
 )
 """Words of other languages by which a task refers to attached data or code."""
 _PROGRAM_LINE = re.compile(
-    r"^[ \t]*(?:(?:`{3,}|~{3,})|</?code>|>>> |(?:async )?def \w+ ?\(|class \w+[^.?!\n]*[:{][ \t]*$"
+    r"^[ \t]*+(?:(?:`{3,}|~{3,})|</?code>|>>> |(?:async )?def \w+ ?\(|class \w+[^.?!\n]*[:{][ \t]*$"
     r"|import (?:static )?[\w.*]+(?: as \w+)?(?:, ?[\w.]+)*;?[ \t]*$|import \($"
     r"|from [\w.]+ import |\#include\b|\#!/|<\?php"
     r"|<!DOCTYPE|<(?:html|head|body|div|script|style|table|form|svg|ul|ol|p|a|h\d)\b[^>\n]*>"
@@ -99,7 +99,7 @@ _PROGRAM_LINE = re.compile(
     re.MULTILINE,
 )
 """A line that begins or shows a program, rather than data."""
-_PART_OF_CODE = re.compile(r"[ \t]*(?:(?:#|//|/\*|\*|--|;;)[ !]?\S[^\n]*|[^\n]*[;{}])\s*\Z")
+_PART_OF_CODE = re.compile(r"[ \t]*+(?:(?:#|//|/\*|\*|--|;;)[ !]?\S[^\n]*|[^\n]*[;{}])\s*\Z")
 """A comment or statement, as it may precede what is certainly a program."""
 _SHORT_LABEL = re.compile(r"\n[ \t]*[\w*# ]{1,20}[:：][ \t*]*\Z")
 _EXAMPLES = re.compile(

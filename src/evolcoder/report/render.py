@@ -302,5 +302,7 @@ def code_html(block: CodeBlock) -> str:
         lexer = get_lexer_by_name(block.language or "text", stripnl=False, ensurenl=False)
     except ClassNotFound:
         return escape(block.code)
-    found: str = highlight(block.code, lexer, HtmlFormatter(nowrap=True))
-    return found if block.code.endswith("\n") else found.removesuffix("\n")
+    # Lexers take time with the square of the number of lines that hold blanks alone.
+    code = "\n".join(line.rstrip(" \t") for line in block.code.split("\n"))
+    found: str = highlight(code, lexer, HtmlFormatter(nowrap=True))
+    return found if code.endswith("\n") else found.removesuffix("\n")

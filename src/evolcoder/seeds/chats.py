@@ -22,12 +22,12 @@ what it needs besides text. No I/O.
 import hashlib
 import json
 import re
-from ast import literal_eval
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import Literal
 
+from evolcoder.code.python_ast import literal_of
 from evolcoder.fences import without_code
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
 from evolcoder.text import END_OF_TURN, clean
@@ -192,10 +192,10 @@ def parsed_list(value: object) -> object:
         return value if found is None else found
     if value.lstrip()[:1] not in {"[", "{"}:
         return value
-    for parse in (json.loads, literal_eval, _parsed_array):
+    for parse in (json.loads, literal_of, _parsed_array):
         try:
             found = parse(value.strip())
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
+        except (ValueError, RecursionError):
             continue
         return found if isinstance(found, list | dict) else value
     return value
@@ -206,8 +206,8 @@ def _parsed_array(text: str) -> list[object] | None:
     if not text.lstrip().startswith("["):
         return None
     try:
-        found = literal_eval(_ITEM_BREAK.sub("},{", text).strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        found = literal_of(_ITEM_BREAK.sub("},{", text).strip())
+    except ValueError:
         return None
     is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
     return found if is_list else None
@@ -433,7 +433,7 @@ def _stripped(value: object) -> str:
     return clean(value).strip() if isinstance(value, str) else ""
 
 
-_LAST = re.compile(rf"(?:\s*{END_OF_TURN})+\s*\Z")
+_LAST = re.compile(rf"(?<!\s)(?:\s*+{END_OF_TURN})++\s*\Z")
 _ANALYSIS = re.compile(
     r"<\|start\|>assistant<\|channel\|>analysis<\|message\|>(.*?)(?:<\|end\|>|\Z)", re.DOTALL
 )
@@ -520,16 +520,21 @@ def _cut_at(marks: re.Pattern[str], text: str) -> Iterator[Turn]:
         yield Turn(speaker, clean(words), "", NEEDS_IMAGE if media_in(words) else needs)
 
 
+def _last_end(text: str, mark: str) -> int:
+    """Return where the last mark ends; each mark that opens below would be followed to the end."""
+    return text.rfind(mark) + len(mark)
+
+
 def _instructed(text: str) -> Iterator[Turn]:
     """Yield the turns of Llama 2's and Mistral's notation."""
-    if system := _SYSTEM_PROMPT.search(text):
+    if system := _SYSTEM_PROMPT.search(text, 0, _last_end(text, "[/SYSTEM_PROMPT]")):
         yield Turn("system", clean(system[1].strip()))
-    found = list(_INST.finditer(text))
+    found = list(_INST.finditer(text, 0, _last_end(text, "[/INST]")))
     for asked, following in zip_longest(found, found[1:]):
-        words = asked[1]
-        if system := _SYS.search(words):
+        words, end = asked[1], _last_end(asked[1], "<</SYS>>")
+        if system := _SYS.search(words, 0, end):
             yield Turn("system", clean(system[1].strip()))
-            words = _SYS.sub("", words)
+            words = _SYS.sub("", words[:end]) + words[end:]
         yield Turn("user", clean(words.strip()), "", NEEDS_IMAGE if media_in(words) else "")
         answer = text[asked.end() : following.start() if following else len(text)]
         yield Turn("assistant", clean(answer.replace("<s>", "").split("</s>")[0].strip()))

@@ -31,11 +31,10 @@ named in `left_out`. A response's thinking is kept apart, whether it stands in t
 
 import functools
 import re
-from ast import literal_eval
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from evolcoder.code.python_ast import tree_of
+from evolcoder.code.python_ast import is_literal, tree_of
 from evolcoder.reasoning import split
 from evolcoder.seeds.aliases import INNER, rewritten
 from evolcoder.seeds.answers import (
@@ -482,11 +481,7 @@ def _is_call_of_code(row: Fields, name: str) -> bool:
     text = _task(row, name)
     if not isinstance(row.get("code"), str) or len(text) > MAX_ARGUMENTS:
         return False
-    try:
-        literal_eval(f"({text},)")
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        return False
-    return True
+    return is_literal(f"({text},)")
 
 
 def _question_answer(row: Fields) -> list[Turn]:

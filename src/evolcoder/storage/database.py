@@ -263,8 +263,7 @@ class Database:
         try:
             while self._commit_group(connection):
                 pass
-        except (sqlite3.Error, ValueError, OverflowError) as error:
-            # ValueError: text that cannot be encoded; OverflowError: a number too large.
+        except Exception as error:  # noqa: BLE001 - raised by those that write and flush
             self._failure = error
         finally:
             connection.close()

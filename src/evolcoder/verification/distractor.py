@@ -38,7 +38,14 @@ from evolcoder.code.callables import (
     subject_of,
 )
 from evolcoder.code.mistagged import other_language
-from evolcoder.code.python_ast import definitions, parse
+from evolcoder.code.python_ast import (
+    Definition,
+    definitions,
+    expression_of,
+    is_literal,
+    literal_of,
+    parse,
+)
 from evolcoder.config.load import VerifyConfig
 from evolcoder.fences import without_code
 from evolcoder.ids import rng_for
@@ -470,20 +477,16 @@ def _beginnings(text: str) -> Iterator[str]:
 
 def _literal(text: str) -> str | None:
     try:
-        return repr(ast.literal_eval(text)) if text else None
-    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return repr(literal_of(text))
+    except ValueError:
         return None
 
 
 def _literal_call(text: str) -> bool:
-    try:
-        node = ast.parse(text, mode="eval").body
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
-        return False
+    node = expression_of(text)
     if not isinstance(node, ast.Call):
         return False
-    values = [*node.args, *(word.value for word in node.keywords)]
-    return all(_literal(ast.unparse(one)) is not None for one in values)
+    return all(map(is_literal, [*node.args, *(word.value for word in node.keywords)]))
 
 
 def _result(
@@ -547,11 +550,11 @@ def _normalized(code: str) -> str:
 
 def _binds(node: ast.AST) -> bool:
     stores = isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
-    return stores or isinstance(node, ast.arg | ast.FunctionDef | ast.ClassDef)
+    return stores or isinstance(node, ast.arg | Definition)
 
 
 def _drop_docstring(node: ast.AST) -> None:
-    if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+    if not isinstance(node, Definition | ast.Module):
         return
     if ast.get_docstring(node, clean=False) is not None:
         node.body = node.body[1:] or [ast.Pass()]

@@ -18,13 +18,13 @@ verdicts do not depend on the concurrency.
 ''
 """
 
-import asyncio
 import json
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from evolcoder.concurrency import run_bounded
 from evolcoder.config.load import Config
 from evolcoder.engine.purpose import made_for
 from evolcoder.errors import EngineError, SandboxError, UnjudgedError
@@ -331,24 +331,18 @@ class RowVerifier:
             await self._verify(pending.unchecked(self._store, checks, seeds=seeds))
 
     async def _verify(self, rows: Iterator[tuple[Task, Response]]) -> None:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for _ in range(self._in_flight):
-                    group.create_task(self._work(rows))
-        except ExceptionGroup as failures:
-            raise failures.exceptions[0] from failures
+        await run_bounded((self._verify_row(*row) for row in rows), self._in_flight)
         self._store.db.flush()
 
-    async def _work(self, rows: Iterator[tuple[Task, Response]]) -> None:
-        for task, response in rows:
-            self.progress.in_flight += 1
-            try:
-                drop = await self._verifier.verify(task, response)
-            finally:
-                self.progress.in_flight -= 1
-            self.progress.done += 1
-            if drop is not None:
-                self.progress.drops[drop.reason] += 1
+    async def _verify_row(self, task: Task, response: Response) -> None:
+        self.progress.in_flight += 1
+        try:
+            drop = await self._verifier.verify(task, response)
+        finally:
+            self.progress.in_flight -= 1
+        self.progress.done += 1
+        if drop is not None:
+            self.progress.drops[drop.reason] += 1
 
 
 def drop_unanswered(

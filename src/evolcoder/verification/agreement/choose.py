@@ -72,6 +72,7 @@ from evolcoder.verification.generated_tests.check import (
 )
 from evolcoder.verification.generated_tests.runner import missing_modules
 from evolcoder.verification.generated_tests.test_parser import parse_checks
+from evolcoder.verification.pipeline import MAX_CONSECUTIVE_SANDBOX_FAILURES
 
 CALL_S = 1.0
 """CPU seconds of one input, both runs together."""
@@ -79,7 +80,6 @@ MAX_STATED = 4
 """Answers of a cluster whose stated output is compared, before the earliest one is taken."""
 MAX_INTERFACES = 3
 """Most interfaces that the answers are tried with."""
-MAX_CONSECUTIVE_SANDBOX_FAILURES = 5
 
 
 class AnswerChooser:

@@ -22,7 +22,7 @@ from itertools import islice
 from typing import Any
 
 from evolcoder.code.callables import CallableKind, CallableSubject
-from evolcoder.code.python_ast import is_main_guard, parse
+from evolcoder.code.python_ast import is_main_guard, literal_of, parse
 from evolcoder.decontamination.execution.examples import (
     ProblemExample,
     inputs_drawn,
@@ -178,10 +178,9 @@ def _literals(call: str) -> tuple[Any, ...] | None:
 def _values(nodes: Sequence[ast.expr], known: dict[str, Any]) -> tuple[Any, ...] | None:
     try:
         values = tuple(
-            known[node.id] if isinstance(node, ast.Name) else ast.literal_eval(node)
-            for node in nodes
+            known[node.id] if isinstance(node, ast.Name) else literal_of(node) for node in nodes
         )
-    except (ValueError, TypeError, KeyError, SyntaxError, RecursionError, MemoryError):
+    except (ValueError, KeyError):
         return None
     return values if all(_is_small(one) for one in values) else None
 
@@ -211,8 +210,8 @@ def _literal_at(text: str, place: int) -> str | None:
         candidates = [ends[0]] if ends else []
     for source in candidates:
         try:
-            return repr(ast.literal_eval(source))
-        except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
+            return repr(literal_of(source))
+        except ValueError:
             continue
     return None
 

@@ -18,10 +18,12 @@ import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
 from evolcoder.code.callables import CallableKind, CallableSubject
+from evolcoder.code.python_ast import literal_of, tree_of
 from evolcoder.grading.call_harness.base import Comparison, SplitTest, fresh_name
 from evolcoder.grading.call_harness.registry import HARNESSES
 from evolcoder.verification.agreement.clusters import Observation, same_value
@@ -77,7 +79,7 @@ _PATTERNS: Mapping[str, re.Pattern[str]] = {
     ),
     "cpp": re.compile(
         r"^[ \t]*(?P<result>(?!(?:return|else|new|typedef|using|void|class|struct)\b)"
-        r"[\w:]+(?:[\w:<>,&* ]*[\w>&*])?)\s+&?(?P<name>\w+)\s*"
+        r"[\w:]++(?:[\w:<>,&* ]*[\w>&*])?)\s+&?(?P<name>\w+)\s*"
         r"\((?P<params>[^;{}()]*)\)\s*(?:const\s*)?\{",
         re.MULTILINE,
     ),
@@ -544,9 +546,9 @@ def without_script(probe: Probe, name: str) -> Probe | None:
 
 def _asserted(test: str) -> tuple[tuple[Any, ...], Any] | None:
     """Return arguments and result of a test `assert f(literals) == literal`."""
-    try:
-        match ast.parse(test).body:
-            case [
+    match tree_of(test):
+        case ast.Module(
+            body=[
                 ast.Assert(
                     test=ast.Compare(
                         left=ast.Call(args=given, keywords=[]),
@@ -554,10 +556,10 @@ def _asserted(test: str) -> tuple[tuple[Any, ...], Any] | None:
                         comparators=[expected],
                     )
                 )
-            ]:
-                return tuple(map(ast.literal_eval, given)), ast.literal_eval(expected)
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
-        pass
+            ]
+        ):
+            with suppress(ValueError):
+                return tuple(map(literal_of, given)), literal_of(expected)
     return None
 
 
@@ -641,8 +643,8 @@ def _value(language: str, text: str) -> Any:  # noqa: ANN401 - plain data
     plain = re.sub(r"\btrue\b", "True", re.sub(r"\bfalse\b", "False", plain))
     plain = re.sub("\x00(\\d+)\x00", lambda found: kept[int(found[1])], plain)
     try:
-        value = ast.literal_eval(plain.strip())
-    except (ValueError, SyntaxError, RecursionError, MemoryError):
+        value = literal_of(plain.strip())
+    except ValueError:
         return [*_tokens(plain)]
     if language == "go" and isinstance(value, list) and len(value) == 1:
         value = value[0]

@@ -28,6 +28,7 @@ claimed about sizes beyond the measured ones.
 import heapq
 import math
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -141,7 +142,8 @@ _CONTEXT_CHARS = 45
 def parse_bounds(text: str) -> tuple[Bound, ...]:
     """Return the distinct bounds that a text requires, in order."""
     found = [(match.start(), match.end(), _growth(match[1])) for match in _BIG_O.finditer(text)]
-    spans = [(begin, end) for begin, end, _ in found]
+    begins = [*(begin for begin, _, _ in found), len(text)]
+    ends = [0, *(end for _, end, _ in found)]
     found += [
         (match.start(), match.end(), _BY_NAME[match[1].lower()]) for match in _WORDS.finditer(text)
     ]
@@ -149,8 +151,8 @@ def parse_bounds(text: str) -> tuple[Bound, ...]:
     for begin, end, growth in sorted(found, key=lambda one: one[:2]):
         if _NOT_REQUIRED.search(text[max(0, begin - 60) : begin]):
             continue
-        next_begin = min((at for at, _ in spans if at >= end), default=len(text))
-        previous_end = max((to for _, to in spans if to <= begin), default=0)
+        next_begin = begins[bisect_left(begins, end)]
+        previous_end = ends[bisect_right(ends, begin) - 1]
         before = text[max(previous_end, begin - _CONTEXT_CHARS) : begin]
         after = _CLAUSE_END.split(text[end : min(next_begin, end + _CONTEXT_CHARS)])[0]
         resource = _resource(text[begin:end] + after, before)

@@ -23,7 +23,7 @@ from itertools import cycle, islice
 from random import Random
 from typing import Any
 
-from evolcoder.code.python_ast import Function
+from evolcoder.code.python_ast import Function, literal_of, tree_of
 
 SIZES = tuple(sorted({round(8 * 2 ** (half / 2)) for half in range(19)}))
 """Sizes of sequences: from 8 to 4096, two per doubling."""
@@ -108,10 +108,9 @@ def example_calls(name: str, checks: Sequence[str]) -> Iterator[list[Any]]:
     """
     is_method = not any(hasattr(kind, name) for kind in (list, dict, set, str))
     for check in checks:
-        try:
-            nodes = list(ast.walk(ast.parse(check)))
-        except (SyntaxError, ValueError, RecursionError, MemoryError):
+        if (tree := tree_of(check)) is None:
             continue
+        nodes = list(ast.walk(tree))
         known = _assigned_once(nodes)
         for node in nodes:
             if not isinstance(node, ast.Call):
@@ -120,7 +119,7 @@ def example_calls(name: str, checks: Sequence[str]) -> Iterator[list[Any]]:
             if called == name:
                 try:
                     yield [_literal(argument, known) for argument in node.args]
-                except (ValueError, TypeError, RecursionError, SyntaxError, MemoryError):
+                except ValueError:
                     continue
 
 
@@ -139,7 +138,7 @@ def _assigned_once(nodes: Sequence[ast.AST]) -> dict[str, ast.expr]:
 
 
 def _literal(node: ast.expr, known: Mapping[str, ast.expr]) -> Any:  # noqa: ANN401 - any literal
-    return ast.literal_eval(known.get(node.id, node) if isinstance(node, ast.Name) else node)
+    return literal_of(known.get(node.id, node) if isinstance(node, ast.Name) else node)
 
 
 @dataclass(frozen=True, slots=True)

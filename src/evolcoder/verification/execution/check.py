@@ -128,7 +128,7 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
         r"|\bswitch\s*\{|\basync (?:Value)?Task(?:<int>)? Main\b",
         r"^namespace [\w.]+;|\[\^\d|\.\.\w|\$@?\"\"\"|\bglobal using\b|\bawait foreach\b|!\.",
     ),
-    "scala": _any(r"@main\b|^enum |\bgiven\b|^extension|\bthen$|^\s*end \w+$|(?:=|:)$"),
+    "scala": _any(r"@main\b|^enum |\bgiven\b|^extension|\bthen$|^[^\S\n]*end \w+$|(?:=|:)$"),
     "cpp": _any(
         r"\bconcept\b|\brequires\b|\bco_(?:await|yield|return)\b|<=>|\bconsteval\b"
         r"|std::ranges|^\s*(?:export )?(?:import|module) [\w.:<>\"]+;"
@@ -137,9 +137,9 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
     "javascript": _any(
         r"return\s*\(?\s*<[A-Za-z>]|=>\s*\(?\s*<[A-Za-z>]|=\s*<[A-Za-z]"
         r"|\(\s*<[A-Z]",
-        r"^\s*<",
+        r"^[^\S\n]*<",
     ),
-    "typescript": _any(r"return\s*\(?\s*<[A-Za-z>]", r"^\s*@\w+\("),
+    "typescript": _any(r"return\s*\(?\s*<[A-Za-z>]", r"^[^\S\n]*@\w+\("),
     "python": _any(
         # later than 3.11, and Cython
         r"^[ \t]*type \w+(?:\[[^\n]*\])? =",
@@ -149,8 +149,8 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
         r"[=(,:\[][ \t]*<[A-Za-z][\w -]*>",
         r"^[ \t]*(?:import|from)[ \t]+<[A-Za-z][\w -]*>",
     ),
-    "rust": _any(r"^\s*(?:async|let .* else)\b"),
-    "php": _any(r"^\s*@(?:if|foreach|section)\b"),
+    "rust": _any(r"^[^\S\n]*(?:async|let .* else)\b"),
+    "php": _any(r"^[^\S\n]*@(?:if|foreach|section)\b"),
     "bash": _any(r"(?<= )<[A-Za-z][\w -]*>"),
 }
 """Source in a dialect that the installed compiler or interpreter may not support."""

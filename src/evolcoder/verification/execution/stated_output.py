@@ -34,7 +34,7 @@ _PRINTS = re.compile(
     r"\bprint(?:ln|f|_r)?!?\s*[(\s]|\bconsole\.log\s*\(|\bputs\b|\becho\b|\bcout\b|\bSystem\.out\."
     r"|\bConsole\.Write|\bfmt\.Print|\bvar_dump\b|\bwriteln\b|\bcat\s*\(|\bp\s"
 )
-_NO_CODE = re.compile(r"/\*.*?\*/|\"{3}.*?\"{3}|'{3}.*?'{3}", re.DOTALL)
+_NO_CODE = re.compile(r"/\*.{0,2000}?\*/|\"{3}.*?\"{3}|'{3}.*?'{3}", re.DOTALL)
 """Comments and strings of several lines, whose examples do not run."""
 _COMMENT = re.compile(r"(?:(?<=\s)|^)(?:#|//|--)(?!\{)\s*(?P<said>.*?)\s*$")
 _ONLY_COMMENT = re.compile(r"^\s*(?:#|//|--)\s?(?P<said>.*?)\s*$")
@@ -51,7 +51,7 @@ _QUOTED = r"\"[^\"\n]*\"|'[^'\n]*'|`[^`\n]+`"
 _PLAIN = re.compile(rf"(?:{_NUMBER}|{_TRUTH}|{_QUOTED})", re.IGNORECASE)
 _CLOSING = {"[": "]", "(": ")", "{": "}"}
 _ENDS_VALUE = re.compile(
-    r"\s*$|\.\s*$|\s*[;,]?\s+\(|\s*[;,]\s+(?:since|because|as|which|not)\b"
+    r"\s*$|\.\s*$|\s+\(|\s*[;,]\s+(?:\(|(?:since|because|as|which|not)\b)"
     r"|\s+(?:since|because|as|which|not|-|–|—|#|//)\s?",
     re.IGNORECASE,
 )

@@ -59,7 +59,7 @@ class LanguageTemplate:
     """Template for statements."""
     members: str = ""
     """Template for methods; empty if the language has none."""
-    imports: str = r"(?m)^\s*#\s*include\b.*$"
+    imports: str = r"(?m)^[^\S\n]*#[^\S\n]*include\b.*$"
     """Regex of lines that must stay at the top."""
     common_imports: str = ""
     """Imports for a fragment without imports."""
@@ -77,7 +77,7 @@ _CSHARP_TYPE = (
     r"(?:class|interface|enum|struct|namespace) +\w+"
 )
 _C_DECLARES = (
-    r"(?m)^(?:[\w:<>,*&\[\] ]+[ *&]+)?[\w:~]+ *\([^;]*\)[^;]*\{"
+    r"(?m)^(?:[\w:<>,*&\[\] ]+[ *&])?[\w:~]+ *\([^;)]{0,500}\)[^;{]{0,500}\{"
     r"|^(?:struct|class|enum|template|typedef|union)\b"
 )
 _C = LanguageTemplate(
@@ -97,7 +97,7 @@ TEMPLATES: dict[str, LanguageTemplate] = {
         declares=_C.declares,
         parts=_C.parts,
         steps=_C.steps,
-        imports=r"(?m)^\s*(?:#\s*include\b.*|using namespace \w+;)$",
+        imports=r"(?m)^[^\S\n]*(?:#[^\S\n]*include\b.*|using namespace \w+;)$",
         common_imports="#include <bits/stdc++.h>\nusing namespace std;\n",
     ),
     "java": LanguageTemplate(
@@ -128,7 +128,7 @@ TEMPLATES: dict[str, LanguageTemplate] = {
         declares=r"(?m)^(?:func|type|const|var)\b",
         parts="package main\nCODE\nfunc main() {}\n",
         steps="package main\nfunc main() {\nCODE\n}\n",
-        imports=r"(?ms)^import (?:\(.*?^\)|[^\n]+)",
+        imports=r"(?m)^import (?:\((?:[^\n]*\n){1,40}?\)|[^\n]+)",
         removed=r"(?m)^package \w+",
     ),
     "rust": LanguageTemplate(
@@ -158,7 +158,7 @@ TEMPLATES: dict[str, LanguageTemplate] = {
 }
 """Languages whose programs need an entry point."""
 _APP = re.compile(r"(?m)^object +(\w+) +extends +App\b")
-_IS_MODULE = re.compile(r"(?m)^\s*(?:import\b(?!\s*\()|export\b)")
+_IS_MODULE = re.compile(r"(?m)^[^\S\n]*(?:import\b(?!\s*\()|export\b)")
 _SHELL_LINE = re.compile(r"(?m)^(?:[!%]\s*\w.*|%%\w.*|>>> ?|\.\.\.(?: |$))")
 _OMITTED = re.compile(r"(?m)^([ \t]*)#[^\n]*(?:\.\.\.|…)[^\n]*$")
 _PROMPT = re.compile(r">>> |\.\.\.(?: |$)")

@@ -495,11 +495,12 @@ class GeneratedTestsCheck:
         broken = mutants(answer.body, rng, limit=self.config.mutants, entry_point=entry_point)
         stubs = stubs_for(answer, checks)
         wrong = [*stubs, *(answer.around(mutant.source) for mutant in broken)]
-        runs = [
-            run_checks_on_mutant(self.sandbox, one, answer.entry_point, checks, self._limits)
-            for one in wrong
-        ]
-        found = await asyncio.gather(*runs) if checks else []
+        found = await asyncio.gather(
+            *(
+                run_checks_on_mutant(self.sandbox, one, answer.entry_point, checks, self._limits)
+                for one in (wrong if checks else ())
+            )
+        )
         return ValidationResult(
             group, stable, tuple(chosen), found[: len(stubs)], found[len(stubs) :], broken
         )

@@ -37,6 +37,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from evolcoder.code.callables import CallableKind, CallableSubject, imported_modules
+from evolcoder.code.python_ast import is_literal
 from evolcoder.sandbox.base import Asserts, Kind, Limits, Program, Sandbox, Script, Status
 from evolcoder.sandbox.job import read_finding
 
@@ -174,16 +175,8 @@ def _expected_values(check: str) -> Iterable[str]:
     """Yield the literals that a check compares with."""
     for node in ast.walk(ast.parse(check)):
         match node:
-            case ast.Compare(ops=[ast.Eq()], comparators=[value]) if _is_literal(value):
+            case ast.Compare(ops=[ast.Eq()], comparators=[value]) if is_literal(value):
                 yield ast.unparse(value)
-
-
-def _is_literal(node: ast.expr) -> bool:
-    try:
-        ast.literal_eval(node)
-    except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
-        return False
-    return True
 
 
 HASH_SEEDS = (1, 2, 3)

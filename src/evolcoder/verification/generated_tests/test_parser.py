@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from evolcoder.code.python_ast import compiles, is_main_guard, parse
+from evolcoder.code.python_ast import compiles, expression_of, is_literal, is_main_guard, parse
 from evolcoder.programming_language import code_blocks
 
 _MakeExpr = Callable[[Sequence[ast.expr]], ast.expr]
@@ -176,13 +176,8 @@ def _parse_longest_prefix(lines: Sequence[str]) -> tuple[ast.Module, int]:
 def _print_to_assert(printed: re.Match[str]) -> str:
     """Turn `print(f(2))  # 4` into `assert f(2) == 4` if both sides are complete expressions."""
     line, (indent, shown, expected) = printed[0], printed.groups()
-    try:
-        ast.literal_eval(expected)
-        ast.parse(f"f({shown})", mode="eval")
-        ast.parse(shown.strip(), mode="eval")
-    except (SyntaxError, ValueError, TypeError, RecursionError, MemoryError):
-        return line
-    return f"{indent}assert {shown} == {expected}"
+    is_whole = expression_of(f"f({shown})") is not None and expression_of(shown) is not None
+    return f"{indent}assert {shown} == {expected}" if is_whole and is_literal(expected) else line
 
 
 @dataclass(frozen=True, slots=True)
