@@ -34,6 +34,7 @@ MAX_STATEMENTS = 4000
 _BRANCHES = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Try, ast.With, ast.Match)
 _ACTS = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 """Without these an expression changes nothing."""
+_BUILT_IN = frozenset(dir(builtins))
 _LOOK_UPS = frozenset({"globals", "locals", "vars", "eval", "exec", "getattr", "__import__"})
 _TODO = re.compile(
     r"#[^\n]*(?:\.\.\.|…|\btodo\b|\b(?:your|the) (?:code|implementation|solution|logic)\b[^\n]*"
@@ -66,7 +67,8 @@ class Pruned:
 def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
     """Remove statements that `names` do not need; unchanged if that cannot be decided.
 
-    Statements above the definition stay, unless they wait, end the program, test or only print.
+    Statements above the definition stay, unless they wait, end the program, test or only print, or
+    bind by a call or a look-up, which may fail, what nothing uses.
     `given` is code at the source's beginning that always stays.
     """
     tree = tree_of(source)
@@ -84,16 +86,19 @@ def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
     n_given = given.count("\n")
     kept: list[Piece | Replacement] = []
     cut = ["usage"] if superseded else []
-    for piece in pieces:
-        if piece.begin < n_given or _is_kept(piece, wanted, names, is_after=piece.begin > last):
+    used = set(wanted)
+    for piece in reversed(pieces):
+        is_kept = _is_kept(piece, wanted, names, is_after=piece.begin > last)
+        if piece.begin < n_given or (is_kept and not _is_idle(piece, used)):
             kept.append(piece)
+            used |= piece.uses - _BUILT_IN
         elif parts := _needed_of_guard(piece, wanted, lines):
             kept.append(parts)
         else:
             cut.append("main_guard" if is_guard(piece) else "usage")
     if not cut and all(isinstance(piece, Piece) for piece in kept):
         return Pruned(source, ())
-    return Pruned(joined(every, kept, lines), tuple(dict.fromkeys(cut)))
+    return Pruned(joined(every, kept[::-1], lines), tuple(dict.fromkeys(reversed(cut))))
 
 
 def without_last_comments(source: str) -> str:
@@ -336,6 +341,21 @@ def _is_kept(piece: Piece, wanted: set[str], names: Sequence[str], *, is_after: 
     if _binds_or_changes(piece, wanted):
         return True
     return not is_after and not any(_is_demonstration(node, names) for node in piece.nodes)
+
+
+def _is_idle(piece: Piece, used: set[str]) -> bool:
+    """Whether a piece binds names by a call or a look-up, and nothing uses them or what it uses."""
+    return (
+        all(isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) for node in piece.nodes)
+        and piece.binds.isdisjoint(used)
+        and piece.changes.isdisjoint(used | EFFECTS)
+        and piece.uses.isdisjoint(used - _BUILT_IN)
+        and any(
+            isinstance(one, ast.Call | ast.Subscript)
+            for node in piece.nodes
+            for one in ast.walk(node)
+        )
+    )
 
 
 def _is_demonstration(node: ast.stmt, names: Sequence[str]) -> bool:
