@@ -612,12 +612,16 @@ WHOLES: dict[str, Style] = {
     "variable of the environment above": lambda s: fence(
         f"import os\nKEY = os.environ['NO_SUCH_KEY']\n{s.code}"
     ),
+    "variable of the environment set above": lambda s: fence(
+        f"import os\nos.environ['SET_ABOVE'] = '1'\n{s.imports}{_renamed(s)}\n"
+        f"def {s.name}(*a):\n    import os\n    return os.environ['SET_ABOVE'] and helper_of_it(*a)"
+    ),
     "input read above": lambda s: fence(
         f"import sys\ndata = sys.stdin.read().split()\nn = int(data[0])\n{s.code}\nprint(n)"
     ),
-    "table of a call above": lambda s: fence(
-        f"{s.imports}{_renamed(s)}\nTABLE = dict(f=helper_of_it)\nGET = TABLE['f']\n"
-        f"def {s.name}(*a):\n    return GET(*a)"
+    "arguments used above": lambda s: fence(
+        f"import sys\n{s.imports}{_renamed(s)}\nN = len(sys.argv)\nTABLE = {{N: helper_of_it}}\n"
+        f"def {s.name}(*a):\n    return TABLE[N](*a)"
     ),
     "relative import above": lambda s: fence(f"from .other import more\n{s.code}"),
     "itself imported above": lambda s: fence(f"from solution import {s.name}\n{s.code}"),

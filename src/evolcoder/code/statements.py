@@ -34,7 +34,8 @@ MAX_STATEMENTS = 4000
 _BRANCHES = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Try, ast.With, ast.Match)
 _ACTS = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 """Without these an expression changes nothing."""
-_BUILT_IN = frozenset(dir(builtins))
+_OUTSIDE = frozenset({"environ", "stdin", "argv"})
+"""Attributes of `os` and `sys` with what a program is given from outside."""
 _LOOK_UPS = frozenset({"globals", "locals", "vars", "eval", "exec", "getattr", "__import__"})
 _TODO = re.compile(
     r"#[^\n]*(?:\.\.\.|…|\btodo\b|\b(?:your|the) (?:code|implementation|solution|logic)\b[^\n]*"
@@ -68,7 +69,7 @@ def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
     """Remove statements that `names` do not need; unchanged if that cannot be decided.
 
     Statements above the definition stay, unless they wait, end the program, test or only print, or
-    bind by a call or a look-up, which may fail, what nothing uses.
+    read from outside what nothing uses.
     `given` is code at the source's beginning that always stays.
     """
     tree = tree_of(source)
@@ -86,12 +87,13 @@ def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
     n_given = given.count("\n")
     kept: list[Piece | Replacement] = []
     cut = ["usage"] if superseded else []
-    used = set(wanted)
+    used, read = set(wanted), _read_from_outside(pieces)
     for piece in reversed(pieces):
         is_kept = _is_kept(piece, wanted, names, is_after=piece.begin > last)
-        if piece.begin < n_given or (is_kept and not _is_idle(piece, used)):
+        is_idle = piece.begin in read and piece.binds.isdisjoint(used)
+        if piece.begin < n_given or (is_kept and not is_idle):
             kept.append(piece)
-            used |= piece.uses - _BUILT_IN
+            used |= piece.uses
         elif parts := _needed_of_guard(piece, wanted, lines):
             kept.append(parts)
         else:
@@ -343,19 +345,22 @@ def _is_kept(piece: Piece, wanted: set[str], names: Sequence[str], *, is_after: 
     return not is_after and not any(_is_demonstration(node, names) for node in piece.nodes)
 
 
-def _is_idle(piece: Piece, used: set[str]) -> bool:
-    """Whether a piece binds names by a call or a look-up, and nothing uses them or what it uses."""
-    return (
-        all(isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) for node in piece.nodes)
-        and piece.binds.isdisjoint(used)
-        and piece.changes.isdisjoint(used | EFFECTS)
-        and piece.uses.isdisjoint(used - _BUILT_IN)
-        and any(
-            isinstance(one, ast.Call | ast.Subscript)
-            for node in piece.nodes
-            for one in ast.walk(node)
-        )
-    )
+def _read_from_outside(pieces: Sequence[Piece]) -> set[int]:
+    """Return the first lines of assignments of what a program is given from outside.
+
+    Tests give it no input, arguments or variables of the environment, so these may fail.
+    """
+    names, begins = set[str](), set[int]()
+    for piece in pieces:
+        if piece.binds and all(
+            isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) for node in piece.nodes
+        ):
+            parts = (part for node in piece.nodes for part in ast.walk(node))
+            reads = any(isinstance(one, ast.Attribute) and one.attr in _OUTSIDE for one in parts)
+            if reads or not piece.uses.isdisjoint(names):
+                names |= piece.binds
+                begins.add(piece.begin)
+    return begins
 
 
 def _is_demonstration(node: ast.stmt, names: Sequence[str]) -> bool:
