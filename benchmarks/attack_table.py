@@ -38,10 +38,11 @@ KINDS = {
     "test_a_test_that_runs_apart_is_not_deceived": "a forged verdict, Python, the test runs apart",
     "test_a_harness_that_runs_apart_is_not_deceived": "a forged verdict, DS-1000's harness",
     "test_calls_are_not_forged": "a forged verdict, other languages, calls compared outside",
-    "test_it_deceives_nobody_who_compares_outside": (
+    "test_it_deceives_no_comparison_outside": (
         "its own process read or changed, other languages, calls compared outside"
     ),
     "test_the_seal_is_not_forged": "a forged verdict, other languages, sealed test",
+    "test_a_crash_is_a_verdict": "a crash or a flood, other languages",
 }
 """Tests of attacks -> kind of attack."""
 LEVELS = ("strict", "processes")

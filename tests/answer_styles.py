@@ -63,6 +63,10 @@ def _thought(begin: str, end: str) -> Style:
     return lambda s: f"{begin}\nPerhaps:\n{_wrong(s)}\nno.\n{end}\n{fence(s.code)}"
 
 
+def _bare_thought(begin: str, end: str) -> Style:
+    return lambda s: f"{begin}\nPerhaps:\n{s.signature}\n    return None\nno.\n{end}\n{s.code}"
+
+
 def _wrong(s: Solution) -> str:
     return fence(f"{s.signature}\n    return None")
 
@@ -428,6 +432,7 @@ NOTATIONS: dict[str, Style] = {
     "end token behind comments": lambda s: f"{fence(_commented(s).code)}</s>\n[INST] {_wrong(s)}",
     "next turn": lambda s: f"{fence(s.code)}</s><s>[INST] And wrong? [/INST]\n{_wrong(s)}",
     "next turn in words": lambda s: f"{fence(s.code)}\n\nHuman: wrong?\n\nAssistant:\n{_wrong(s)}",
+    "quoted twice": lambda s: textwrap.indent(fence(s.code), "> > ", lambda _: True),
     "another fence is quoted": lambda s: (
         f"> ```\n> x = 1\n> ```\n\n{fence(f'{s.code}{chr(10)}BIG = (1{chr(10)}> 2)')}"
     ),
@@ -580,6 +585,14 @@ WRAPPED: dict[str, Style] = {
     "tokens of an interpreter": lambda s: f"<|python_start|>{s.code}<|python_end|>",
     "token glued to the end": lambda s: f"<think>x</think>{s.code}<SPECIAL_12>",
     "thinking between bars": _thought("<|thinking|>", "<|/thinking|>"),
+    "thinking of MedGemma": _thought("<unused94>thought", "<unused95>"),
+    "thinking of Ollama": _bare_thought("Thinking...", "...done thinking.\n"),
+    "thinking of Open WebUI": _bare_thought(
+        '<details type="reasoning" done="true" duration="3">\n<summary>Thought</summary>',
+        "</details>",
+    ),
+    "thinking in short": _bare_thought("<cot>", "</cot>"),
+    "reasons": _bare_thought("<reason>", "</reason>"),
     "cut within a sign": lambda s: f"{fence(s.code)}\nDone \ud83d",
     "NUL": lambda s: f"{fence(s.code)}\x00",
 }
@@ -596,6 +609,20 @@ WHOLES: dict[str, Style] = {
         f"parser.add_argument('x')\nargs = parser.parse_args()\n{s.code}"
     ),
     "file above": lambda s: fence(f"data = open('in.txt').read()\n{s.code}\nprint(data)"),
+    "variable of the environment above": lambda s: fence(
+        f"import os\nKEY = os.environ['NO_SUCH_KEY']\n{s.code}"
+    ),
+    "variable of the environment set above": lambda s: fence(
+        f"import os\nos.environ['SET_ABOVE'] = '1'\n{s.imports}{_renamed(s)}\n"
+        f"def {s.name}(*a):\n    import os\n    return os.environ['SET_ABOVE'] and helper_of_it(*a)"
+    ),
+    "input read above": lambda s: fence(
+        f"import sys\ndata = sys.stdin.read().split()\nn = int(data[0])\n{s.code}\nprint(n)"
+    ),
+    "arguments used above": lambda s: fence(
+        f"import sys\n{s.imports}{_renamed(s)}\nN = len(sys.argv)\nTABLE = {{N: helper_of_it}}\n"
+        f"def {s.name}(*a):\n    return TABLE[N](*a)"
+    ),
     "relative import above": lambda s: fence(f"from .other import more\n{s.code}"),
     "itself imported above": lambda s: fence(f"from solution import {s.name}\n{s.code}"),
     "stub and a constant below": lambda s: fence(
@@ -604,6 +631,12 @@ WHOLES: dict[str, Style] = {
     ),
     "do not do this behind": lambda s: f"{fence(s.code)}\n\n⚠️ Avoid this:\n{_wrong(s)}",
     "sign behind": lambda s: f"✅\n{fence(s.code)}\n\n❌\n{_wrong(s)}",
+    "would not work behind": lambda s: (
+        f"{fence(s.code)}\n\nNote that the following would not work:\n\n{_wrong(s)}"
+    ),
+    "wrong variant behind": lambda s: (
+        f"{fence(s.code)}\n\nA wrong variant, to see the tests fail:\n\n{_wrong(s)}"
+    ),
     "question behind": lambda s: f"{fence(s.code)}\n\nWhy not this? It is wrong:\n{_wrong(s)}",
     "old behind": lambda s: f"New:\n{fence(s.code)}\nOld:\n{_wrong(s)}",
     "comment says that it is wrong": lambda s: (
@@ -637,6 +670,7 @@ TOKENS = (
     "<issue_start>", "<jupyter_output>", "<commit_after>", "<|/code|>", "[EOS]", "[DONE]", "[INST]",
     "<extra_id_0>", "<eod>", "<|stop|>", "<SPECIAL_12>", "<unused99>", "<<END>>", "<END>", "</code>",
     "</answer>", "<|reserved_special_token_1|>", "[/INST]", "</s>", "<|im_end|>", "<end_of_turn>",
+    "<0x0A>", "<0x00>",
 )  # fmt: skip
 """What may stand at once behind the last sign of a body."""
 BEGINNINGS: dict[str, Style] = {

@@ -283,6 +283,7 @@ WRONG = {
     "an unknown detector": (
         lambda: ec.decontaminate([], detectors=["nose"]), ConfigError, "nose"),
     "an unknown format": (lambda: ec.export([], "x", format="yml"), ConfigError, "yml"),
+    "an option of models with a file of samples": (lambda: ec.evaluate("humaneval", samples="s", n=5), ConfigError, "--n: not with"),
     "an unknown option": (lambda: ec.evaluate("humaneval", modell="x"), ConfigError, "modell"),
     "an unknown key": (
         lambda: ec.evolve(settings={"evolver.temprature": 1}), ConfigError, "temperature"),

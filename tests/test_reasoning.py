@@ -24,6 +24,7 @@ PAIRS = {
     "start_think": ("<|start_think|>", "<|end_think|>"),
     "Apertus": ("<|inner_prefix|>", "<|inner_suffix|>"),
     "Gemma": ("<|channel>thought\n", "<channel|>"),
+    "MedGemma": ("<unused94>thought\n", "<unused95>"),
 }
 """Notations that are a pair of tags."""
 HARMONY = "<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"
@@ -146,6 +147,9 @@ def test_an_open_fence_in_the_thinking_does_not_hide_its_end(notation):
         ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>b<|END_RESPONSE|>", "a", "b"),
         (f"Here is my thought process:\n\na\n\nHere is my response:\n\n{INDENTED}", "a", INDENTED),
         (f"\nHere's my thought process: a\nHere's my response: {FENCED}", "a", FENCED),
+        (f"Thinking...\na\n...done thinking.\n\n{INDENTED}", "a", INDENTED),
+        ((f'<details type="reasoning" done="true" duration="9">\n<summary>Thought for 9 s</summary>\n'
+          f"> a\n</details>\n{FENCED}"), "> a", FENCED),
         ("Steps.\n[BEGIN FINAL RESPONSE]\nb\n[END FINAL RESPONSE]", "Steps.", "b\n"),
         ("<think>a</think>\n<answer>\n    b\n</answer>", "a", "    b"),
         ("<think>a <think>b</think> c</think>d", "a <think>b\n\nc", "d"),
@@ -163,6 +167,7 @@ def test_forms_of_one_notation(text, reasoning, answer):
         "An x <think> y", "List<Thought> xs; Vec<Thinking>", "x[think]", "[think](http://a)",
         "queue.assistantFinalText(x)", "messageassistantfinal", "<answer>b</answer>", "b<|end|>",
         "Here is my thought process: sort it.", "So. Here is my response: x", "I think > you", "a <reasoning engine> b", "<thinker>a</thinker>", "The final channel.",
+        "Thinking... it sorts.", "Thinking...\nIt sorts.", "<details>\na\n</details>\nb", "<unused9>",
     ],
 )  # fmt: skip
 def test_what_holds_no_thinking_is_unchanged(text):
@@ -221,6 +226,8 @@ HOSTILE = {
     "closings after blanks": " " * N + "x" + "</think>" * N,
     "all notations": "".join(start for start, _ in ALL.values()) * (N // 10),
     "sentences": "Here is my thought process:" * N,
+    "lines of Ollama": "Thinking...\n" * N,
+    "details": '<details type="reasoning"><summary>' * N,
     "blanks": " " * 10 * N + "<think>a",
     "lines": "\n" * 10 * N + "<think>a",
     "wrappers": "<think></think>" + "<answer>" * N,

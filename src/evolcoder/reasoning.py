@@ -2,10 +2,11 @@ r"""Splits a model's text into thinking and answer, in every notation that model
 
 Notations, in any letter case: paired tags (`<think>`, `<thinking>`, `<thought>`, `<reasoning>`,
 `<seed:think>`, `[THINK]`, `◁think▷`, `<|begin_of_thought|>`, `<|START_THINKING|>`, Gemma's
-`<|channel>thought`), harmony channels with markers (`<|channel|>analysis<|message|>`), and harmony
-channels whose markers a server removed (`analysis...assistantfinal...`), and Granite's sentences
-(`Here is my thought process: ... Here is my response: ...`). Markers of the answer, such as
-`<|begin_of_solution|>`, are removed.
+`<|channel>thought`, MedGemma's `<unused94>thought`), harmony channels with markers
+(`<|channel|>analysis<|message|>`), harmony channels whose markers a server removed
+(`analysis...assistantfinal...`), and, at the beginning, Granite's sentences (`Here is my thought
+process: ... Here is my response: ...`), Ollama's lines (`Thinking...`) and Open WebUI's
+`<details type="reasoning">`. Markers of the answer, such as `<|begin_of_solution|>`, are removed.
 
 A text may have several blocks; a fenced program between two of them, with another one after the
 last, is a draft and belongs to the thinking. A block without its closing tag extends to the end;
@@ -28,7 +29,7 @@ from typing import NamedTuple
 
 NAMES = (
     "think", "thinking", "thought", "thoughts", "reasoning", "seed:think", "longcat_think",
-    "analysis", "antthinking", "inner_monologue", "scratchpad", "reflection",
+    "analysis", "antthinking", "inner_monologue", "scratchpad", "reflection", "cot", "reason",
 )  # fmt: skip
 """Names of tags in angle brackets around thinking."""
 WRAPPERS = ("answer", "response", "output", "solution", "final_answer")
@@ -61,6 +62,7 @@ _TAG = re.compile(
     rf"|<{_BAR}(?:(?:begin_of|start)_)?(?P<open_bar>thought|think|thinking){_BAR}>"
     rf"|<{_BAR}(?:end_(?:of_)?|/)(?P<close_bar>thought|think|thinking){_BAR}>"
     rf"|<{_BAR}(?P<open_inner>inner)_prefix{_BAR}>|<{_BAR}(?P<close_inner>inner)_suffix{_BAR}>"
+    r"|<(?P<open_medgemma>unused)94>(?:thought)?|<(?P<close_medgemma>unused)95>"
     r"|<\|(?P<open_gemma>channel)>(?:thought|thinking|analysis)?|<(?P<close_gemma>channel)\|>"
     rf"|(?P<mark><{_BAR}(?:(?:begin|end)_of_solution|(?:start|end)_(?:response|text)){_BAR}>"
     rf"|<{_BAR}(?:open|close){_BAR}>response<{_BAR}sep{_BAR}>|\[END FINAL RESPONSE\])"
@@ -71,18 +73,27 @@ _MAY_HOLD = tuple(
     [f"{name}>" for name in NAMES]
     + ["think]", "think▷", "think<", "channel", "message", "assistantfinal", "_solution", "inner_"]
     + ["_thought", "_think", "_response|>", "final response]", "think|>", "thinking|>", "thought|>"]
+    + ["<unused9"]
 )
 """Each tag contains one of these; searching for them first is ten times as fast."""
 _MAY_HOLD_ALONE = ("think]", "think▷", "final response]", "assistantfinal")
 """Those of tags without an angle bracket."""
 _CHANNEL = re.compile(rf"<{_BAR}channel{_BAR}>\s*(\w+)|\A\s*(?:assistant)?(\w+)", re.IGNORECASE)
-_SENTENCES = re.compile(
-    r"\s*Here(?:['’]s| is) my thought process:(?P<thought>.*?)"
-    r"Here(?:['’]s| is) my response:(?:(?:[ \t]*\r?\n)+|[ \t]*)",
-    re.IGNORECASE | re.DOTALL,
+_AT_BEGINNING = tuple(
+    re.compile(rf"\s*{begin}(?P<thought>.*?){end}(?:(?:[ \t]*\r?\n)+|[ \t]*)", re.I | re.DOTALL)
+    for begin, end in (
+        ("Here(?:['’]s| is) my thought process:", "Here(?:['’]s| is) my response:"),
+        (r"Thinking\.\.\.[ \t]*\r?\n", r"\n[ \t]*\.\.\.[ \t]*done thinking\."),
+        (
+            r"<details type=\"reasoning\"[^>\n]{0,200}>(?:\s*<summary>[^<\n]{0,200}</summary>)?",
+            "</details>",
+        ),
+    )
 )
+"""Notations of thinking with which a text begins: Granite's, Ollama's and Open WebUI's."""
 _FIRST_WORDS = (
-    "analysis", "assistantanalysis", "here is my thought", "here's my thought", "here’s my thought"
+    "analysis", "assistantanalysis", "here is my thought", "here's my thought",
+    "here’s my thought", "thinking...", '<details type="reasoning"',
 )  # fmt: skip
 """Words with which a text begins that may hold thinking without a tag."""
 _DELIMITER = re.compile(r"""\\.|`+|~{3,}|\"{3}|'{3}|["'“”„«»]""")
@@ -123,8 +134,9 @@ def split(text: str, *, opened: bool = True) -> Parts:
     """
     if not may_hold(text):
         return Parts("", text)
-    if found := _SENTENCES.match(text):
-        return Parts(found["thought"].strip(), text[found.end() :])
+    for notation in _AT_BEGINNING:
+        if found := notation.match(text):
+            return Parts(found["thought"].strip(), text[found.end() :])
     return _Splitter(text, opened=opened).split()
 
 

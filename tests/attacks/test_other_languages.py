@@ -57,17 +57,24 @@ class Row:
             candidate = f"{text}\n{candidate}"
         if place == "SUM":
             candidate = candidate.replace("SUM", text)
-        early = "" if place in {"TOP", "SUM"} else self.statement
+        if place == "END":
+            candidate += text.replace("\\n", "\n") + "\n"
+        early = "" if place in {"TOP", "SUM", "END"} else self.statement
         return candidate.replace("EARLY", early).replace("SUM", "7"), test
 
 
-def rows():
-    for language, body in sections(HERE / "other_languages.txt"):
+def right_program(language):
+    return Row(language, "").forged()[0].replace("7", SUMS.get(language, "a + b"))
+
+
+def rows(name):
+    for language, body in sections(HERE / name):
         for line in re.sub(r"\n#", "\0#", body).splitlines():
             yield Row(language, line.replace("\0", "\n"))
 
 
-ROWS = list(rows())
+ROWS = list(rows("other_languages.txt"))
+CRASHES = list(rows("crashes.txt"))
 
 
 @pytest.fixture(scope="module", params=LEVELS)
@@ -105,9 +112,8 @@ def test_a_naive_grader_of_a_language_is_no_fool(polyglot, language):
     """Without a trick it refuses what is wrong and accepts what is right."""
     plain = Row(language, "")
     polyglot.needs(language, *plain.forged())
-    right = plain.forged()[0].replace("7", SUMS.get(language, "a + b"))
     assert not naively_passed(polyglot, plain)[0]
-    assert naively_passed(polyglot, plain, right)[0]
+    assert naively_passed(polyglot, plain, right_program(language))[0]
 
 
 @pytest.mark.parametrize("row", in_cpp(ROWS), ids=str)
@@ -120,7 +126,7 @@ def test_the_seal_is_not_forged(polyglot, row):
 
 @pytest.fixture(scope="module")
 def called(polyglot):
-    """Grades programs of a language by calls; what its sample's test expects is serialised once."""
+    """Grades sources of a language by calls; what its sample's test expects is serialised once."""
 
     @cache
     def made(language):
@@ -128,8 +134,8 @@ def called(polyglot):
         prompt = source.partition("EARLY")[0].rstrip() + "\n"
         return polyglot.runner.run(program_test(polyglot.sandbox, language, prompt, test))
 
-    return lambda row: polyglot.grade(
-        grade_program, row.forged()[0], made(row.language), limits=ROOMY
+    return lambda language, source: polyglot.grade(
+        grade_program, source, made(language), limits=ROOMY
     )
 
 
@@ -137,6 +143,16 @@ def called(polyglot):
 def test_calls_are_not_forged(polyglot, called, row):
     """No row passes where what is expected never enters the candidate's process."""
     polyglot.needs(row.language, row.forged()[0])
-    verdict = called(row)
+    verdict = called(row.language, row.forged()[0])
     assert verdict.separation is Separation.PARENT
     assert not verdict.passed, (verdict, verdict.execution.answers)
+
+
+@at_strict
+@pytest.mark.attacks
+@pytest.mark.parametrize("row", CRASHES, ids=str)
+def test_a_crash_is_a_verdict(polyglot, called, row):
+    """It is no pass, and the next program is judged."""
+    polyglot.needs(row.language, row.forged()[0])
+    assert not called(row.language, row.forged()[0]).passed
+    assert called(row.language, right_program(row.language)).passed

@@ -5,6 +5,7 @@ The samples answer problem 42 of each language in ten ways, judged by hand.
 
 import asyncio
 import re
+import textwrap
 from dataclasses import replace
 from pathlib import Path
 
@@ -190,3 +191,54 @@ def test_a_program_that_was_written_is_read_as_the_same_program(named, code):
         again = bench.candidate(one, Sample.of(one.id, 0, one.reference, PromptForm.PROGRAM))
         twice = bench.candidate(one, Sample.of(one.id, 0, again.program, PromptForm.PROGRAM))
         assert again.program == twice.program
+
+
+def _tokens(code):
+    return re.sub(r"\s", "", code)
+
+
+NOTATIONS = {
+    "command of a notebook": lambda tag, code: f"```{tag}\n%%writefile main.{tag}\n{code}\n```",
+    "quoted twice": lambda tag, code: textwrap.indent(
+        f"```{tag}\n{code}\n```", "> > ", lambda _: True
+    ),
+    "thinking of Ollama": lambda tag, code: (
+        f"Thinking...\nA loop.\n...done thinking.\n\n```{tag}\n{code}\n```"
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NOTATIONS)
+@pytest.mark.parametrize("code", [code for code in LANGUAGES if code != "py"])
+def test_notations_around_a_program_are_no_part_of_it(named, code, name):
+    bench = named(f"humanevalsynthesize-{code}")
+    one = bench.problems()[NUMBER]
+    text = NOTATIONS[name](code, one.reference)
+    found = bench.candidate(one, Sample.of(one.id, 0, text, PromptForm.ANSWER))
+    assert _tokens(found.program) == _tokens(one.reference)
+
+
+@pytest.mark.parametrize("code", ["cpp", "go", "rs", "js"])
+def test_a_body_without_its_closing_bracket_is_closed(named, code):
+    """At its margin too, where a bracket at the end may close a loop."""
+    bench = named(f"humanevalsynthesize-{code}")
+    one = bench.problems()[0]
+    body = one.reference[one.reference.index(one.prompt.strip()[-20:]) + 20 :]
+    body = textwrap.dedent(body.strip("\n")).rstrip()
+    whole, short = (f"```\n{text}\n```" for text in (body, body[: body.rindex("}")]))
+    programs = [
+        bench.candidate(one, Sample.of(one.id, 0, text, PromptForm.ANSWER)).program
+        for text in (whole, short)
+    ]
+    assert _tokens(programs[0]) == _tokens(programs[1]) == _tokens(one.reference)
+
+
+@pytest.mark.parametrize(
+    "end", ["export default {name};", "export {{ {name} }};", "export {{\n  {name},\n}}"]
+)
+def test_a_script_that_exports_is_no_module(named, end):
+    bench = named("humanevalsynthesize-js")
+    one = bench.problems()[NUMBER]
+    text = f"```js\n{one.reference}\n{end.format(name=one.checks.entry_point)}\n```"
+    found = bench.candidate(one, Sample.of(one.id, 0, text, PromptForm.ANSWER))
+    assert _tokens(found.program) == _tokens(one.reference)

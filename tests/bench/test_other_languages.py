@@ -238,6 +238,12 @@ describe("add", () => {
 });
 while (true) {
 }
+const reader = require("readline").createInterface({ input: process.stdin });
+reader.on("line", (line) => {
+  process.stdout.write(line);
+});
+export { add };
+export default add;
 """
 
 
@@ -245,4 +251,5 @@ def test_tests_and_usages_of_a_script_are_not_run():
     """What sets up the function stays; what tests or shows it below goes."""
     assert without_usage(f"{TESTED}{TESTS}", "add").rstrip() == TESTED.rstrip()
     assert without_usage(TESTED, "add") == TESTED
+    assert without_usage(f"export {TESTED}", "add") == without_usage(TESTED, "add")
     assert without_usage("const x = 1;\n", "add") == "const x = 1;\n"

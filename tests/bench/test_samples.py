@@ -274,6 +274,7 @@ def test_no_file_makes_reading_fail_in_another_way(tmp_path_factory, content):
 
 
 OTHER = (PROBLEMS[0], replace(PROBLEMS[1], prompt="Add two."), PROBLEMS[2])
+LONG = "Return the sum of two numbers, of which each may be negative or zero."
 CHAT = {"choices": [{"message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}]}
 
 
@@ -314,16 +315,45 @@ CHAT = {"choices": [{"message": {"role": "assistant", "content": "a"}, "finish_r
         {"key": "Toy/1", "response": {"candidates": [{"content": {"parts": [{"text": "a"}]}}]}},
         {"recordId": "Toy/1", "modelOutput": {"content": [{"type": "text", "text": "a"}]}},
         {"task_id": "Toy/1", "response": "a", "code": "b", "result": "passed"},
+        {"prompt": "Add two.", "predict": "a", "label": "b"},
+        {"prompt": f"<|im_start|>user\n{LONG}<|im_end|>\n<|im_start|>assistant\n", "predict": "a"},
+        {"input_question": "Add two.", "output_prediction_text": ["a"], "is_correct": True},
+        {"id": "chatcmpl-7", "metadata": {"task_id": "Toy/1"}, **CHAT},
+        {"id": 0, "metadata": {"task_id": "Toy/1"}, **CHAT},
+        {"id": "r-7", "inputs": {"task_id": "Toy/1"}, "outputs": {"output": "a"}},
+        {"vars": {"task_id": "Toy/1"}, "response": {"output": "a"}, "success": True},
+        {"name": "a-model", "problem_id": None, "instance_id": "Toy/1", "generated": "a"},
+        {"task_id": "Toy/1", "llm_output": "a"},
+        {"task_id": "Toy/1", "user": "q", "assistant": "a"},
+        {"task_id": "Toy/1", "model_response": "a"},
+        {"task_id": "Toy/1", "reply": "a"},
+        {"task_id": "Toy/1-3", "response": "a"},
     ],
-    ids=range(26),
+    ids=range(39),
 )  # fmt: skip
 def test_rows_of_other_tools_are_read_as_answers(tmp_path, row):
     """With `--samples-are answers`; without it, they are named as unreadable with that advice."""
     path = lines(tmp_path / "s.jsonl", row)
-    reading = read_samples(path, OTHER, form=PromptForm.ANSWER)
+    problems = (
+        OTHER if LONG not in str(row.get("prompt")) else (OTHER[0], replace(OTHER[1], prompt=LONG))
+    )
+    reading = read_samples(path, problems, form=PromptForm.ANSWER)
     assert told(reading) == [("Toy/1", 0, "a", PromptForm.ANSWER)]
     with pytest.raises(BenchError, match="--samples-are answers"):
-        read_samples(path, OTHER)
+        read_samples(path, problems)
+
+
+@pytest.mark.parametrize("prompt", [f"{LONG} {LONG[::-1]}", LONG[:-1], "Add two. Then more."])
+def test_a_prompt_within_another_text_names_one_problem_or_none(tmp_path, prompt):
+    """Of several prompts in a text, or of a short one, none is meant."""
+    problems = (
+        replace(OTHER[0], prompt=LONG[::-1]),
+        replace(OTHER[1], prompt=LONG),
+        replace(OTHER[2], prompt="Add two."),
+    )
+    path = lines(tmp_path / "s.jsonl", {"prompt": prompt, "predict": "a"})
+    with pytest.raises(BenchError, match="no sample is for this benchmark"):
+        read_samples(path, problems, form=PromptForm.ANSWER)
 
 
 @pytest.mark.parametrize(
@@ -350,8 +380,19 @@ def test_rows_of_other_tools_are_read_as_answers(tmp_path, row):
         ({"name": "Toy/1", "prompt": "p(", "tests": "t", "results": [
             {"program": "p(a\nt", "exit_code": 0, "status": "OK"}]}, None),
         ({"task_id": "Toy/1", "resps": [["b"]], "filtered_resps": [["a"]]}, PromptForm.PROGRAM),
+        ({"task_id": ["Toy/1"], "solution": ["a"]}, None),
+        ({"task_id": {"0": "Toy/1"}, "solution": {"0": "a"}}, None),
+        ({"columns": ["task_id", "solution"], "index": [0], "data": [["Toy/1", "a"]]}, None),
+        ({"features": [], "rows": [{"row_idx": 0, "row": {"task_id": "Toy/1", "solution": "a"}}]}, None),
+        ({"data": [{"task_id": "Toy/1", "solution": "a"}]}, None),
+        ({"Toy/1": {"0": "a"}}, PromptForm.PROGRAM),
+        ({"model": "m", "results": {"Toy/1": ["a"]}}, PromptForm.PROGRAM),
+        ({"pass@1": 1, "details": {"0": {"task_id": "Toy/1", "completion": "a"}}}, None),
+        ({"evalId": "e", "results": {"version": 3, "results": [
+            {"vars": {"task_id": "Toy/1"}, "response": {"output": "a"}}]}}, PromptForm.ANSWER),
+        ({"task_id": "Toy/1", "predictions": ["a"]}, PromptForm.ANSWER),
     ],
-    ids=range(18),
+    ids=range(28),
 )  # fmt: skip
 @pytest.mark.parametrize("name", ["s.json", "S.JSON", "utf16.json"])
 def test_values_of_other_tools_are_read(tmp_path, value, form, name):

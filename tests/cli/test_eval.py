@@ -195,6 +195,46 @@ def test_mistakes_are_one_line_and_exit_2(capsys, tmp_path, shared, monkeypatch,
     assert not list(tmp_path.rglob("eval.db*"))
 
 
+@pytest.mark.parametrize("mode", ["--samples s.jsonl", "--check"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--n 5", "--n 1", "--temperature 0.8", "--temperature 0", "--top-p 0.9", "--max-tokens 9",
+        "--template completion", "--system x", "--seed 0", "--max-usd 1", "--max-tokens-paid 9",
+        "--batch", "--cache c.db",
+    ],
+)  # fmt: skip
+def test_a_flag_that_only_a_model_needs_is_refused_without_one(
+    capsys, tmp_path, monkeypatch, flags, mode
+):
+    """A value that is the default is refused too: the file decides how many samples there are."""
+    monkeypatch.chdir(tmp_path)
+    write_jsonl(tmp_path / "s.jsonl", [])
+    code, out, err = evaluate(capsys, "--bench", "humaneval", *mode.split(), *flags.split())
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert err.startswith(f"evolcoder: {flags.split()[0]}: not with {mode.split()[0]}, which ")
+
+
+def test_every_flag_without_an_effect_on_samples_is_named(capsys, tmp_path):
+    samples = write_jsonl(tmp_path / "s.jsonl", [])
+    code, _, err = evaluate(
+        capsys, "--bench", "humaneval", "--samples", samples, "--n", "5", "--temperature", "0.8",
+        "--set", "traffic.concurrency=2", "--set", "cluster.address=local:1",
+    )  # fmt: skip
+    assert code == 2
+    assert err.startswith("evolcoder: --n, --temperature, --set traffic.concurrency=2: not with ")
+
+
+@pytest.mark.parametrize(
+    "flags",
+    ["--out o", "--no-ask", "--no-grade", "--write-samples bigcode", "--samples-are answers"],
+)
+def test_a_flag_without_an_effect_on_a_self_check_is_refused(capsys, flags):
+    code, _, err = evaluate(capsys, "--bench", "humaneval", "--check", *flags.split())
+    assert code == 2
+    assert err.startswith(f"evolcoder: {flags.split()[0]}: not with --check, which takes no model")
+
+
 def test_corrupt_data_is_refused(capsys, tmp_path, shared):
     """A data file with another digest than the pinned one gives no problem at all."""
     content = gzip.decompress((shared / MBPP.name).read_bytes())

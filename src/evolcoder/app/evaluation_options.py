@@ -42,6 +42,13 @@ FLAGS = {
     "cluster": "cluster.address",
 }
 """Option -> config key that it sets."""
+ASKING = (
+    "n", "temperature", "top_p", "max_tokens", "template", "system", "seed", "ending", "max_usd",
+    "max_tokens_paid", "batch", "cache",
+)  # fmt: skip
+"""Options that only asking a model uses."""
+GRADING_KEYS = ("cluster.",)
+"""How config keys begin that grading a file of samples uses; all others concern a model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +112,14 @@ class EvaluationOptions:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> "EvaluationOptions":
-        """Select the options among a command's arguments; others are ignored."""
-        return cls(**{one.name: values[one.name] for one in fields(cls) if one.name in values})
+        """Select the options among a command's arguments; others and None are ignored."""
+        return cls(
+            **{
+                one.name: values[one.name]
+                for one in fields(cls)
+                if values.get(one.name) is not None
+            }
+        )
 
 
 ParseOptions = Callable[[Sequence[str]], EvaluationOptions]
@@ -144,6 +157,12 @@ def check_options(args: EvaluationOptions) -> None:
     if bool(args.model) == bool(args.samples):
         raise ConfigError("give either --model SPEC or --samples FILE")
     _check_numbers(args)
+    if args.samples:
+        defaults = EvaluationOptions()
+        values = {name: getattr(args, name) for name in (*ASKING, "set")}
+        check_no_asking(
+            {name: one for name, one in values.items() if one != getattr(defaults, name)}
+        )
     if args.sandbox not in LEVELS:
         known = ", ".join(LEVELS)
         raise ConfigError(f"--sandbox {args.sandbox}: unknown; known levels are {known}")
@@ -165,6 +184,18 @@ def check_options(args: EvaluationOptions) -> None:
     template_named(args.template, EVALUATION_TEMPLATES)
     if args.n > 1 and args.temperature == 0 and args.model:
         raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
+
+
+def check_no_asking(given: Mapping[str, Any]) -> None:
+    """Raise ConfigError if options given with `--samples` concern a model, which is not asked."""
+    keys = [one for one in given.get("set") or () if not one.startswith(GRADING_KEYS)]
+    found = [f"--{name.replace('_', '-')}" for name in ASKING if given.get(name) is not None]
+    found += [f"--set {one}" for one in keys]
+    if found:
+        raise ConfigError(
+            f"{', '.join(found)}: not with --samples, which asks no model and grades every sample "
+            f"of the file; leave {'it' if len(found) == 1 else 'them'} out"
+        )
 
 
 def _check_numbers(args: EvaluationOptions) -> None:

@@ -36,8 +36,9 @@ _BAD = re.compile(
     re.IGNORECASE,
 )
 _LABEL = re.compile(
-    r"\b(?:wrong|incorrect|buggy|broken|bad|naive|inefficient)\s+(?:\w+\s+)?"
-    r"(?:version|way|solution|approach|attempt|example|code|implementation)\b"
+    r"\b(?:wrong|incorrect|buggy|broken|bad|naive|inefficient)\)?\s+(?:\w+\s+)?"
+    r"(?:version|variant|way|solution|approach|attempt|example|code|implementation)\b"
+    r"|\b(?:following|this|below)\b[^.\n]{0,40}\b(?:would|will|does|do)(?: not|n['’]t) work\W*$"
     r"|(?:^|[.:!]\s|\byou(?: should| must)?\s)\W*(?:do not|don['’]t|never|avoid)"
     r"\s+(?:do|use|write|try)\b"
     r"|(?:^|[.:!]\s)\W*(?:avoid|why not|what not to do|how not to)\b[^.\n]{0,40}\W*$"
@@ -56,6 +57,8 @@ _LABEL_WITHIN = re.compile(
     re.IGNORECASE,
 )
 """A comment at the beginning of a block that calls it wrong."""
+_NO_CODE = frozenset({"diff", "json", "output", "think", "thinking", "thought", "reasoning"})
+"""Tags of blocks in which no program is looked for."""
 _OF_OTHER = re.compile(
     r"\b(?:instead of|unlike|rather than|previous|earlier|first|above|replac\w+)\b[^.\n]*$", re.I
 )
@@ -147,7 +150,7 @@ def blocks_of(answer: str, language: str | None = "python") -> list[AnswerBlock]
 def _is_readable(block: CodeBlock, language: str | None) -> bool:
     if language is None:
         return True
-    return block.language in {None, language} and block.tag not in {"diff", "json", "output"}
+    return block.language in {None, language} and block.tag not in _NO_CODE
 
 
 def _last_paragraph(text: str) -> str:

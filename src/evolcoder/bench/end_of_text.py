@@ -36,7 +36,9 @@ _END_OF_TEXT = re.compile(
     re.IGNORECASE,
 )
 """Tokens at which a model ends its turn or another begins."""
-_GLUED = re.compile(rf"<{_BAR}?/?[A-Za-z<][^\s<>=()\"']{{0,40}}>{{1,2}}|\[/?[A-Z]{{3,10}}\]")
+_GLUED = re.compile(
+    rf"<{_BAR}?/?[A-Za-z<][^\s<>=()\"']{{0,40}}>{{1,2}}|\[/?[A-Z]{{3,10}}\]|<0x[0-9A-F]{{2}}>"
+)
 """What may be a token: it ends code only if that does not parse otherwise."""
 _LEADING = re.compile(
     rf"\A(?:\s*(?:<{_BAR}{_NAME}{_BAR}>|<s>|<bos>|<role>|</role>|<(?:start_of_turn|fim_middle|MID)>"

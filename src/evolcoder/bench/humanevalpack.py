@@ -366,7 +366,11 @@ def _extract(problem: Problem, checks: ProgramChecks, sample: Sample) -> Extract
         return Extraction(whole, ExtractedProgram.WHOLE, ("continuation",) if is_cut else ())
     answer, cut = plain_answer(text)
     extract = foreign_program(answer, problem.prompt, checks.language, checks.entry_point)
-    return replace(extract, cut=cut)
+    code = extract.code
+    if extract.found is ExtractedProgram.BODY:
+        signs = [token[0] for token in _tokens(checks.language).finditer(code)]
+        code += "\n}" * (signs.count("{") - signs.count("}"))
+    return replace(extract, code=code, cut=cut)
 
 
 def _first_block(prompt: str, text: str, language: str) -> str:
@@ -496,9 +500,6 @@ def _holder(code: str, method: str) -> str | None:
 
 
 def _complete_javascript(code: str, checks: ProgramChecks, _: str) -> str:
-    code = re.sub(
-        r"^export\s+(?:default\s+)?(?=const|let|function|async|class)", "", code, flags=re.M
-    )
     return without_usage(code, checks.entry_point)
 
 

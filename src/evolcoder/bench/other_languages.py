@@ -44,6 +44,11 @@ DEFINITIONS = {
     **dict.fromkeys(("cpp", "c", "java", "csharp", "d"), _C_LIKE),
 }
 """Language -> pattern of a definition of `{name}`."""
+_SCRIPT_FUNCTION = (
+    r"\bfunction\s*\*?\s*\w+|\b(?:const|let|var)\s+\w+\b[^=\n]*=\s*(?:async\s*)?"
+    r"(?:function\b|\w+\s*=>|\([^()\n]*\)[^=\n]*=>)"
+)
+"""A function of any name: bodies have variables too."""
 BRACED = frozenset(
     "rust go javascript typescript swift php perl scala r cpp c java csharp d".split()
 )
@@ -87,8 +92,8 @@ _HEAD = re.compile(
     r"^(?:#include|#lang|\(define|<\?php|package\s|import\s|using\s|use\s|(?:public\s+)?class\s|object\s)",
     re.MULTILINE,
 )
-_FENCE_LINE = re.compile(r"[`~]{3,}[\w+#.-]*\s*|[\w./-]+\.\w{1,5}:?\s*|\s*")
-"""A fence within a block, a file name, or nothing."""
+_FENCE_LINE = re.compile(r"[`~]{3,}[\w+#.-]*\s*|[\w./-]+\.\w{1,5}:?\s*|%%\w[^\n]*|\s*")
+"""A fence within a block, a file name, a command of a notebook, or nothing."""
 _SENTENCE = re.compile(r"[A-Z][\w'’,]*(?: [\w'’`,()-]+)+ ?[.:!]?\s*")
 _GLUED_END = re.compile(r"(?<=[};])[ \t]*<[^\s<>]{1,40}>\s*\Z")
 """A token of a model that ends a program."""
@@ -98,6 +103,14 @@ _SCRIPT_USAGE = re.compile(
     r"|while \(true\)"
 )
 """What begins a statement of a script that is a usage or a test, at its margin."""
+_BOUND_USAGE = re.compile(r"(?:const|let|var)\s+(\w+)")
+_EXPORT = re.compile(
+    r"^export\s+(?:default\s+)?"
+    r"(?=(?:const|let|var|function|async|class|interface|type|enum|abstract)\b)"
+    r"|^export\s+(?:default\s+[\w.]+|\{[^{}]*\}|=\s*\w+)[ \t]*;?[ \t]*$",
+    re.MULTILINE,
+)
+"""What makes a script a module, which tests cannot be appended to."""
 _SCRIPT_BLOCK = re.compile(r"(?:for|while|if|try)\b")
 _LINE_OF_BODY = re.compile(r"^[ \t]+\S|[;{})\],]\s*$|^//")
 _CODE_END = re.compile(r"^(?:[ \t]+\S|[})\]]|end\b|\)\)|done\b|fi\b)")
@@ -118,7 +131,8 @@ def is_body(code: str, language: str) -> bool:
     pattern = DEFINITIONS.get(language)
     if pattern is None or _HEAD.search(code):
         return False
-    found = re.finditer(pattern.format(name=r"\w+"), code, re.MULTILINE)
+    any_name = _SCRIPT_FUNCTION if pattern == _SCRIPT else pattern.format(name=r"\w+")
+    found = re.finditer(any_name, code, re.MULTILINE)
     return not any(re.match(r"\w", code[code.rfind("\n", 0, one.start()) + 1 :]) for one in found)
 
 
@@ -192,7 +206,11 @@ def _is_note(line: str, language: str) -> bool:
 
 
 def without_usage(code: str, name: str) -> str:
-    """Remove tests and usages at a script's margin below its function; they would run with it."""
+    """Remove a script's exports, and tests and usages at its margin below its function.
+
+    They would run with it; what calls methods of a removed object is removed too.
+    """
+    code = _EXPORT.sub("", code)
     found = definition(code, "javascript", name)
     start = -1 if found is None else code.find("{", found.end())
     end = None if start < 0 else closing_bracket(code, start)
@@ -204,10 +222,13 @@ def without_usage(code: str, name: str) -> str:
     lines = code[below + 1 :].split("\n")
     tops = [at for at, line in enumerate(lines) if line[:1].strip() and line[0] not in "})]"]
     kept = lines[: tops[0]] if tops else lines
+    removed = set[str]()
     for begin, end_line in pairwise([*tops, len(lines)]):
         statement = "\n".join(lines[begin:end_line])
-        if not _is_script_usage(statement, name):
+        if not _is_script_usage(statement, name) and statement.partition(".")[0] not in removed:
             kept.append(statement)
+        elif bound := _BOUND_USAGE.match(statement):
+            removed.add(bound[1])
     return code[: below + 1] + "\n".join(kept)
 
 

@@ -22,6 +22,8 @@ ANSWER_FIELDS = (
     "resps", "filtered_resps", "choices", "messages", "message", "predictions", "pred",
     "model_answer", "llm_response", "generated_code", "raw_generation", "candidates", "completions",
     "samples", "output_list", "code_list", "conversations", "conversation", "modelOutput",
+    "predict", "output_prediction_text", "generated", "llm_output", "model_response", "reply",
+    "assistant",
 )  # fmt: skip
 """Fields with a model's answer, in the order in which they are tried: of result files of others,
 of lm-evaluation-harness, and of chat completions as servers send them."""
@@ -39,8 +41,13 @@ _FORMS = {
 """Fields that say what their text is, or their list of texts."""
 ID_FIELDS = (
     "task_id", "problem_id", "question_id", "custom_id", "id", "name", "key", "recordId",
+    "instance_id",
 )  # fmt: skip
 """Fields with the id of a problem."""
+_ID_PLACES = ("doc", "metadata", "inputs", "vars")
+"""Fields of a row that may hold them, of lm-evaluation-harness, chat completions and traces."""
+_PROMPT_FIELDS = ("prompt", "input_question", "instruction", "question", "input")
+"""Fields with the prompt."""
 MOST_NESTED = 8
 """Most levels at which an answer may stand within its row."""
 _MODELS = frozenset({"assistant", "gpt", "model", "bot", "ai"})
@@ -67,6 +74,8 @@ class Entry:
     """The language that its file or row names; empty if none."""
     prompt: str = ""
     """The prompt, if the row has it."""
+    names: tuple[str, ...] = ()
+    """All ids of the row, which may be those of a model or a request, too."""
     file: str = ""
     """Its file in a folder where each file holds all samples of its problems."""
 
@@ -84,7 +93,7 @@ def entries_of(where: str, row: object, *, form: PromptForm | None) -> Iterator[
     given = row.get("language")
     language = given if isinstance(given, str) and programming_language(given) else ""
     for entry in _from_fields(where, name, row, form):
-        yield replace(entry, prompt=prompt, language=language)
+        yield replace(entry, prompt=prompt, language=language, names=(*_names_of(row),))
 
 
 def programming_language(code: str) -> str | None:
@@ -96,8 +105,8 @@ def programming_language(code: str) -> str | None:
 def _prompt_of(row: object) -> str:
     """Return the prompt of a row, which HELM has in `request`; empty if there is none."""
     for place in (row, row.get("request")) if isinstance(row, dict) else ():
-        prompt = place.get("prompt") if isinstance(place, dict) else None
-        if isinstance(prompt, str):
+        texts = map(place.get, _PROMPT_FIELDS) if isinstance(place, dict) else ()
+        if prompt := next((text for text in texts if isinstance(text, str)), None):
             return prompt
     return ""
 
@@ -169,16 +178,36 @@ def _is_reference(row: dict[str, object]) -> bool:
 
 
 def name_of(row: object) -> str | None:
-    """Return the id of a row's problem, which lm-evaluation-harness has in `doc`."""
-    if not isinstance(row, dict):
-        return None
-    for place in (row, row.get("doc"), row.get("metadata")):
-        if not isinstance(place, dict):
-            continue
-        for field in ID_FIELDS:
-            if place.get(field) is not None:
-                return id_of(place[field])
-    return None
+    """Return the first id of a row, which lm-evaluation-harness has in `doc`."""
+    return next(_names_of(row), None)
+
+
+def _names_of(row: object) -> Iterator[str]:
+    """Yield the ids of a row."""
+    places = [row, *map(row.get, _ID_PLACES)] if isinstance(row, dict) else []
+    for place in places:
+        ids = map(place.get, ID_FIELDS) if isinstance(place, dict) else ()
+        yield from (id_of(one) for one in ids if one is not None)
+
+
+def rows_of_columns(value: dict[str, object]) -> list[dict[str, object]]:
+    """Return the rows of an object of columns, as tables are written; empty if it is none.
+
+    A column is a list, or an object by the row's number; the names may stand apart from the rows.
+    """
+    names, cells = value.get("columns"), value.get("data")
+    if isinstance(names, list) and isinstance(cells, list):
+        return [dict(zip(names, row, strict=False)) for row in cells if isinstance(row, list)]
+    columns = {
+        name: list(one.values()) if isinstance(one, dict) else one
+        for name, one in value.items()
+        if isinstance(one, list | dict)
+    }
+    if len(columns) < 2 or columns.keys().isdisjoint(ID_FIELDS):
+        return []
+    if len({len(one) for one in columns.values()}) != 1:
+        return []
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
 def _answers(value: object, depth: int) -> Iterator[object]:

@@ -36,6 +36,7 @@ from evolcoder.bench.sample_rows import (
     id_of,
     name_of,
     programming_language,
+    rows_of_columns,
     text_entry,
 )
 from evolcoder.errors import BenchError
@@ -55,8 +56,14 @@ MOST_LINE_MB = 256
 """Maximum size of a line. A program longer than MAX_CHARS is only its sample's fault."""
 MOST_WHOLE_MB = 64
 """Maximum size of a JSON value other than an array; a larger file is read as JSON lines."""
-_ROWS = ("samples", "request_states")
-"""Fields of an object with rows: of Inspect, and of HELM."""
+_ROWS = ("samples", "request_states", "rows", "data", "results", "details", "predictions")
+"""Fields of an object with rows: of Inspect, of HELM, of the Hub's viewer, and others."""
+_WRAPPERS = ("eval", "results", "details", "predictions", "outputs")
+"""Fields of an object with an object of rows or programs: of EvalPlus, OpenCompass and others."""
+MOST_WRAPPED = 4
+"""Most such objects within each other."""
+MIN_PROMPT_CHARS = 60
+"""Least length of a prompt that is looked for within a longer one."""
 _DECODE_ERRORS = "surrogateescape"
 """Turns bytes that are not UTF-8 into lone surrogates, which only invalidate their sample."""
 
@@ -116,8 +123,9 @@ MIN_MISPLACED = 3
 """Fewest samples of another problem's function that show that all ids are shifted."""
 _TABLES = frozenset({".csv", ".tsv", ".parquet", ".arrow", ".xlsx"})
 """Suffixes of tables, which are not read."""
-_NUMBERED_ID = re.compile(r"(?P<set>[A-Za-z+_-]*[A-Za-z+])[/_-](?P<number>\d{1,9})(?:_\w+)?")
-"""An id of a name, a number and perhaps a function, such as `HumanEval_0_has_close_elements`."""
+_NUMBERED_ID = re.compile(r"(?P<set>[A-Za-z+_-]*[A-Za-z+])[/_-](?P<number>\d{1,9})(?:[_-]\w+)?")
+"""An id of a name, a number and perhaps a function or the number of a sample, such as
+`HumanEval_0_has_close_elements` or `HumanEval/0-3`."""
 
 
 class _KnownIds:
@@ -141,6 +149,22 @@ class _KnownIds:
             for problem in problems
             if prompts[problem.prompt.strip()] == 1
         }
+
+    def find_any(self, names: Sequence[str], prompt: str) -> str | None:
+        """Return the id of the problem that a row names, whose other ids may be of other things."""
+        words = (one for one in names if not one.strip().isdecimal())
+        named = next(filter(None, map(self.find, words)), None)
+        found = named or self.find(next(iter(names), ""), prompt)
+        return found or (None if any(names) else self._within(prompt))
+
+    def _within(self, prompt: str) -> str | None:
+        """Return the problem whose prompt alone is in a text, such as that of a chat's template."""
+        found = [
+            one
+            for text, one in self._prompts.items()
+            if len(text) >= MIN_PROMPT_CHARS and text in prompt
+        ]
+        return found[0] if len(found) == 1 else None
 
     def find(self, name: str, prompt: str = "") -> str | None:
         """Return the id of a problem; None if there is none.
@@ -195,7 +219,7 @@ def read_samples(
             _check_language(path, entry.language, problems)
         if n_chars > MOST_MB << 20 or n_entries > MOST_ENTRIES or len(faults) > MOST_FAULTS:
             raise BenchError(_limit_message(path, n_chars, faults))
-        problem = known.find(entry.problem, entry.prompt)
+        problem = known.find_any(entry.names or (entry.problem,), entry.prompt)
         if entry.fault or (entry.form is None and form is None):
             faults.append(f"{entry.where}: {entry.fault or _NO_FORM}")
         elif problem is None:
@@ -409,14 +433,13 @@ class _Reader:
         else:
             yield from self._from_value(path, value)
 
-    def _from_value(self, path: Path, value: object) -> Iterator[Entry]:
+    def _from_value(self, path: Path, value: object, *, depth: int = 0) -> Iterator[Entry]:
         """Read one row, MultiPL-E's object, or an object of rows, programs or lists of them."""
         if not isinstance(value, dict):
             yield from self._from_row(path.name, value)
             return
-        rows = next((value[one] for one in _ROWS if isinstance(value.get(one), list)), None)
-        if isinstance(tasks := value.get("samples"), dict):  # of lm-evaluation-harness
-            rows = [row for task in tasks.values() if isinstance(task, list) for row in task]
+        rows, columns = _rows_in(value), rows_of_columns(value)
+        wrapped = next((value[one] for one in _WRAPPERS if isinstance(value.get(one), dict)), None)
         if (texts := _of_multipl_e(value)) is not None:
             name = id_of(value.get("name") or value.get("task_id"))
             language = value.get("language")
@@ -425,16 +448,17 @@ class _Reader:
                     f"{path.name}, completion {place}", name, text, PromptForm.COMPLETION
                 )
                 yield replace(entry, language=language if isinstance(language, str) else "")
-        elif name_of(value) is not None:
+        elif name_of(value) is not None and not columns:
             yield from self._from_row(path.name, value)
         elif isinstance(value.get("generations"), list):  # of bigcode
             yield from self._from_lists(value["generations"])
-        elif rows is not None:
-            for place, row in enumerate(rows):
+        elif found := columns or rows:
+            for place, row in enumerate(found):
                 yield from self._from_row(f"sample {place}", row)
+        elif wrapped is not None and depth < MOST_WRAPPED:
+            yield from self._from_value(path, wrapped, depth=depth + 1)
         else:
-            named = value.get("eval")  # of EvalPlus's results
-            for name, row in (named if isinstance(named, dict) else value).items():
+            for name, row in value.items():
                 yield from self._from_named(name, row)
 
     def _from_named(self, name: str, value: object) -> Iterator[Entry]:
@@ -442,6 +466,8 @@ class _Reader:
 
         OpenCompass counts its rows and has the id in `gold`, so the number of a row is no id.
         """
+        if isinstance(value, dict) and value and all(map(str.isdecimal, value)):
+            value = list(value.values())
         for one in value if isinstance(value, list) else [value]:
             if isinstance(one, str):
                 yield text_entry(one_line(name, 60), name, one, None)
@@ -489,6 +515,16 @@ class _Reader:
 
     def _from_row(self, where: str, row: object) -> Iterator[Entry]:
         return entries_of(where, row, form=self.form)
+
+
+def _rows_in(value: dict[str, object]) -> list[object]:
+    """Return the rows in an object's field; those of lm-evaluation-harness are listed by task."""
+    if isinstance(tasks := value.get("samples"), dict):
+        return [row for task in tasks.values() if isinstance(task, list) for row in task]
+    found = next((value[one] for one in _ROWS if isinstance(value.get(one), list)), [])
+    rows = cast("list[object]", found)
+    # The Hub's viewer has each row in an object.
+    return [one["row"] if isinstance(one, dict) and "row" in one else one for one in rows]
 
 
 def _of_multipl_e(value: dict[str, object]) -> list[object] | None:

@@ -18,6 +18,7 @@ from evolcoder.app.evaluation_options import (
     SAMPLE_FORMS,
     EvaluationOptions,
     check_model,
+    check_no_asking,
     check_options,
 )
 from evolcoder.app.progress import print_note
@@ -46,10 +47,19 @@ MAX_SEALED_NAMED = 5
 
 MODES = ("--check", "--compare", "--plan", "--prompt-variants")
 """Flags each of which is a command of its own."""
-STORED = ("--compare", "--plan")
-"""Those of them that read stored evaluations alone."""
-OF_STORED = frozenset({"compare", "plan", "effect", "json"})
-"""Arguments that go with them; any other one would have no effect."""
+STORED = frozenset({"compare", "plan", "effect", "json"})
+USED = {
+    "--check": (
+        frozenset({
+            "bench", "check", "cluster", "data_dir", "json", "limit", "packages", "partial",
+            "sandbox", "set", "workers",
+        }),
+        "takes no model and no samples",
+    ),
+    "--compare": (STORED, "reads stored evaluations"),
+    "--plan": (STORED, "reads stored evaluations"),
+}  # fmt: skip
+"""Flag -> arguments that go with it, and why any other one would have no effect."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,16 +80,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="evaluate under variants of the prompt, and show the spread")  # fmt: skip
     add("--effect", type=float, metavar="POINTS",
         help="the difference that --plan and --compare should decide (default: 3)")  # fmt: skip
-    add("--n", type=int, default=1, help="samples per problem (default: 1)")
-    add("--temperature", type=float, default=0.0,
-        help="sampling temperature; 0 is greedy (default: 0)")  # fmt: skip
-    add("--top-p", type=float, default=0.95, help="nucleus sampling threshold (default: 0.95)")
-    add("--max-tokens", type=int, default=1024,
-        help="maximum answer length in tokens (default: 1024)")  # fmt: skip
-    add("--template", default="chat",
+    # Their defaults are those of EvaluationOptions: None tells what was not given.
+    add("--n", type=int, help="samples per problem (default: 1)")
+    add("--temperature", type=float, help="sampling temperature; 0 is greedy (default: 0)")
+    add("--top-p", type=float, help="nucleus sampling threshold (default: 0.95)")
+    add("--max-tokens", type=int, help="maximum answer length in tokens (default: 1024)")
+    add("--template",
         help=f"prompt template: {', '.join(EVALUATION_TEMPLATES)} (default: chat)")  # fmt: skip
-    add("--system", default="", help="system message of the chat template")
-    add("--seed", type=int, default=0, help="random seed (default: 0)")
+    add("--system", help="system message of the chat template")
+    add("--seed", type=int, help="random seed (default: 0)")
     add("--out", type=Path, metavar="DIR",
         help="evaluation folder; an existing evaluation is resumed")  # fmt: skip
     add("--data-dir", type=Path, metavar="DIR",
@@ -130,13 +139,15 @@ def main(args: argparse.Namespace) -> int:
         return print_plan(*args.plan, effect=args.effect, as_json=args.json)
     if args.prompt_variants:
         return prompt_variants.main(args)
+    if args.samples:
+        check_no_asking(vars(args))
     options = EvaluationOptions.of(vars(args))
     check_options(options)
     check_model(options)
     plan = make_plan(options)
     results, limit = run_cancellable(run_plan(plan, options))
     if args.no_grade:
-        return _print_generated(plan, args, limit)
+        return _print_generated(plan, options, limit, as_json=args.json)
     with EvalStore.read(plan.folder) as store:
         paths = write_results(store, plan.benches, results, layout=args.write_samples)
         _show_results(store, results, paths, plan.config, begun=begun, as_json=args.json)
@@ -150,31 +161,30 @@ def _check_modes(args: argparse.Namespace) -> None:
     given = [flag for flag in MODES if getattr(args, flag.removeprefix("--").replace("-", "_"))]
     if len(given) > 1:
         raise ConfigError(f"{given[0]} and {given[1]}: each is a command of its own; give one")
-    if not given or given[0] not in STORED:
-        if args.effect is not None:
-            raise ConfigError("--effect: goes with --compare or --plan; leave it out")
+    if args.effect is not None and not args.compare and not args.plan:
+        raise ConfigError("--effect: goes with --compare or --plan; leave it out")
+    if not given or given[0] not in USED:
         return
+    used, why = USED[given[0]]
     parser = RaisingParser("eval")
     add_arguments(parser)
     for name, default in vars(parser.parse_args([])).items():
-        if name not in OF_STORED and getattr(args, name) != default:
+        if name not in used and getattr(args, name) != default:
             flag = name.replace("_", "-")
-            raise ConfigError(
-                f"--{flag}: not with {given[0]}, which reads stored evaluations; leave it out"
-            )
+            raise ConfigError(f"--{flag}: not with {given[0]}, which {why}; leave it out")
 
 
 def _print_generated(
-    plan: EvaluationPlan, args: argparse.Namespace, limit: BudgetReached | None
+    plan: EvaluationPlan, options: EvaluationOptions, limit: BudgetReached | None, *, as_json: bool
 ) -> int:
     """Print the number of generated samples."""
     with EvalStore.read(plan.folder) as store:
-        counts = {bench.name: store.count(bench.name, args.n) for bench in plan.benches}
+        counts = {bench.name: store.count(bench.name, options.n) for bench in plan.benches}
         for failures in filter(None, (store.failures(bench.name) for bench in plan.benches)):
             problem, what = failures[0]
             note = f"{len(failures)} samples were not generated, such as {problem}: {what}"
             print_note(note)
-    if args.json:
+    if as_json:
         output.print_json({"folder": str(plan.folder), "samples": counts}, indent=1)
     else:
         for name, n in counts.items():

@@ -14,7 +14,6 @@ from evolcoder.app.evaluation_options import EvaluationOptions
 from evolcoder.bench.base import Bench
 from evolcoder.cli import output
 from evolcoder.cli.cancellation import run_cancellable
-from evolcoder.errors import ConfigError
 from evolcoder.evaluation.runner import EvaluationProgress, self_check
 from evolcoder.grading import gradable
 
@@ -24,8 +23,6 @@ MAX_NAMED = 3
 
 def main(args: argparse.Namespace) -> int:
     """Check the given benchmarks; exit code 1 if one cannot be scored on this machine."""
-    if args.model or args.samples or args.compare:
-        raise ConfigError("--check only checks benchmarks; it takes no model and no samples")
     options = EvaluationOptions.of(vars(args))
     benches = open_benches(options)
     found = run_cancellable(_check(benches, options))

@@ -199,8 +199,10 @@ def unquoted(text: str) -> str:
     Lines outside of such a quotation keep a `>` with which they begin.
     """
     lines = text.split("\n")
-    if all(_QUOTE.match(line) for line in lines if line.strip()):
-        return "\n".join(_QUOTE.sub("", line) for line in lines)
+    if any(line.strip() for line in lines) and all(
+        _QUOTE.match(line) for line in lines if line.strip()
+    ):
+        return unquoted("\n".join(_QUOTE.sub("", line, count=1) for line in lines))
     if not any(map(_QUOTED_FENCE.match, lines)):
         return text
     for begin, end in _quotations(lines):

@@ -34,6 +34,8 @@ MAX_STATEMENTS = 4000
 _BRANCHES = (ast.For, ast.AsyncFor, ast.While, ast.If, ast.Try, ast.With, ast.Match)
 _ACTS = (ast.Call, ast.NamedExpr, ast.Await, ast.Yield, ast.YieldFrom)
 """Without these an expression changes nothing."""
+_OUTSIDE = frozenset({"environ", "stdin", "argv"})
+"""Attributes of `os` and `sys` with what a program is given from outside."""
 _LOOK_UPS = frozenset({"globals", "locals", "vars", "eval", "exec", "getattr", "__import__"})
 _TODO = re.compile(
     r"^(?>[^\n#]*#)[^\n]*(?:\.\.\.|…|\btodo\b|\bimplement(?:ation)?\b|\brest of\b"
@@ -66,7 +68,8 @@ class Pruned:
 def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
     """Remove statements that `names` do not need; unchanged if that cannot be decided.
 
-    Statements above the definition stay, unless they wait, end the program, test or only print.
+    Statements above the definition stay, unless they wait, end the program, test or only print, or
+    read from outside what nothing uses.
     `given` is code at the source's beginning that always stays.
     """
     tree = tree_of(source)
@@ -84,16 +87,20 @@ def needed(source: str, names: Sequence[str], *, given: str = "") -> Pruned:
     n_given = given.count("\n")
     kept: list[Piece | Replacement] = []
     cut = ["usage"] if superseded else []
-    for piece in pieces:
-        if piece.begin < n_given or _is_kept(piece, wanted, names, is_after=piece.begin > last):
+    used, read = set(wanted), _read_from_outside(pieces)
+    for piece in reversed(pieces):
+        is_kept = _is_kept(piece, wanted, names, is_after=piece.begin > last)
+        is_idle = piece.begin in read and piece.binds.isdisjoint(used)
+        if piece.begin < n_given or (is_kept and not is_idle):
             kept.append(piece)
+            used |= piece.uses
         elif parts := _needed_of_guard(piece, wanted, lines):
             kept.append(parts)
         else:
             cut.append("main_guard" if is_guard(piece) else "usage")
     if not cut and all(isinstance(piece, Piece) for piece in kept):
         return Pruned(source, ())
-    return Pruned(joined(every, kept, lines), tuple(dict.fromkeys(cut)))
+    return Pruned(joined(every, kept[::-1], lines), tuple(dict.fromkeys(reversed(cut))))
 
 
 def without_last_comments(source: str) -> str:
@@ -336,6 +343,24 @@ def _is_kept(piece: Piece, wanted: set[str], names: Sequence[str], *, is_after: 
     if _binds_or_changes(piece, wanted):
         return True
     return not is_after and not any(_is_demonstration(node, names) for node in piece.nodes)
+
+
+def _read_from_outside(pieces: Sequence[Piece]) -> set[int]:
+    """Return the first lines of assignments of what a program is given from outside.
+
+    Tests give it no input, arguments or variables of the environment, so these may fail.
+    """
+    names, begins = set[str](), set[int]()
+    for piece in pieces:
+        if piece.binds and all(
+            isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign) for node in piece.nodes
+        ):
+            parts = (part for node in piece.nodes for part in ast.walk(node))
+            reads = any(isinstance(one, ast.Attribute) and one.attr in _OUTSIDE for one in parts)
+            if reads or not piece.uses.isdisjoint(names):
+                names |= piece.binds
+                begins.add(piece.begin)
+    return begins
 
 
 def _is_demonstration(node: ast.stmt, names: Sequence[str]) -> bool:

@@ -69,7 +69,7 @@ def bound(node: ast.AST) -> Iterator[str]:
         yield from (one.asname or one.name.partition(".")[0] for one in node.names)
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
-    elif isinstance(node, ast.ExceptHandler) and node.name:
+    elif isinstance(node, ast.ExceptHandler | ast.MatchAs | ast.MatchStar) and node.name:
         yield node.name
     elif isinstance(node, ast.AnnAssign) and node.value is None:
         return

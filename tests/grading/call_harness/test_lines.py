@@ -85,3 +85,17 @@ def test_a_reference_that_csharp_compares_equals_nothing():
     for text in ("\u2260", "( T \u2260 )"):
         assert not same(text.encode(), text.encode())
     assert same(b'"a"', b'"a"')
+
+
+@pytest.mark.parametrize(
+    "kind", ["bool", "i64", "u8", "f32", "f64", "f128", "optional<bool>", "near"]
+)
+@pytest.mark.parametrize(
+    "word", ["0", "1", "2", "true", "false", "yes", "", "1e0", "nan", "inf", "0x1"]
+)
+@pytest.mark.parametrize("wanted", ["i64", "u64", "f64", "bool"])
+def test_no_line_of_cpp_equals_two_numbers(kind, word, wanted):
+    """A program may write any line, also one that no value has."""
+    values = ("false", "true") if wanted == "bool" else ("0", "1", "2")
+    lines = [f"{wanted} {value}".encode() for value in values]
+    assert sum(HARNESSES["cpp"].same(f"{kind} {word}".encode(), line) for line in lines) <= 1

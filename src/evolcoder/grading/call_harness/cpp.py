@@ -360,9 +360,9 @@ def _equal(kind: str, one: Decimal, wanted: str, other: Decimal) -> bool:
 
 
 def _number(kind: str, text: str) -> Decimal:
-    """Parse a number in its type's format, a float or double exactly."""
+    """Parse a number in its type's format, a float or double exactly; raises ValueError."""
     if kind == "bool":
-        return Decimal(text == "true")
+        return Decimal(("false", "true").index(text))
     if kind in {"f32", "f64"}:
         return Decimal(float(text))
     return Decimal(text)
