@@ -225,6 +225,8 @@ SHAPES = {
     **{f"the best by {name}": ({"prompt": TASK, "responses": [{"content": BAD, name: low}, {"content": ANSWER, name: high}]},
         TASK, ANSWER) for name, low, high in [("reward", -1.5, 2.0), ("votes", 1, 12), ("is_correct", False, True),
         ("passed", False, True), ("quality_score", "1", "2")]},
+    **{f"not the worst by {name}": ({"prompt": TASK, "responses": [{"content": ANSWER, name: 0}, {"content": BAD, name: 3}]},
+        TASK, ANSWER) for name in ("downvotes", "incorrect_tests", "dislikes", "toxicity_score")},
     "scores of a model": ({"prompt": TASK, "responses": [BAD, ANSWER], "reward_scores": [0.1, 0.9]}, TASK, ANSWER),
     "as many answers as words": ({"prompt": TASK, "responses": [ANSWER, BAD], "correct_names": ["a", "b"]}, TASK, ANSWER),
     # a title goes on elsewhere
@@ -298,6 +300,20 @@ SHAPES = {
     "a context of turns": ({"context": [USER], "completions": [{"rank": 1, "completion": [{**SAID, "content": BAD}]},
         {"rank": 0, "completion": [SAID]}]}, TASK, ANSWER),
     "preferred conversations": ({"chosen_conversations": CHAT, "rejected_conversations": CHAT}, TASK, ANSWER),
+    "capitalised turns": ({"Messages": [{"Role": "User", "Content": TASK}, {"Role": "Assistant", "Content": ANSWER}]},
+        TASK, ANSWER),
+    "a response that is a turn": ({"instruction": TASK, "response": {"role": "assistant", "content": ANSWER,
+        "reasoning_content": THOUGHT}}, TASK, ANSWER),
+    # lines in a list
+    "indented lines": ({"instruction": TASK, "output": CODE.split("\n")}, TASK, CODE),
+    "lines with their ends": ({"instruction": TASK, "output": ["import sys\n", "print(1)"]}, TASK, "import sys\nprint(1)"),
+    "lines of code": ({"question": TASK, "code": CODE.splitlines(keepends=True)}, TASK, PYTHON),
+    "programs of one line": ({"question": TASK, "solutions": ["print(1)\n", "print(2)\n"]}, TASK,
+        "```python\nprint(1)\n```"),
+    "a list that is data": ({"instruction": TASK, "output": ["a", "b c"]}, TASK, '["a", "b c"]'),
+    "a response in two lists": ({"prompt": TASK, "response": [[f"{ANSWER} {'It is short. ' * 4}".strip()]]}, TASK,
+        f"{ANSWER} {'It is short. ' * 4}".strip()),
+    "a table in a response": ({"prompt": TASK, "response": [["1 2"]]}, TASK, '[["1 2"]]'),
     # several texts that numpy printed
     "texts of numpy": ({"question": TASK, "answers": "['first' 'second']"}, TASK, "first"),
     "texts of an array": ({"question": TASK, "answers": "array(['it\\'s 1',\n       'second'], dtype=object)"}, TASK,
@@ -358,6 +374,9 @@ COUNTED = [
     ({"question": TASK, "answer": ANSWER, "passed": "False"}, ("label",)),
     ({"question": TASK, "answer": ANSWER, "correct": 0}, ()),
     ({"question": TASK, "answer": ANSWER, "correct": True}, ()),
+    ({"question": TASK, "answer": ANSWER, "feedback": "thumbs_down"}, ("label",)),
+    ({"question": TASK, "answer": ANSWER, "feedback": "Not a bad one."}, ()),
+    ({"question": TASK, "answer": ANSWER, "feedback": 0}, ()),
     *(({"question": TASK, "answer": ANSWER, "label": label}, ("label",))
       for label in (-1, "reject", "incorrect", "negative")),
 ]  # fmt: skip
@@ -523,3 +542,9 @@ def test_thinking_in_several_texts_is_kept_apart(name):
     """As one text."""
     pair = read_detected({"question": TASK, name: [THOUGHT, "Then call it."], "answer": ANSWER})[1]
     assert (pair.answer, pair.thoughts) == (ANSWER, f"{THOUGHT}\n\nThen call it.")
+
+
+def test_thinking_of_a_response_that_is_a_turn_is_kept_apart():
+    """As that of a turn in a chat."""
+    said = {**SAID, "reasoning_content": THOUGHT}
+    assert read_detected({"instruction": TASK, "response": said})[1].thoughts == THOUGHT

@@ -190,6 +190,7 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
         json.dumps({"range": "A1", "values": [[*ROWS[0]], *([*row.values()] for row in ROWS)]}),
         json.dumps({"dataset": {"name": "x", "examples": ROWS}}),
         "".join(f"{json.dumps(row)},\n" for row in ROWS),
+        "\n".join(json.dumps([row]) for row in ROWS),
     ],
     ids=[
         "pretty",
@@ -216,6 +217,7 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
         "a sheet",
         "an object in an object",
         "commas after lines",
+        "arrays of one row",
     ],
 )
 def test_json_comes_in_other_layouts_too(read, seeds_file, data):
@@ -349,6 +351,7 @@ NO_SHARDS = {
     ): "is a folder of folders; name one of go, python, or a file",
     ("python/train-0.jsonl", "go/train-0.jsonl"): "name one of go, python",
     ("default/test/0000.jsonl",): "name one of default",
+    ("train.jsonl", "train.json"): "has the split train in several formats (.json, .jsonl); name a",
     (
         "data/train_sft-00000-of-00001.jsonl",
         "data/train_gen-00000-of-00001.jsonl",

@@ -80,7 +80,8 @@ _CHOSEN = ("selected", "is_selected", "accepted", "is_accepted")
 _SCORES = ("pm_score", "score", "overall_score", "upvotes", "pass_rate", "rating")
 """Fields of an answer with its score, in order of precedence."""
 _SCORED = re.compile(
-    r"annotations|.*(?:score|rating|reward|vote|likes|pass_rate|correct|passed|judg).*",
+    r"annotations|(?!.*(?:incorrect|down|dislike|toxic|harm))"
+    r".*(?:score|rating|reward|vote|likes|pass_rate|correct|passed|judg).*",
     re.IGNORECASE,
 )
 """Names of further ones, and of fields of a row with a score for each of its answers."""

@@ -7,6 +7,7 @@ one. No I/O.
 '```python\nprint(1)\n```'
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from evolcoder.code.python_ast import tree_of
@@ -78,14 +79,17 @@ def answer_in(value: object, name: str) -> str:
         if isinstance(value, Mapping):
             if name in PLURALS and "solution" in value:
                 return _contest_solution(value)
-            if said := turns_in_field(value):
-                return trimmed(said[0].text)
+            if (said := turns_in_field(value)) and not said[0].needs:
+                thoughts = f"<think>{said[0].thoughts}</think>" if said[0].thoughts else ""
+                return trimmed(f"{thoughts}{said[0].text}")
             is_wrapped = name in PLURALS or _WRAPPERS.issuperset(value)
             keys = (key for key in _keys_of(name) if key in value)
             key = next(keys, None) if is_wrapped else None
             if key is None:
                 break
             value = value[key]
+        elif isinstance(value, list) and name not in PLURALS and (lines := _joined_lines(value)):
+            return trimmed(lines)
         elif isinstance(value, list) and value and _holds_several(value, name):
             value = value[0]
         else:
@@ -94,6 +98,19 @@ def answer_in(value: object, name: str) -> str:
     if parts and all(isinstance(one, Mapping) and _WRAPPERS.issuperset(one) for one in parts):
         value = turns_of([{"role": "assistant", "content": parts}])[0].text or value
     return "" if value == [] else trimmed(plain_text(value))
+
+
+def _joined_lines(values: list[object]) -> str:
+    """Return the text of which a list holds the lines, as notebooks do; empty if it holds none.
+
+    All lines but the last end with a line break, or one is indented.
+    """
+    texts = [one for one in values if isinstance(one, str)]
+    if len(texts) < max(2, len(values)) or any("\n" in one[:-1] for one in texts):
+        return ""
+    if all(one.endswith("\n") for one in texts[:-1]):
+        return "".join(texts)
+    return "\n".join(texts) if any(re.match(r"[ \t]+\S", one) for one in texts[1:]) else ""
 
 
 def _keys_of(name: str) -> tuple[str, ...]:
@@ -105,6 +122,9 @@ def _holds_several(values: list[object], name: str) -> bool:
     """Whether the values of a list are responses each, rather than data or parts of one."""
     if name in PLURALS or name in PROGRAMS:
         return all(isinstance(one, str | Mapping) for one in values)
+    is_nested = len(values) == 1 and isinstance(values[0], list) and len(values[0]) == 1
+    if is_nested and isinstance(values[0], list) and isinstance(values[0][0], str):
+        return len(values[0][0].split()) >= MIN_WORDS
     if all(isinstance(one, str) for one in values):  # short ones are data
         are_long = all(len(str(one).split()) >= MIN_WORDS for one in values)
         return len(values) == 1 or are_long or any("\n" in str(one) for one in values)

@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 from tokenize import STRING, TokenError, generate_tokens
-from typing import Literal
+from typing import Any, Literal, cast
 
 from evolcoder.fences import without_code
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
@@ -62,6 +62,7 @@ TEXTS = (
     "data",
 )
 """Keys of a turn with its text."""
+_KEYS_OF_TURNS = frozenset({*NAMES, *TEXTS, "type"})
 EXCHANGES = (
     ("user", "assistant"), ("human", "assistant"), ("instruction", "output"), ("input", "output"),
     ("prompt", "response"), ("question", "answer"), ("query", "response"),
@@ -372,6 +373,8 @@ def _turn(value: object) -> list[Turn]:
     """Read one turn; empty if it has no known speaker."""
     if not isinstance(value, Mapping):
         return []
+    if _KEYS_OF_TURNS.isdisjoint(value):  # which may be capitalised
+        value = cast("Mapping[Any, Any]", {str(key).lower(): one for key, one in value.items()})
     name = _name_in(value)
     speaker, is_call = speaker_of(name), _folded(name) in CALLS
     if is_call:

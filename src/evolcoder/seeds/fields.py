@@ -40,11 +40,12 @@ LABELS = ("label", "kto_tag", "desirable")
 """Fields that say whether a response is good."""
 BAD = frozenset(
     """false 0 0.0 -1 -1.0 no bad undesirable reject rejected incorrect wrong negative fail
-    failed""".split()
+    failed thumbs_down""".split()
 )
 """Values of a label that say that it is not."""
-JUDGED = ("is_correct", "correct", "is_passed", "passed")
-"""Fields that say so only where they are `false`, since a number in them may be another thing."""
+JUDGED = ("is_correct", "correct", "is_passed", "passed", "feedback")
+BAD_WORDS = frozenset(one for one in BAD if one.strip("-.01"))
+"""Fields that say so only by these words, since a number in them may be another thing."""
 ENDS, CUT_ENDS = ("finish_reason", "stop_reason"), frozenset({"length", "max_tokens"})
 """Fields with the reason why a model's response ended, and reasons that cut it."""
 CHOICES = (("choices",), ("options",), ("A", "B", "C", "D"))

@@ -70,6 +70,7 @@ from evolcoder.seeds.fields import (
     ANNOTATED,
     ANSWERS,
     BAD,
+    BAD_WORDS,
     CHATS,
     CHOICES,
     CUT,
@@ -334,7 +335,7 @@ def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
     if row.get("history") and LATER_TURNS in left:
         left[left.index(LATER_TURNS)] = HISTORY
     bad = [name for name in LABELS if name in row and _is_bad(row[name])]
-    if bad := bad or [name for name in JUDGED if _word(row.get(name)) == "false"]:
+    if bad := bad or [name for name in JUDGED if _word(row.get(name)) in BAD_WORDS]:
         context.append(f"{bad[0]}: false")
     left += _counted_fields(row, pair, is_bad=bool(bad))
     further = "\n\n".join(further_answers(row)) if {REJECTED, FURTHER} & {*left} else ""

@@ -113,6 +113,11 @@ def _split_files(folder: Path, config: SeedsConfig) -> list[Path]:
     base = folder / config.subset if config.subset else folder
     found = _data_files(base, ("*", "data/*", f"{config.split}/*"))
     of_split = [path for path in found if config.split in _names_of(path, folder)]
+    if len(kinds := sorted({_kind(path) for path in of_split})) > 1:
+        raise SeedsError(
+            f"{folder}: has the split {config.split} in several formats ({', '.join(kinds)}); name "
+            f"a file in it"
+        )
     if of_split:
         return of_split
     names = {name for path in found for name in _names_of(path, folder)}
@@ -352,6 +357,8 @@ def _chat_row(value: object, *, are_texts: bool) -> object:
         return {"instruction": value}
     if not isinstance(value, list) or not value:
         return value
+    if len(value) == 1 and read_detected(value[0])[1].instruction:
+        return value[0]
     if are_texts and len(value) > 1 and all(isinstance(one, str) for one in value):
         return {"conversation": value}
     if all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value):
