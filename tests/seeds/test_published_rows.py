@@ -229,7 +229,7 @@ SHAPES = {
         TASK, ANSWER) for name in ("downvotes", "incorrect_tests", "dislikes", "toxicity_score")},
     "scores of a model": ({"prompt": TASK, "responses": [BAD, ANSWER], "reward_scores": [0.1, 0.9]}, TASK, ANSWER),
     "as many answers as words": ({"prompt": TASK, "responses": [ANSWER, BAD], "correct_names": ["a", "b"]}, TASK, ANSWER),
-    # a title goes on elsewhere
+    # a title and its body
     "a title and a self text": ({"title": "How?", "selftext": TASK, "answers": {"text": [BAD, ANSWER], "score": [1, 2]}},
         f"How?\n\n{TASK}", ANSWER),
     "a title and Markdown": ({"title": "How?", "text_markdown": TASK, "answers": [{"text_markdown": BAD, "is_accepted": 0},

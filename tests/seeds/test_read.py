@@ -180,9 +180,13 @@ def test_a_column_that_no_row_has_is_an_error(read, seeds_file):
         ({"t": [{"s": "One."}, {"s": "1"}]}, {"instruction": "t.0.s", "response": "t.-1.s"}),
         ({"q": ["One."], "a": ["1"]}, {"instruction": "q", "response": "a"}),
         ({"log": "User: One.\nAssistant: 1"}, {"messages": "log"}),
+        (
+            {"q": {"role": "user", "content": "One."}, "a": "1"},
+            {"instruction": "q", "response": "a"},
+        ),
         ({"x.y": "One.", "x": {"y": "2"}, "a": 1}, {"instruction": "x.y", "response": "a"}),
     ],
-    ids=range(8),
+    ids=range(9),
 )
 def test_columns_are_found(read, seeds_file, row, columns):
     """A response alone may be named, and a path may lead into JSON and count from the end."""

@@ -240,8 +240,8 @@ FAULTY_TABLES = [
     ("s.txt", b"instruction\toutput\nSort.\tx\n", "line 1 is that of a table; name the file .tsv"),
     ("s.txt", b"Add.\nSort.\tx\n", "line 2 is that of a table"),
     ("s.txt", b'"question","answer"\n"a","b"\n', "line 1 is that of a table"),
-    ("s.txt", b"Sort the list.\n    Input: 1 2\n", "line 2 goes on with the task above it"),
-    ("s.txt", b"Sort this:\n```\n[1]\n```\n", "line 2 goes on with the task above it"),
+    ("s.txt", b"Sort the list.\n    Input: 1 2\n", "line 2 continues the task above it"),
+    ("s.txt", b"Sort this:\n```\n[1]\n```\n", "line 2 continues the task above it"),
 ]
 
 

@@ -39,7 +39,7 @@ _PAIRS = (
 )  # fmt: skip
 """Fields with a task and its response that are too common to be read where others are there."""
 _BODIES = ("body", "selftext", "text_markdown")
-"""Endings of the names of fields that go on after a title."""
+"""Endings of the names of fields that continue a title."""
 _STATEMENTS = (
     "question_content",
     "problem_statement",

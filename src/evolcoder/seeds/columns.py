@@ -36,7 +36,9 @@ def mapped(row: object, columns: Mapping[str, str]) -> object:
     elif turns_in_field(instruction):  # turns in place of a text
         del found["instruction"]
         answer = found.pop("output", None)
-        found["messages"] = [*listed(parsed_list(instruction)), *answer_turns(answer)]
+        asked = parsed_list(instruction)
+        turns = [asked] if isinstance(asked, Mapping) else listed(asked)
+        found["messages"] = [*turns, *answer_turns(answer)]
     return found
 
 

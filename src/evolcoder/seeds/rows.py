@@ -140,7 +140,7 @@ class ReadCounts:
         if not self.n_unknown:
             raise SeedsError(
                 f"{self.path}: none of its {self.n_rows} rows is usable (no_instruction "
-                f"{self.n_blank}); the first row has {hint}"
+                f"{self.n_blank}); no task was found: the first row has {hint}"
             )
         raise SeedsError(
             f"{self.path}: a task was found in {n_read} of {self.n_rows} rows, which is less than "

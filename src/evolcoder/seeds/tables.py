@@ -120,12 +120,12 @@ def _check_no_header(text: str, number: int, name: str) -> None:
 
 
 def _check_task(text: str, number: int, *, is_below: bool, name: str) -> None:
-    """Refuse the row of a table, and a line that goes on with the one before it."""
+    """Refuse the row of a table, and a line that continues the one before it."""
     if "\t" in text.strip():
         raise SeedsError(f"{name}: line {number} is that of a table; name the file .tsv or .csv")
     if (is_below and text[:1].isspace() and text.strip()) or text.startswith("```"):
         raise SeedsError(
-            f"{name}: line {number} goes on with the task above it; a text file has one task a "
+            f"{name}: line {number} continues the task above it; a text file has one task a "
             f"line; write longer ones as JSON lines"
         )
 
