@@ -13,7 +13,7 @@ from evolcoder.engine.openai_schema import parse_error
 from evolcoder.evolution.parse import append_addition
 from evolcoder.programming_language import CodeBlock
 from evolcoder.report.render import code_html
-from evolcoder.seeds.chats import turns_in_text, without_end
+from evolcoder.seeds.templates import turns_in_text, without_end
 from evolcoder.verification.agreement import typed_calls
 from evolcoder.verification.complexity.bounds import parse_bounds
 from evolcoder.verification.execution.check import may_be_unsupported_dialect

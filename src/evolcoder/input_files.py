@@ -341,7 +341,8 @@ def _is_in_lines(start: bytes) -> bool:
         return error.pos + _NEAR_END <= len(text) and not error.msg.startswith("Unterminated")
     except (ValueError, RecursionError):
         return True
-    return end == len(text) or not text[end:].lstrip(" ,").startswith("{")
+    rest = text[end:].lstrip(" ,")
+    return end == len(text) or (bool(rest) and not rest.startswith("{"))
 
 
 def iter_array(file: IO[bytes], head: bytes = b"", *, errors: str = "strict") -> Iterator[object]:

@@ -7,7 +7,8 @@ from typing import get_args
 import pytest
 
 from evolcoder.config.load import SeedsConfig
-from evolcoder.seeds.formats import FORMATS, SeedPair, format_of, mapped, read, read_detected
+from evolcoder.seeds.columns import mapped
+from evolcoder.seeds.formats import FORMATS, SeedPair, format_of, read, read_detected
 from evolcoder.seeds.rows import lineage_of
 
 TASK, ANSWER = "Sort it.", "    done()"

@@ -7,7 +7,7 @@ import json
 
 import pytest
 
-from evolcoder.seeds.formats import read_detected
+from evolcoder.seeds.formats import BLANK, UNKNOWN, read_detected, why_unread
 
 TASK, ANSWER, BAD, CODE = (
     "Sort the list.",
@@ -203,6 +203,121 @@ SHAPES = {
     "a cut cell": ({"row_idx": 1, "row": {"instruction": TASK, "output": ANSWER}, "truncated_cells":
         ["output"]}, TASK, ""),
     "a row in JSON": ({"json": json.dumps({"instruction": TASK, "output": ANSWER})}, TASK, ANSWER),
+    # names in several cases
+    "some capitals": ({"Instruction": TASK, "input": "1 2", "output": ANSWER}, f"{TASK}\n\n1 2", ANSWER),
+    "capitals next to a text": ({"Question": TASK, "text": "row 1", "Answer": ANSWER}, TASK, ANSWER),
+    # words for no input
+    **{f"an input of {word}": ({"instruction": TASK, "input": word, "output": ANSWER}, TASK, ANSWER)
+       for word in ("nan", "NaN", "None", "null")},
+    "a context of nan": ({"question": TASK, "context": "nan", "answer": ANSWER}, TASK, ANSWER),
+    # objects in place of a response
+    "a response with its model": ({"prompt": TASK, "response": {"text": ANSWER, "model": "m", "usage": {"n": 1}}},
+        TASK, ANSWER),
+    "a preferred response with its score": ({"prompt": TASK, "chosen": {"response": ANSWER, "model": "m", "score": 5},
+        "rejected": {"response": BAD}}, TASK, ANSWER),
+    "an object that is data": ({"prompt": TASK, "response": {"text": ANSWER, "lines": 2}}, TASK,
+        json.dumps({"text": ANSWER, "lines": 2})),
+    "responses by model": ({"instruction": TASK, "responses": {"a": ANSWER, "b": BAD}}, TASK, ANSWER),
+    "a preference of Vertex": ({"contents": [{"role": "user", "parts": [{"text": TASK}]}], "completions": [
+        {"score": 0, "completion": {"role": "model", "parts": [{"text": BAD}]}},
+        {"score": 1, "completion": {"role": "model", "parts": [{"text": ANSWER}]}}]}, TASK, ANSWER),
+    # scores under any name
+    **{f"the best by {name}": ({"prompt": TASK, "responses": [{"content": BAD, name: low}, {"content": ANSWER, name: high}]},
+        TASK, ANSWER) for name, low, high in [("reward", -1.5, 2.0), ("votes", 1, 12), ("is_correct", False, True),
+        ("passed", False, True), ("quality_score", "1", "2")]},
+    **{f"not the worst by {name}": ({"prompt": TASK, "responses": [{"content": ANSWER, name: 0}, {"content": BAD, name: 3}]},
+        TASK, ANSWER) for name in ("downvotes", "incorrect_tests", "dislikes", "toxicity_score")},
+    "scores of a model": ({"prompt": TASK, "responses": [BAD, ANSWER], "reward_scores": [0.1, 0.9]}, TASK, ANSWER),
+    "as many answers as words": ({"prompt": TASK, "responses": [ANSWER, BAD], "correct_names": ["a", "b"]}, TASK, ANSWER),
+    # a title and its body
+    "a title and a self text": ({"title": "How?", "selftext": TASK, "answers": {"text": [BAD, ANSWER], "score": [1, 2]}},
+        f"How?\n\n{TASK}", ANSWER),
+    "a title and Markdown": ({"title": "How?", "text_markdown": TASK, "answers": [{"text_markdown": BAD, "is_accepted": 0},
+        {"text_markdown": ANSWER, "is_accepted": 1}]}, f"How?\n\n{TASK}", ANSWER),
+    # evolved instructions
+    "an evolved instruction": ({"instruction": "Write.", "evolved_instruction": TASK, "answer": ANSWER}, TASK, ANSWER),
+    "evolved instructions": ({"instruction": "Write.", "evolved_instructions": ["Sort.", TASK], "answers": [BAD, ANSWER]},
+        TASK, ANSWER),
+    "evolved instructions without answers": ({"instruction": "Write.", "evolved_instructions": [TASK], "answers": []},
+        TASK, ""),
+    # pairs
+    "expected": ({"input": TASK, "expected": ANSWER}, TASK, ANSWER),
+    "an expected output": ({"input": TASK, "actual_output": BAD, "expected_output": ANSWER}, TASK, ANSWER),
+    "the output of an example": ({"question": TASK, "input": "1", "expected_output": "2"}, TASK, ""),
+    "a user's input": ({"user_input": TASK, "response": ANSWER, "reference": BAD}, TASK, ANSWER),
+    # turns
+    "turns that are objects": ({"prompt": USER, "completion": SAID}, TASK, ANSWER),
+    "an input that is a turn": ({"input": USER, "output": SAID}, TASK, ANSWER),
+    "turns by number": ({"messages": {"0": USER, "1": SAID}}, TASK, ANSWER),
+    "turns by speaker": ({"conversation": [{"human": TASK}, {"assistant": ANSWER}]}, TASK, ANSWER),
+    "pairs by speaker": ({"dialog": [{"user": TASK, "bot": ANSWER}]}, TASK, ANSWER),
+    "a prompt and its model are no turns": ({"items": [{"prompt": TASK, "model": "m"}]}, "", ""),
+    "utterances": ({"dialogue": [{"speaker": "USER", "utterance": TASK}, {"speaker": "BOT", "utterance": ANSWER}]},
+        TASK, ANSWER),
+    "turns in data": ({"messages": [{"type": "human", "data": {"content": TASK}}, {"type": "ai", "data": {"content":
+        ANSWER}}]}, TASK, ANSWER),
+    "speakers in the texts": ({"dialogue": [f"User: {TASK}", f"Bot: {ANSWER}"]}, TASK, ANSWER),
+    "texts with colons": ({"dialogue": [f"Note: {TASK}", ANSWER]}, f"Note: {TASK}", ANSWER),
+    "a token in place of a question": ({"internal": [["<|BEGIN|>", "Hello."], [TASK, ANSWER]]}, TASK, ANSWER),
+    "an edited question": ({"current_node": "c", "mapping": {
+        "a": {"parent": None, "message": {"author": {"role": "user"}, "content": {"parts": ["Forget it."]}}},
+        "b": {"parent": None, "message": {"author": {"role": "user"}, "content": {"parts": [TASK]}}},
+        "d": {"parent": "b", "message": {"author": {"role": "assistant"}, "content": {"parts": [BAD]}}},
+        "c": {"parent": "b", "message": {"author": {"role": "assistant"}, "content": {"parts": [ANSWER]}}}}}, TASK, ANSWER),
+    "a loop of replies": ({"current_node": "a", "mapping": {"a": {"parent": "a", "message": {"author": {"role": "user"},
+        "content": {"parts": [TASK]}}}}}, TASK, ""),
+    # templates
+    **{name: ({"text": text.format(TASK, ANSWER)}, TASK, ANSWER) for name, text in {
+        "Magicoder": "You are clever.\n\n@@ Instruction\n{}\n\n@@ Response\n{}",
+        "OpenChat": "GPT4 Correct User: {}<|end_of_turn|>GPT4 Correct Assistant: {}<|end_of_turn|>",
+        "Phi-4": "<|im_start|>user<|im_sep|>{}<|im_end|><|im_start|>assistant<|im_sep|>{}<|im_end|>",
+        "Llama 4": "<|begin_of_text|><|header_start|>user<|header_end|>\n\n{}<|eot|><|header_start|>assistant"
+                   "<|header_end|>\n\n{}<|eot|>",
+        "Phi-2": "Instruct: {}\nOutput: {}",
+        "ChatGLM": "[Round 1]\n\n问：{}\n\n答：{}",
+        "Nemotron": "<extra_id_0>System\nS\n<extra_id_1>User\n{}\n<extra_id_1>Assistant\n{}\n<extra_id_1>",
+        "H2O": "<|prompt|>{}</s><|answer|>{}</s>",
+        "EXAONE": "[|user|]{}\n[|assistant|]{}[|endofturn|]",
+        "DeepSeek-V2": "<｜begin▁of▁sentence｜>User: {}\n\nAssistant: {}<｜end▁of▁sentence｜>",
+        "Kimi": "<|im_user|>user<|im_middle|>{}<|im_end|><|im_assistant|>assistant<|im_middle|>{}<|im_end|>",
+        "Human and AI": "Human: {}\nAI: {}",
+    }.items()},
+    "a chat as a text": ({"messages": f"User: {TASK}\nAssistant: {ANSWER}"}, TASK, ANSWER),
+    # the answer that the row picks
+    **{f"the best by {name}": ({"prompt": TASK, "responses": [BAD, ANSWER], name: 1}, TASK, ANSWER)
+       for name in ("best", "best_index", "chosen", "chosen_response")},
+    "no number of an answer": ({"prompt": TASK, "responses": [ANSWER, BAD], "best": 7, "preferred": True}, TASK, ANSWER),
+    "the accepted one by its id": ({"question": TASK, "accepted_answer_id": 7, "answers": [
+        {"id": 5, "text": BAD, "score": 1}, {"id": 7, "text": ANSWER, "score": 0}]}, TASK, ANSWER),
+    "scores of judges": ({"prompt": TASK, "responses": [{"response": BAD, "judge": {"score": 2}}, {"response": ANSWER,
+        "judge": {"score": 9}}]}, TASK, ANSWER),
+    "one that was not cut": ({"prompt": TASK, "outputs": [{"text": BAD, "finish_reason": "length"}, {"text": ANSWER,
+        "finish_reason": "stop"}]}, TASK, ANSWER),
+    # turns
+    "a stored completion": ({"messages": [USER], "choices": [{"index": 0, "message": SAID}]}, TASK, ANSWER),
+    "choices of a question": ({"question": TASK, "choices": ["1", "2"], "answer": "B"}, TASK, "B"),
+    "a blank turn before the answer": ({"messages": [USER, {"role": "assistant", "content": ""}, SAID]}, TASK, ANSWER),
+    "a context of turns": ({"context": [USER], "completions": [{"rank": 1, "completion": [{**SAID, "content": BAD}]},
+        {"rank": 0, "completion": [SAID]}]}, TASK, ANSWER),
+    "preferred conversations": ({"chosen_conversations": CHAT, "rejected_conversations": CHAT}, TASK, ANSWER),
+    "capitalised turns": ({"Messages": [{"Role": "User", "Content": TASK}, {"Role": "Assistant", "Content": ANSWER}]},
+        TASK, ANSWER),
+    "a response that is a turn": ({"instruction": TASK, "response": {"role": "assistant", "content": ANSWER,
+        "reasoning_content": THOUGHT}}, TASK, ANSWER),
+    # lines in a list
+    "indented lines": ({"instruction": TASK, "output": CODE.split("\n")}, TASK, CODE),
+    "lines with their ends": ({"instruction": TASK, "output": ["import sys\n", "print(1)"]}, TASK, "import sys\nprint(1)"),
+    "lines of code": ({"question": TASK, "code": CODE.splitlines(keepends=True)}, TASK, PYTHON),
+    "programs of one line": ({"question": TASK, "solutions": ["print(1)\n", "print(2)\n"]}, TASK,
+        "```python\nprint(1)\n```"),
+    "a list that is data": ({"instruction": TASK, "output": ["a", "b c"]}, TASK, '["a", "b c"]'),
+    "a response in two lists": ({"prompt": TASK, "response": [[f"{ANSWER} {'It is short. ' * 4}".strip()]]}, TASK,
+        f"{ANSWER} {'It is short. ' * 4}".strip()),
+    "a table in a response": ({"prompt": TASK, "response": [["1 2"]]}, TASK, '[["1 2"]]'),
+    # several texts that numpy printed
+    "texts of numpy": ({"question": TASK, "answers": "['first' 'second']"}, TASK, "first"),
+    "texts of an array": ({"question": TASK, "answers": "array(['it\\'s 1',\n       'second'], dtype=object)"}, TASK,
+        "it's 1"),
 }  # fmt: skip
 
 
@@ -242,6 +357,28 @@ COUNTED = [
      ("cells that a viewer cut",)),
     ({"fields": {"instruction": TASK, "response": ANSWER}, "responses": {"q": [{"value": "a", "user_id":
      "u"}]}}, ("annotations",)),
+    ({"question": TASK, "choices": ["1", "2"], "answer": ANSWER}, ("choices",)),
+    ({"question": TASK, "A": "1", "B": "2", "C": "3", "D": "4", "answer": ANSWER}, ("choices",)),
+    ({"conversation": [{"system": "S", "input": TASK, "output": ANSWER}]}, ("system turns",)),
+    ({"question": TASK, "responses": {"a": ANSWER, "b": BAD}}, ("further answers",)),
+    ({"question": TASK, "answer": ANSWER, "finish_reason": "length"}, ("answers cut at their longest",)),
+    ({"question": TASK, "answer": ANSWER, "finish_reason": "stop"}, ()),
+    ({"prompt": TASK, "outputs": [{"text": ANSWER, "finish_reason": "length"}]}, ("answers cut at their longest",)),
+    ({"request": {"messages": [USER]}, "response": {"choices": [{"message": SAID, "finish_reason": "length"}]}},
+     ("answers cut at their longest",)),
+    ({"request": {"messages": [USER]}, "response": {"choices": [{"message": SAID, "finish_reason": "stop"}]}}, ()),
+    ({"prompt": TASK, "response": {"choices": [{"text": ANSWER, "finish_reason": "length"}]}},
+     ("answers cut at their longest",)),
+    ({"messages": CHAT, "rejected_message": SAID}, ("rejected answers",)),
+    ({"question": TASK, "answer": ANSWER, "is_correct": False}, ("label",)),
+    ({"question": TASK, "answer": ANSWER, "passed": "False"}, ("label",)),
+    ({"question": TASK, "answer": ANSWER, "correct": 0}, ()),
+    ({"question": TASK, "answer": ANSWER, "correct": True}, ()),
+    ({"question": TASK, "answer": ANSWER, "feedback": "thumbs_down"}, ("label",)),
+    ({"question": TASK, "answer": ANSWER, "feedback": "Not a bad one."}, ()),
+    ({"question": TASK, "answer": ANSWER, "feedback": 0}, ()),
+    *(({"question": TASK, "answer": ANSWER, "label": label}, ("label",))
+      for label in (-1, "reject", "incorrect", "negative")),
 ]  # fmt: skip
 
 
@@ -366,3 +503,48 @@ def test_further_answers_are_compared():
     """A leak in an answer that is not read is found too."""
     pair = read_detected({"question": TASK, "response": ANSWER, "code": CODE})[1]
     assert CODE in pair.further
+
+
+@pytest.mark.parametrize(
+    "image", [{"bytes": None, "path": None}, [], [""], [{"bytes": None}], [None]]
+)
+def test_an_image_of_nulls_is_none(image):
+    """As `datasets` writes a missing one."""
+    pair = read_detected({"instruction": TASK, "output": ANSWER, "image": image})[1]
+    assert (pair.answer, pair.needs) == (ANSWER, "")
+    found = {"instruction": TASK, "output": ANSWER, "image": {"bytes": b"x", "path": None}}
+    assert read_detected(found)[1].needs == "needs an image"
+
+
+def test_a_text_that_a_tool_answers_is_a_call():
+    """Whatever its notation."""
+    call = {"from": "gpt", "value": "[f(n=1)]"}
+    chat = [{"from": "human", "value": TASK}, call, {"from": "tool", "value": "1"}, call]
+    assert read_detected({"conversations": chat})[1].needs == "needs tools"
+
+
+def test_turns_with_a_text_under_another_key_are_not_blank():
+    """A file with them stops, rather than that it is read without these rows."""
+    turns = [{"role": "user", "words": "Sort the list."}]
+    assert why_unread({"messages": turns}) == UNKNOWN
+    assert why_unread({"messages": [{"role": "user", "content": "", "name": "ada"}]}) == BLANK
+
+
+@pytest.mark.parametrize("reason", ["length", "max_tokens", "stop", None])
+def test_a_response_that_was_cut_is_none(reason):
+    """As a model's answer that reached its limit is dropped."""
+    pair = read_detected({"question": TASK, "answer": ANSWER, "stop_reason": reason})[1]
+    assert pair.answer == (ANSWER if reason in {"stop", None} else "")
+
+
+@pytest.mark.parametrize("name", ["reasoning", "thinking_trajectories"])
+def test_thinking_in_several_texts_is_kept_apart(name):
+    """As one text."""
+    pair = read_detected({"question": TASK, name: [THOUGHT, "Then call it."], "answer": ANSWER})[1]
+    assert (pair.answer, pair.thoughts) == (ANSWER, f"{THOUGHT}\n\nThen call it.")
+
+
+def test_thinking_of_a_response_that_is_a_turn_is_kept_apart():
+    """As that of a turn in a chat."""
+    said = {**SAID, "reasoning_content": THOUGHT}
+    assert read_detected({"instruction": TASK, "response": said})[1].thoughts == THOUGHT

@@ -171,6 +171,64 @@ def test_columns_are_named_by_the_user(read, seeds_file):
     assert (records[0].instruction, records[1].text) == ("One.", "1")
 
 
+def test_a_column_that_no_row_has_is_an_error(read, seeds_file):
+    """Rather than that all responses are missing without a word; a null is a value."""
+    path = seeds_file("s.jsonl", [{"q": "One.", "a": None}, {"q": "Two.", "a": "2"}])
+    assert read(path, columns={"instruction": "q", "response": "a"})[1].n_answers == 1
+    with pytest.raises(SeedsError, match=r"no row has the column of response=b, label=c\.0"):
+        read(path, columns={"instruction": "q", "response": "b", "label": "c.0"})
+    with pytest.raises(SeedsError, match="no row has the column of response=b"):
+        list(read_placed_rows([str(path)], {"instruction": "q", "response": "b"}))
+
+
+@pytest.mark.parametrize(
+    ("row", "columns"),
+    [
+        ({"instruction": "One.", "program": "1"}, {"response": "program"}),
+        ({"question": "One.", "answer": "x", "program": "1"}, {"response": "program"}),
+        ({"messages": [{"role": "user", "content": "One."}], "p": "1"}, {"response": "p"}),
+        ({"data": '{"q": "One.", "a": "1"}'}, {"instruction": "data.q", "response": "data.a"}),
+        ({"t": [{"s": "One."}, {"s": "1"}]}, {"instruction": "t.0.s", "response": "t.-1.s"}),
+        ({"q": ["One."], "a": ["1"]}, {"instruction": "q", "response": "a"}),
+        ({"log": "User: One.\nAssistant: 1"}, {"messages": "log"}),
+        (
+            {"q": {"role": "user", "content": "One."}, "a": "1"},
+            {"instruction": "q", "response": "a"},
+        ),
+        ({"x.y": "One.", "x": {"y": "2"}, "a": 1}, {"instruction": "x.y", "response": "a"}),
+    ],
+    ids=range(9),
+)
+def test_columns_are_found(read, seeds_file, row, columns):
+    """A response alone may be named, and a path may lead into JSON and count from the end."""
+    records = read(seeds_file("s.jsonl", [row]), columns=columns)[0]
+    assert (records[0].instruction, records[1].text) == ("One.", "1")
+
+
+def test_a_file_of_blank_rows_is_an_error_in_every_verb(seeds_file):
+    """It has no task, whatever its other columns hold."""
+    path = str(seeds_file("s.jsonl", [{"question": "-", "answer": "x"}] * 3))
+    with pytest.raises(SeedsError, match=r"none of its 3 rows is usable .* question, answer"):
+        list(read_placed_rows([path]))
+
+
+TOOL = {"name": "f", "parameters": {"a": 1}}
+
+
+def test_tools_and_calls_are_compared_by_what_they_say(read, seeds_file):
+    """Not by the order of their keys, or by the random names of calls."""
+
+    def chat(name, arguments, tool):
+        call = {"id": name, "type": "function", "function": {"name": "f", "arguments": arguments}}
+        turns = [*ASKED, {"role": "assistant", "tool_calls": [call]},
+                 {"role": "tool", "tool_call_id": name, "content": "1"}, ASKED[1]]  # fmt: skip
+        return {"messages": turns, "tools": [tool]}
+
+    other = dict(reversed(TOOL.items()))
+    rows = [chat("1", "{}", TOOL), chat("x9", "{}", other), chat("1", "[]", TOOL)]
+    assert read(seeds_file("s.jsonl", rows))[1].dropped == (("duplicate", 1),)
+
+
 def test_chats_are_doubles_in_all_turns_and_tools(read, shared):
     """Rows that share the first question only are two seeds, with ids of their own."""
     for name in ("same-first-turns", "same-turns-other-tools"):
@@ -294,6 +352,7 @@ UNUSABLE = [
     ({"messages": [SORT]}, ""),
     ({"prompt": "Sort it.", "completion": "x", "label": False}, "labelled bad"),
     ({"row": {"prompt": "a", "output": "x"}, "truncated_cells": ["output"]}, "cut by a viewer"),
+    ({"prompt": "Sort it.", "completion": "x", "finish_reason": "length"}, "cut at its longest"),
     ({"row": {"prompt": "a", "output": "x", "id": 1}, "truncated_cells": ["id"]}, ""),
     ({"query": "a", "answers": '[{"name": "f", "arguments": {}}]', "tools": "[1]"}, "needs tools"),
 ]
@@ -471,6 +530,11 @@ NO_CLASSES = [
     ["bad"],
     ["bad", "good", None],
     ["rejected", "chosen"],
+    ["reject", "accept"],
+    ["incorrect", "correct"],
+    ["bad", "ok"],
+    [1, -1],
+    ["-1"],
 ]
 CLASSES = [
     [0, 1, 2],

@@ -183,6 +183,14 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
         "\n".join(json.dumps(row["instruction"]) for row in ROWS),
         json.dumps([[*row.values()] for row in ROWS]),
         "\n".join(json.dumps([*row.values()]) for row in ROWS),
+        "\n".join(json.dumps(json.dumps(row)) for row in ROWS),
+        json.dumps([json.dumps(row) for row in ROWS]),
+        json.dumps(json.dumps(ROWS)),
+        json.dumps([[*ROWS[0]], *([*row.values()] for row in ROWS)]),
+        json.dumps({"range": "A1", "values": [[*ROWS[0]], *([*row.values()] for row in ROWS)]}),
+        json.dumps({"dataset": {"name": "x", "examples": ROWS}}),
+        "".join(f"{json.dumps(row)},\n" for row in ROWS),
+        "\n".join(json.dumps([row]) for row in ROWS),
     ],
     ids=[
         "pretty",
@@ -202,6 +210,14 @@ def test_tables_and_plain_text_are_read(read, seeds_file):
         "lines of texts",
         "pairs",
         "lines of pairs",
+        "lines of texts in JSON",
+        "texts in JSON",
+        "a text in JSON",
+        "pairs below a header",
+        "a sheet",
+        "an object in an object",
+        "commas after lines",
+        "arrays of one row",
     ],
 )
 def test_json_comes_in_other_layouts_too(read, seeds_file, data):
@@ -209,6 +225,58 @@ def test_json_comes_in_other_layouts_too(read, seeds_file, data):
     records, report = read(seeds_file("s.json", data.encode()))
     assert report.n_tasks == report.n_rows >= 2
     assert records[0].instruction == "Do 0."
+
+
+ONE_COLUMN = b'instruction\nSort, then add.\n"Say ""hi"", twice."\n'
+FAULTY_TABLES = [
+    ("s.csv", b"instruction,output\nSort.,Use it, then.\n", "row 1 has more cells than the header"),
+    (
+        "s.csv",
+        b'instruction,output\nSort.,x\n"a","print(\\"b\\")"\n',
+        "row 2 has a quote inside a text",
+    ),
+    ("s.tsv", b'instruction\toutput\n"a" is\tx\n', "row 1 has a quote inside a text in quotes"),
+    ("s.csv", b"instruction,output,output\nSort.,x,y\n", "has the column 'output' twice"),
+    ("s.txt", b"instruction\toutput\nSort.\tx\n", "line 1 is that of a table; name the file .tsv"),
+    ("s.txt", b"Add.\nSort.\tx\n", "line 2 is that of a table"),
+    ("s.txt", b'"question","answer"\n"a","b"\n', "line 1 is that of a table"),
+    ("s.txt", b"Sort the list.\n    Input: 1 2\n", "line 2 continues the task above it"),
+    ("s.txt", b"Sort this:\n```\n[1]\n```\n", "line 2 continues the task above it"),
+]
+
+
+@pytest.mark.parametrize(("name", "data", "why"), FAULTY_TABLES, ids=range(len(FAULTY_TABLES)))
+def test_a_table_is_not_read_with_cells_cut_or_shifted(read, seeds_file, name, data, why):
+    """Nor its lines, or those of a longer text, as tasks."""
+    assert why in fault(read, seeds_file(name, data))
+
+
+def test_one_column_may_hold_commas(read, seeds_file):
+    """Its header has no delimiter."""
+    records = read(seeds_file("s.csv", ONE_COLUMN))[0]
+    assert [one.instruction for one in records] == ["Sort, then add.", 'Say "hi", twice.']
+    broken = b'"instruction","output\n(final)"\nSort.,x\n'
+    assert read(seeds_file("b.csv", broken))[1].n_tasks == 1
+    spaced = b'instruction, output\n"Sort.", "Use it, then print."\n'
+    assert read(seeds_file("c.csv", spaced))[0][1].text == "Use it, then print."
+    empty = b"instruction,output\nSort.,x,,\n"
+    assert read(seeds_file("e.csv", empty))[1].n_answers == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "tasks"),
+    [
+        ("1. Sort `a) b`.\n2) Add - it.\n", ["Sort `a) b`.", "Add - it."]),
+        ("- Sort.\n- Add.\n", ["Sort.", "Add."]),
+        ("Sort.\n- 3 is less.\n", ["Sort.", "- 3 is less."]),
+        ("Sort.\rAdd.\r", ["Sort.", "Add."]),
+        ("Sort, then add.\nAdd; print.\n", ["Sort, then add.", "Add; print."]),
+    ],
+    ids=["numbers", "marks", "another line", "carriage returns", "commas"],
+)
+def test_a_list_of_tasks_is_read_without_its_marks(read, seeds_file, data, tasks):
+    """If its first line has one."""
+    assert [one.instruction for one in read(seeds_file("s.txt", data.encode()))[0]] == tasks
 
 
 def test_splits_without_train_are_named(read, seeds_file):
@@ -283,11 +351,19 @@ NO_SHARDS = {
     ): "is a folder of folders; name one of go, python, or a file",
     ("python/train-0.jsonl", "go/train-0.jsonl"): "name one of go, python",
     ("default/test/0000.jsonl",): "name one of default",
+    ("train.jsonl", "train.json"): "has the split train in several formats (.json, .jsonl); name a",
     (
         "data/train_sft-00000-of-00001.jsonl",
         "data/train_gen-00000-of-00001.jsonl",
     ): "no split train; set seeds.split to one of train_gen, train_sft",
 }
+
+
+def test_files_of_one_row_each_are_read_in_the_order_of_their_numbers(read, tmp_path):
+    """As tools write that keep one task a file."""
+    write_rows(tmp_path, [f"task_{n}.json" for n in range(12)])
+    tasks = [task.instruction for task in read(tmp_path)[0]]
+    assert tasks == [f"Do {n}." for n in range(12)]
 
 
 def write_rows(folder, names):

@@ -115,8 +115,8 @@ class SeedsConfig(Section):
     """Row format; `auto` detects that of each row from the field names, and it is reported."""
     columns: dict[ColumnName, str] = Field(default_factory=dict)
     """By name (`instruction`, `input`, `response`, `system`, `history`, `messages`, `chosen`,
-    `label`, `tools`): the column that holds it, or a path in one such as `turns.0.text`; other
-    columns are not read."""
+    `label`, `tools`): the column that holds it, or a path in one such as `turns.0.text`. Other
+    columns are read only if none of `instruction`, `input`, `messages` and `chosen` is named."""
     split: str = "train"
     """Split of a Hub data set, or of the folder of a data set."""
     subset: str | None = None

@@ -9,12 +9,13 @@ first. No I/O.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 
-from evolcoder.seeds.chats import is_templated, parsed_list, turns_in_text, turns_of
-from evolcoder.seeds.fields import INPUTS, TASKS, TESTS
+from evolcoder.seeds.chats import parsed_list, turns_of
+from evolcoder.seeds.fields import CUT_ENDS, ENDS, INPUTS, TASKS, TESTS
 from evolcoder.seeds.logs import logged
+from evolcoder.seeds.templates import is_templated, turns_in_text
 
 Fields = Mapping[str, object]
 
@@ -29,11 +30,16 @@ _PAIRS = (
     ("inputs_pretokenized", "targets_pretokenized"), ("body", "answer_body"), ("body", "answers"),
     ("question_body", "answer_body"), ("nl", "cmd"), ("user", "final"),
     ("docstring", "solution"),
-    ("title", "answers"), ("input", "content"), ("text_input", "output"), ("text", "output"),
+    ("text_markdown", "answers"), ("selftext", "answers"), ("title", "answers"),
+    ("input", "content"), ("text_input", "output"), ("text", "output"),
     ("func_documentation_string", "func_code_string"),
     ("textbox_q_instruction", "textbox_answer"), ("input_query", "expected_answer"),
+    ("input", "expected"), ("input", "expected_output"), ("user_input", "response"),
+    ("message_1", "message_2"), ("invocation", "cmd"),
 )  # fmt: skip
 """Fields with a task and its response that are too common to be read where others are there."""
+_BODIES = ("body", "selftext", "text_markdown")
+"""Endings of the names of fields that continue a title."""
 _STATEMENTS = (
     "question_content",
     "problem_statement",
@@ -65,22 +71,27 @@ _SEGMENT_MARKS = re.compile(r"\A\s*(?:<s>|<bos>|<\|begin_of_text\|>)")
 _RENAMED = {
     "preferred_output": "chosen", "non_preferred_output": "rejected", "chosen_response": "chosen",
     "rejected_response": "rejected", "chosen_messages": "chosen", "rejected_messages": "rejected",
-    "response_j": "chosen", "response_k": "rejected",
+    "response_j": "chosen", "response_k": "rejected", "chosen_conversations": "chosen",
+    "rejected_conversations": "rejected", "rejected_message": "rejected",
 }  # fmt: skip
 """Fields of preferences."""
 _CHOSEN = ("selected", "is_selected", "accepted", "is_accepted")
 """Fields of an answer that is the one that was accepted."""
 _SCORES = ("pm_score", "score", "overall_score", "upvotes", "pass_rate", "rating")
-"""Fields of an answer with its score."""
-_PARALLEL = ("scores", "ratings", "rating", "rewards", "pass_rates", "correctness",
-             "correctness_math_verify", "annotations")  # fmt: skip
-"""Fields of a row with a score for each of its answers."""
+"""Fields of an answer with its score, in order of precedence."""
+_SCORED = re.compile(
+    r"annotations|(?!.*(?:incorrect|down|dislike|toxic|harm))"
+    r".*(?:score|rating|reward|vote|likes|pass_rate|correct|passed|judg).*",
+    re.IGNORECASE,
+)
+"""Names of further ones, and of fields of a row with a score for each of its answers."""
 
 
 def rewritten(row: Fields, *, is_known: bool) -> Fields:
     """Return a row in a shape that is read; `is_known`: a task was found in the row as it is."""
     row = logged(row) or row
-    shapes = (_preference, _contest, _questions, _edit, _segments, _sql, _defined, _prompted)
+    shapes = (_preference, _contest, _questions, _edit, _segments, _sql, _defined, _prompted,
+              _evolved)  # fmt: skip
     for shape in shapes:
         if found := shape(row):
             return found
@@ -90,9 +101,14 @@ def rewritten(row: Fields, *, is_known: bool) -> Fields:
         if row.get(asked) and answered in row:
             others = {name: value for name, value in row.items() if name not in {asked, answered}}
             name = answered if answered in {"answers", "code"} else "output"
-            title = row.get("title") if asked.endswith("body") else None
+            title = row.get("title") if asked.endswith(_BODIES) else None
             task = f"{title}\n\n{row[asked]}" if isinstance(title, str) else row[asked]
             return others | {"instruction": task, name: row[answered]}
+    if not row.get("prompt") and turns_of(context := row.get("context")):
+        return {
+            **{name: value for name, value in row.items() if name != "context"},
+            "prompt": context,
+        }
     return _of_language(row) or _statement(row) or row
 
 
@@ -216,7 +232,10 @@ def _preference(row: Fields) -> Fields | None:
         row = {**row, "prompt": asked["messages"], "tools": asked.get("tools")}
         del row["input"]
     if not _RENAMED.keys().isdisjoint(row):
-        return {_RENAMED.get(name, name): value for name, value in row.items()}
+        row = {_RENAMED.get(name, name): value for name, value in row.items()}
+        return _preference(row) or row
+    if isinstance(row.get("chosen"), int):  # the number of an answer
+        return {"best" if name == "chosen" else name: value for name, value in row.items()}
     if "rejected" in row and "chosen" not in row and isinstance(row.get("accepted"), str):
         return {"chosen" if name == "accepted" else name: value for name, value in row.items()}
     for pair in _CONTESTANTS:
@@ -280,6 +299,20 @@ def _first_text(value: object) -> object:
     return found[0] if is_texts and isinstance(found, list) else value
 
 
+def _evolved(row: Fields) -> Fields | None:
+    """Read an evolved instruction, or the last of several with its answer, not the original."""
+    name = next((one for one in row if str(one).startswith("evolved_instruction")), None)
+    if name is None or "instruction" not in row:
+        return None
+    task, others = row[name], {one: row[one] for one in row if one != name}
+    if not isinstance(task, list):
+        return {**others, "instruction": task}
+    answers = row.get("answers")
+    is_paired = bool(task) and isinstance(answers, list) and len(answers) == len(task)
+    last = answers[::-1] if is_paired and isinstance(answers, list) else None
+    return {**others, "instruction": task[-1] if task else None, "answers": last}
+
+
 def _contest(row: Fields) -> Fields | None:
     """Read a task whose `prompt` is only the code above the solution, such as imports."""
     if not row.get("prompt") or not row.get("completion"):
@@ -307,20 +340,51 @@ def _questions(row: Fields) -> Fields | None:
     return {"messages": chat}
 
 
+_PICKED = re.compile(r"(?:best|accepted|chosen|selected|preferred)(?:_\w+)?")
+"""Names of fields of a row with the number or the id of its best answer."""
+
+
+def _picked(values: Sequence[object], row: Fields) -> Iterator[object]:
+    """Yield the answers that a row names by their ids, or by their numbers from 0."""
+    for name, picked in row.items():
+        if not _PICKED.fullmatch(str(name)) or isinstance(picked, bool | float | list | dict):
+            continue
+        ids = [one.get("id", one.get("answer_id")) for one in values if isinstance(one, Mapping)]
+        if picked is not None and picked in ids:
+            yield values[ids.index(picked)]
+        elif isinstance(picked, int) and not str(name).endswith("id") and 0 <= picked < len(values):
+            yield values[picked]
+
+
 def best_of(values: Sequence[object], row: Fields) -> object:
-    """Return the answer that is marked as accepted or has the best score; else the first."""
-    scores = next((_numbers(row.get(name), len(values)) for name in _PARALLEL if name in row), [])
+    """Return the answer that is marked as accepted or has the best score; else the first.
+
+    Those that the file says were cut at their longest are taken only if all were.
+    """
+    whole = [one for one in values if not is_cut(one)]
+    for picked in _picked(values, row):
+        return picked
+    if whole and len(whole) < len(values):
+        return best_of(whole, {})
+    several = (_numbers(row[name], len(values)) for name in row if _SCORED.fullmatch(str(name)))
+    scores = next(filter(None, several), [])
     if not scores and all(isinstance(one, Mapping) for one in values):
         rows = [one for one in values if isinstance(one, Mapping)]
         for name in _CHOSEN:
             if any(one.get(name) for one in rows):
                 return next(one for one in rows if one.get(name))
-        names = (name for name in _SCORES if all(name in one for one in rows))
-        name = next(names, "rank" if all("rank" in one for one in rows) else "")
+        named = [*_SCORES, *filter(_SCORED.fullmatch, map(str, rows[0])), "rank"]
+        name = next((name for name in named if all(name in one for one in rows)), "")
         scores = _numbers([one.get(name) for one in rows], len(rows)) if name else []
         if name == "rank":
             scores = [-one if one > -inf else one for one in scores]
     return values[scores.index(max(scores))] if scores else values[0]
+
+
+def is_cut(answer: object) -> bool:
+    """Whether a row or one of its answers says that a model's response was cut at its longest."""
+    ends = [answer.get(name) for name in ENDS] if isinstance(answer, Mapping) else []
+    return any(isinstance(one, str) and one.lower() in CUT_ENDS for one in ends)
 
 
 def _numbers(value: object, n: int) -> list[float]:

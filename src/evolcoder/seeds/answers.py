@@ -7,21 +7,24 @@ one. No I/O.
 '```python\nprint(1)\n```'
 """
 
+import re
 from collections.abc import Iterator, Mapping
 
 from evolcoder.code.python_ast import tree_of
 from evolcoder.reasoning import split
-from evolcoder.seeds.aliases import best_of
-from evolcoder.seeds.chats import parsed_list, plain_text, turns_of
+from evolcoder.seeds.aliases import best_of, is_cut
+from evolcoder.seeds.chats import parsed_list, plain_text, turns_in_field, turns_of
 from evolcoder.seeds.fields import ANSWERS, PLURALS, PROGRAMS
 from evolcoder.text import clean
 
 Fields = Mapping[str, object]
 
+_TEXT_KEYS = ("text", "content", "value", "answer", "response", "completion", "generation")
 _WRAPPERS = frozenset(
-    """text content value type role from id annotations index thinking reasoning summary signature
-    """.split()
-)
+    """type role from id annotations index thinking reasoning summary signature parts model
+    model_name provider usage tokens finish_reason stop_reason created timestamp latency cost
+    object score reward rating logprobs refusal metadata tool_calls""".split()
+).union(_TEXT_KEYS)
 """Keys of an object that is no more than a response, or a part of one."""
 MIN_WORDS = 12
 """Fewest words of each text of a list that holds several responses rather than data."""
@@ -54,6 +57,8 @@ def _preferred(several: object, row: Fields) -> object:
         if "text" in columns and len({len(one) for one in columns.values()}) == 1:
             cells = zip(*columns.values(), strict=True)
             several = [dict(zip(columns, one, strict=True)) for one in cells]
+        elif several and all(isinstance(one, str) for one in several.values()):
+            several = several if {*_TEXT_KEYS} & several.keys() else [*several.values()]
     if isinstance(several, list) and len(several) > 1:
         return best_of(several, row)
     return several
@@ -74,12 +79,17 @@ def answer_in(value: object, name: str) -> str:
         if isinstance(value, Mapping):
             if name in PLURALS and "solution" in value:
                 return _contest_solution(value)
+            if (said := turns_in_field(value)) and not said[0].needs:
+                thoughts = f"<think>{said[0].thoughts}</think>" if said[0].thoughts else ""
+                return trimmed(f"{thoughts}{said[0].text}")
             is_wrapped = name in PLURALS or _WRAPPERS.issuperset(value)
             keys = (key for key in _keys_of(name) if key in value)
             key = next(keys, None) if is_wrapped else None
             if key is None:
                 break
             value = value[key]
+        elif isinstance(value, list) and name not in PLURALS and (lines := _joined_lines(value)):
+            return trimmed(lines)
         elif isinstance(value, list) and value and _holds_several(value, name):
             value = value[0]
         else:
@@ -90,18 +100,31 @@ def answer_in(value: object, name: str) -> str:
     return "" if value == [] else trimmed(plain_text(value))
 
 
+def _joined_lines(values: list[object]) -> str:
+    """Return the text of which a list holds the lines, as notebooks do; empty if it holds none.
+
+    All lines but the last end with a line break, or one is indented.
+    """
+    texts = [one for one in values if isinstance(one, str)]
+    if len(texts) < max(2, len(values)) or any("\n" in one[:-1] for one in texts):
+        return ""
+    if all(one.endswith("\n") for one in texts[:-1]):
+        return "".join(texts)
+    return "\n".join(texts) if any(re.match(r"[ \t]+\S", one) for one in texts[1:]) else ""
+
+
 def _keys_of(name: str) -> tuple[str, ...]:
     """Return the keys with the text of a response; in a list of several it has other fields."""
-    keys = ("text", "content", "value")
-    if name not in PLURALS:
-        return keys
-    return (*keys, "answer", "response", "completion", "generation", "body", "code")
+    return (*_TEXT_KEYS, "body", "code", "text_markdown") if name in PLURALS else _TEXT_KEYS
 
 
 def _holds_several(values: list[object], name: str) -> bool:
     """Whether the values of a list are responses each, rather than data or parts of one."""
     if name in PLURALS or name in PROGRAMS:
         return all(isinstance(one, str | Mapping) for one in values)
+    is_nested = len(values) == 1 and isinstance(values[0], list) and len(values[0]) == 1
+    if is_nested and isinstance(values[0], list) and isinstance(values[0][0], str):
+        return len(values[0][0].split()) >= MIN_WORDS
     if all(isinstance(one, str) for one in values):  # short ones are data
         are_long = all(len(str(one).split()) >= MIN_WORDS for one in values)
         return len(values) == 1 or are_long or any("\n" in str(one) for one in values)
@@ -132,8 +155,15 @@ def _is_several(value: object, name: str) -> bool:
         return len(listed(value)) == len(texts) > 1 and _holds_several(listed(value), name)
     several = parsed_list(value)
     if isinstance(several, Mapping):
-        several = next((one for one in several.values() if isinstance(one, list)), None)
+        texts = [one for one in several.values() if isinstance(one, str)]
+        several = next((one for one in several.values() if isinstance(one, list)), texts)
     return isinstance(several, list) and len(several) > 1
+
+
+def is_cut_at_its_longest(row: Fields) -> bool:
+    """Whether a row says that its response, or each of several, was cut at its longest."""
+    several = [listed(row[name]) for name in _NAMES.intersection(row)]
+    return is_cut(row) or any(one and all(map(is_cut, one)) for one in several)
 
 
 def has_other(row: Fields, answer: str) -> bool:

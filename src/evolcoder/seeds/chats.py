@@ -1,4 +1,4 @@
-r"""Reads chats: turns in the notations of published data, and chats written as one text.
+r"""Reads chats: turns in the notations of published data.
 
 Reading never fails: what is not a turn is left out. The turns keep their order, and a turn says
 what it needs besides text. No I/O.
@@ -11,34 +11,33 @@ what it needs besides text. No I/O.
 | alternating texts, pairs | `["Sort it.", "Done."]`, `[["Sort it.", "Done."]]` |
 | columns of turns | `{"role": ["user"], "content": ["Sort it."]}` |
 | turns in JSON, Python's notation or as numpy prints them | `"[{'role': 'user'}\n {...}]"` |
-| a text with the tokens or headings of a template | `<\|im_start\|>user\nSort it.<\|im_end\|>` |
 
 >>> [turn.text for turn in turns_of([["Sort it.", "Done."]])]
 ['Sort it.', 'Done.']
->>> turns_in_text("### Human: Sort it.\n### Assistant: Done.")[1].speaker
-'assistant'
 """
 
 import hashlib
 import json
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from typing import Literal
+from io import StringIO
+from tokenize import STRING, TokenError, generate_tokens
+from typing import Any, Literal, cast
 
 from evolcoder.code.python_ast import literal_of
 from evolcoder.fences import without_code
 from evolcoder.reasoning import THINKING_FIELDS, THINKING_PARTS
-from evolcoder.text import END_OF_TURN, clean
+from evolcoder.text import clean
 
 Speaker = Literal["system", "user", "assistant", "tool"]
 
 USERS = frozenset(
-    {"user", "human", "prompter", "questioner", "question", "instruction", "customer", "client"}
+    """user human prompter prompt questioner question instruction instruct customer client
+    问""".split()
 )
 ASSISTANTS = frozenset(
-    """assistant gpt chatgpt bing bard model ai bot chatbot llm claude answer response""".split()
+    """assistant gpt chatgpt bing bard model ai bot chatbot llm claude answer response 答""".split()
 )
 SYSTEMS = frozenset({"system", "developer", "system_prompt"})
 CALLS = frozenset({"functioncall", "toolcall", "toolcalls", "call", "customtoolcall"})
@@ -50,13 +49,27 @@ TOOLS = frozenset(
 """Speakers whose turn is the result of a tool, likewise."""
 NAMES = ("role", "from", "speaker", "sender", "author")
 """Keys of a turn with its speaker."""
-TEXTS = ("content", "value", "text", "message", "parts", "output")
+TEXTS = (
+    "content",
+    "value",
+    "text",
+    "message",
+    "parts",
+    "output",
+    "utterance",
+    "body",
+    "msg",
+    "data",
+)
 """Keys of a turn with its text."""
+_KEYS_OF_TURNS = frozenset({*NAMES, *TEXTS, "type"})
 EXCHANGES = (
     ("user", "assistant"), ("human", "assistant"), ("instruction", "output"), ("input", "output"),
     ("prompt", "response"), ("question", "answer"), ("query", "response"),
 )  # fmt: skip
 """Keys of an item that is a question with its answer."""
+_KEYS = frozenset({"system", "user", "human", "assistant", "gpt", "chatgpt", "ai", "bot"})
+"""Speakers whose name is the key of their text."""
 MEDIA = frozenset({"image", "audio", "video", "file"})
 """Beginnings of the types of parts that are no text, after `input_` or `output_`."""
 TOOL_CALLS = frozenset({"tool_use", "tool_call", "function_call", "functionCall"})
@@ -69,6 +82,10 @@ MAX_LITERAL = 1 << 20
 _NO_LOSS = ("train", "training", "trainable", "loss")
 """Keys of a turn that say, if false, that it is not learnt; `weight` does if it is 0."""
 _ARRAY = re.compile(r"\s*(?:np\.|numpy\.)?array\((.*?)(?:,\s*dtype=\w+)?\)\s*", re.DOTALL)
+_NAMED = re.compile(r"\s*(\w+):\s+")
+"""Speaker at the beginning of a turn that is a text."""
+_TEXT_BREAK = re.compile(r"""(['"])\s+(?=['"])""")
+"""Between texts of an array as numpy prints it."""
 _ITEM_BREAK = re.compile(r"\}\s*\n\s*\{")
 """Between items of an array as numpy prints it; line breaks in texts are escaped there."""
 _CALL = re.compile(
@@ -125,15 +142,22 @@ def _turns_of_object(value: Mapping[str, object]) -> list[Turn]:
         return _branch(value)
     if rows := rows_of_columns(value):
         return [turn for row in rows for turn in _turn(row)]
+    if value and all(str(key).isdecimal() for key in value):
+        return turns_of([*value.values()])
     inner = next((value[key] for key in ("messages", "turns") if key in value), None)
     return turns_of(inner) if isinstance(inner, list | tuple) else []
 
 
 def _turns_of_texts(texts: Sequence[str]) -> list[Turn]:
-    """Read texts that are turns in JSON each, or else take turns."""
+    """Read texts that are turns in JSON each, or begin with their speakers, or else take turns."""
     items = [parsed_list(one) for one in texts]
     if all(isinstance(one, Mapping) and _turn(one) for one in items):
         return [turn for one in items for turn in _turn(one)]
+    named = [_NAMED.match(one) for one in texts]
+    speakers = [speaker_of(name[1]) if name else None for name in named]
+    if all(speakers):
+        pairs = zip(texts, named, speakers, strict=True)
+        return [Turn(one, clean(text[name.end() :])) for text, name, one in pairs if name and one]
     return _alternating(texts)
 
 
@@ -172,7 +196,7 @@ def turns_in_field(value: object) -> list[Turn]:
     A text may be a list in JSON itself, so it is a chat only if all its turns name their speakers.
     """
     if not isinstance(value, str):
-        return turns_of(value)
+        return turns_of(value) or _turn(value)
     found = parsed_list(value)
     if isinstance(found, Mapping):
         found = next((found[key] for key in ("messages", "turns") if key in found), None)
@@ -192,25 +216,39 @@ def parsed_list(value: object) -> object:
         return value if found is None else found
     if value.lstrip()[:1] not in {"[", "{"}:
         return value
-    for parse in (json.loads, literal_of, _parsed_array):
+    for parse in (json.loads, _parsed_array, literal_of):
         try:
             found = parse(value.strip())
         except (ValueError, RecursionError):
             continue
-        return found if isinstance(found, list | dict) else value
+        if found is not None:
+            return found if isinstance(found, list | dict) else value
     return value
 
 
 def _parsed_array(text: str) -> list[object] | None:
-    """Parse a list of objects as numpy prints it, without commas; None if it is none."""
+    """Parse a list of objects or texts as numpy prints it, without commas; None if it is none.
+
+    Python joins two texts without a comma, so each is read by itself.
+    """
     if not text.lstrip().startswith("["):
         return None
     try:
         found = literal_of(_ITEM_BREAK.sub("},{", text).strip())
-    except ValueError:
+        if isinstance(found, list) and found and all(isinstance(one, str) for one in found):
+            found = _parsed_texts(text)
+    except (ValueError, SyntaxError, TokenError):
         return None
-    is_list = isinstance(found, list) and all(isinstance(one, dict) for one in found)
+    is_list = isinstance(found, list) and all(isinstance(one, dict | str) for one in found)
     return found if is_list else None
+
+
+def _parsed_texts(text: str) -> list[object]:
+    """Read each text of a list by itself."""
+    if not _TEXT_BREAK.search(text):
+        return [*literal_of(text.strip())]
+    tokens = generate_tokens(StringIO(text.strip()).readline)
+    return [literal_of(one.string) for one in tokens if one.type == STRING]
 
 
 def plain_text(value: object) -> str:
@@ -225,6 +263,25 @@ def plain_text(value: object) -> str:
         return clean(json.dumps(value, ensure_ascii=False, default=str))
     except (ValueError, TypeError, RecursionError, OverflowError):
         return ""
+
+
+def canonical(value: object) -> str:
+    """Return tools or their calls as text that is compared: keys in order, without random ids."""
+    try:
+        return plain_text(_ordered(value))
+    except RecursionError:
+        return plain_text(value)
+
+
+def _ordered(value: object) -> object:
+    if isinstance(value, Mapping):
+        names = sorted((name for name in value if name not in _IDS), key=str)
+        return {name: _ordered(value[name]) for name in names}
+    return [*map(_ordered, value)] if isinstance(value, list | tuple) else value
+
+
+_IDS = frozenset({"id", "tool_call_id", "tool_use_id", "call_id"})
+"""Keys with a random name of a call."""
 
 
 def digest_of(value: object) -> str:
@@ -284,7 +341,7 @@ def _is_pair(value: object) -> bool:
 def _pairs(pairs: Iterable[Sequence[str | None]]) -> list[Turn]:
     """Read pairs of (speaker, text) or of (question, answer)."""
     pairs = list(pairs)
-    speakers = [_speaker(first) for first, _ in pairs]
+    speakers = [speaker_of(first) for first, _ in pairs]
     if all(speakers):
         return [
             Turn(speaker, clean(text or ""))
@@ -295,28 +352,40 @@ def _pairs(pairs: Iterable[Sequence[str | None]]) -> list[Turn]:
 
 
 def _exchanged(value: object) -> list[Turn]:
-    """Read a question and its answer that are one item; empty if the item is none."""
+    """Read a question and its answer that are one item, or texts under the names of speakers.
+
+    Empty if the item is neither.
+    """
     if not isinstance(value, Mapping) or any(key in value for key in NAMES):
         return []
     for asked, answered in EXCHANGES:
         if isinstance(value.get(asked), str) and answered in value:
-            return _alternating([str(value[asked]), plain_text(value[answered])])
-    return []
+            text = _stripped(value.get("system"))
+            system = [Turn("system", text)] if text else []
+            return [*system, *_alternating([str(value[asked]), plain_text(value[answered])])]
+    said = {key: text for key, text in value.items() if isinstance(text, str)}
+    if not said or any(str(key).lower() not in _KEYS for key in said):
+        return []
+    return _pairs([[str(key), text] for key, text in said.items()])
 
 
 def _turn(value: object) -> list[Turn]:
     """Read one turn; empty if it has no known speaker."""
     if not isinstance(value, Mapping):
         return []
+    if _KEYS_OF_TURNS.isdisjoint(value):  # which may be capitalised
+        value = cast("Mapping[Any, Any]", {str(key).lower(): one for key, one in value.items()})
     name = _name_in(value)
-    speaker, is_call = _speaker(name), _folded(name) in CALLS
+    speaker, is_call = speaker_of(name), _folded(name) in CALLS
     if is_call:
         speaker = "assistant"
     if speaker is None:
         return []
     content = next((value[key] for key in TEXTS if value.get(key)), "")
     if isinstance(content, Mapping):
-        content = content.get("parts") or content.get("text") or ""
+        content = next(
+            (content[key] for key in ("parts", "text", "content") if content.get(key)), ""
+        )
     text, calls = _joined(content), value.get("tool_calls") or value.get("function_call")
     has_media = _has_media(content) or _has_part(content, MEDIA)
     needs = NEEDS_IMAGE if has_media or media_in(text) else ""
@@ -326,7 +395,7 @@ def _turn(value: object) -> list[Turn]:
         calls = calls or dict(value)
     if speaker == "assistant" and (is_call or calls or calls_tool(text)):
         needs = NEEDS_TOOLS
-    extra = plain_text(calls or _other_parts(content))
+    extra = canonical(calls or _other_parts(content))
     if needs == NEEDS_IMAGE and not calls:
         extra = digest_of(content)
     is_excluded = speaker == "assistant" and _is_excluded(value)
@@ -352,7 +421,8 @@ def _folded(name: object) -> str:
     return re.sub(r"[\s_-]", "", name.lower()) if isinstance(name, str) else ""
 
 
-def _speaker(name: object) -> Speaker | None:
+def speaker_of(name: object) -> Speaker | None:
+    """Return the speaker of a turn by the name that its file has; None if it is unknown."""
     plain = name.strip().strip(":").lower() if isinstance(name, str) else ""
     if plain in USERS:
         return "user"
@@ -431,110 +501,3 @@ def _thoughts(turn: Mapping[str, object]) -> str:
 
 def _stripped(value: object) -> str:
     return clean(value).strip() if isinstance(value, str) else ""
-
-
-_LAST = re.compile(rf"(?<!\s)(?:\s*+{END_OF_TURN})++\s*\Z")
-_ANALYSIS = re.compile(
-    r"<\|start\|>assistant<\|channel\|>analysis<\|message\|>(.*?)(?:<\|end\|>|\Z)", re.DOTALL
-)
-"""A turn of thinking in the notation of gpt-oss."""
-_MARKED = (
-    re.compile(r"<\|start\|>(\w+)(?:<\|channel\|>[^<]*)?<\|message\|>"),
-    re.compile(r"<\|start_of_role\|>(\w+)<\|end_of_role\|>"),
-    re.compile(r"<\|START_OF_TURN_TOKEN\|><\|(\w+?)_TOKEN\|>"),
-    re.compile(r"<｜(User|Assistant)｜>"),
-    re.compile(r"<\|im_start\|>[ ]*(\w+)[ ]*\n"),
-    re.compile(r"<\|start_header_id\|>\s*(\w+)\s*<\|end_header_id\|>\s*"),
-    re.compile(r"<start_of_turn>[ ]*(\w+)[ ]*\n"),
-    re.compile(r"<\|(system|user|assistant|prompter|model)\|>\s*"),
-)
-"""Beginnings of a turn in templates with special tokens: gpt-oss; Granite; Command R; DeepSeek;
-ChatML; Llama 3; Gemma; Zephyr and Phi."""
-_HEADED = (
-    re.compile(r"^#{2,3}[ ]*(Instruction|Response)s?[ \t]*(?:\n|\Z)", re.MULTILINE),
-    re.compile(r"^#{2,3}[ ]*(Instruction|Input|Response|Output)s?:[ \t]*\n?", re.MULTILINE),
-    re.compile(r"#{2,3}[ ]*(Human|User|Assistant|System):[ \t]*\n?"),
-    re.compile(r"^(?:#{2,3}[ ]*)?(Question|Answer):[ \t]*\n?", re.MULTILINE),
-    re.compile(r"^(Human|Assistant|System):[ \t]*\n?", re.MULTILINE),
-    re.compile(r"(?:^|(?<=</s>)|(?<=[ \n]))(USER|ASSISTANT|SYSTEM):[ \t]*\n?"),
-    re.compile(r"^(User|Assistant|System):[ \t]*\n?", re.MULTILINE),
-    re.compile(r"^<(human|bot|user|assistant)>:[ \t]*\n?", re.MULTILINE),
-    re.compile(r"^(Q|A):[ \t]*\n?", re.MULTILINE),
-)
-"""Headings of turns: Alpaca without and with colons; Guanaco; Anthropic's; Vicuna; plain. A chat
-has two or more."""
-_START = re.compile(r"\s*(?:<s>|<bos>|<\|begin_of_text\|>|<BOS_TOKEN>|<｜begin▁of▁sentence｜>)?\s*")
-_INST = re.compile(r"\[INST\](.*?)\[/INST\]", re.DOTALL)
-_SYSTEM_PROMPT = re.compile(r"\[SYSTEM_PROMPT\](.*?)\[/SYSTEM_PROMPT\]", re.DOTALL)
-_SYS = re.compile(r"<<SYS>>(.*?)<</SYS>>", re.DOTALL)
-
-
-def turns_in_text(text: str) -> list[Turn]:
-    """Read a chat that is one text with a template's tokens or headings; empty if it is none."""
-    text = _ANALYSIS.sub("", text)
-    if "[INST]" in text:
-        return list(_instructed(text))
-    for marks in _MARKED:
-        if marks.search(text):
-            return list(_cut_at(marks, text))
-    for marks in _HEADED:
-        turns = list(_cut_at(marks, text))
-        if [turn.speaker for turn in turns if turn.speaker != "system"][:2] == [
-            "user",
-            "assistant",
-        ]:
-            return turns
-    return []
-
-
-def without_end(text: str) -> str:
-    """Remove the tokens that end a text, which some files keep; `</s>` may close an element."""
-    found = _LAST.search(text)
-    if found is None or ("</s>" in found[0] and "<s>" in text):
-        return text
-    return text[: found.start()]
-
-
-def is_templated(text: str) -> bool:
-    """Whether a text begins with the special tokens of a chat template."""
-    start = _START.match(text)
-    at = start.end() if start else 0
-    return text.startswith("[INST]", at) or any(marks.match(text, at) for marks in _MARKED)
-
-
-def _cut_at(marks: re.Pattern[str], text: str) -> Iterator[Turn]:
-    """Yield the turns that begin at these marks; `Input` continues the turn before."""
-    found = list(marks.finditer(text))
-    said: list[tuple[Speaker, str]] = []
-    for mark, following in zip_longest(found, found[1:]):
-        part = text[mark.end() : following.start() if following else len(text)]
-        part = re.split(END_OF_TURN, part, maxsplit=1)[0].strip("\n")
-        if mark[1] == "Input" and said:
-            said[-1] = said[-1][0], f"{said[-1][1].strip()}\n\n{part.strip()}"
-            continue
-        name = {"Output": "assistant", "Q": "user", "A": "assistant"}.get(mark[1], mark[1])
-        if (speaker := _speaker(name)) is not None:
-            said.append((speaker, part))
-    for speaker, words in said:
-        needs = NEEDS_TOOLS if speaker == "assistant" and calls_tool(words) else ""
-        yield Turn(speaker, clean(words), "", NEEDS_IMAGE if media_in(words) else needs)
-
-
-def _last_end(text: str, mark: str) -> int:
-    """Return where the last mark ends; each mark that opens below would be followed to the end."""
-    return text.rfind(mark) + len(mark)
-
-
-def _instructed(text: str) -> Iterator[Turn]:
-    """Yield the turns of Llama 2's and Mistral's notation."""
-    if system := _SYSTEM_PROMPT.search(text, 0, _last_end(text, "[/SYSTEM_PROMPT]")):
-        yield Turn("system", clean(system[1].strip()))
-    found = list(_INST.finditer(text, 0, _last_end(text, "[/INST]")))
-    for asked, following in zip_longest(found, found[1:]):
-        words, end = asked[1], _last_end(asked[1], "<</SYS>>")
-        if system := _SYS.search(words, 0, end):
-            yield Turn("system", clean(system[1].strip()))
-            words = _SYS.sub("", words[:end]) + words[end:]
-        yield Turn("user", clean(words.strip()), "", NEEDS_IMAGE if media_in(words) else "")
-        answer = text[asked.end() : following.start() if following else len(text)]
-        yield Turn("assistant", clean(answer.replace("<s>", "").split("</s>")[0].strip()))

@@ -26,8 +26,8 @@ TASKS = ("question", "query", "description", "inputs", "input")
 """Fields with an instruction in `question-answer`, in order of precedence."""
 INPUTS = ("input", "context")
 """Fields with the input of an instruction."""
-NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable"})
-"""Values of `input` in published alpaca files that mean none; any case, optionally in <>."""
+NO_INPUT = frozenset({"noinput", "no input", "n/a", "not applicable", "nan", "none", "null"})
+"""Values of `input` in published files that mean none; any case, optionally in <>."""
 CHATS = (
     "conversation", "contents", "chat", "dialogue", "dialog", "items", "turns", "mapping",
     "internal", "data", "chat_messages", "chat_rounds", "trajectory",
@@ -38,12 +38,22 @@ TOOLS = ("tools", "functions", "available_tools")
 MEDIA = ("images", "image", "videos", "video", "audios", "audio")
 LABELS = ("label", "kto_tag", "desirable")
 """Fields that say whether a response is good."""
-BAD = frozenset({"false", "0", "0.0", "no", "bad", "undesirable", "rejected"})
+BAD = frozenset(
+    """false 0 0.0 -1 -1.0 no bad undesirable reject rejected incorrect wrong negative fail
+    failed thumbs_down""".split()
+)
 """Values of a label that say that it is not."""
+JUDGED = ("is_correct", "correct", "is_passed", "passed", "feedback")
+BAD_WORDS = frozenset(one for one in BAD if one.strip("-.01"))
+"""Fields that say so only by these words, since a number in them may be another thing."""
+ENDS, CUT_ENDS = ("finish_reason", "stop_reason"), frozenset({"length", "max_tokens"})
+"""Fields with the reason why a model's response ended, and reasons that cut it."""
+CHOICES = (("choices",), ("options",), ("A", "B", "C", "D"))
+"""Fields with the choices of a question that has some."""
 THOUGHTS = (
     *THINKING_FIELDS, "thought", "thoughts", "think", "cot", "complex_cot", "chain_of_thought",
     "deepseek_reasoning", "r1_reasoning", "model_reasoning", "reasoning_trace",
-    "thinking_trajectory", "analysis",
+    "thinking_trajectory", "thinking_trajectories", "analysis",
 )  # fmt: skip
 """Fields with the thinking of a row's response; some hold a switch, such as `on`."""
 TESTS = (

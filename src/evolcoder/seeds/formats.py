@@ -45,6 +45,7 @@ from evolcoder.seeds.answers import (
     has_other,
     has_several,
     has_test_values,
+    is_cut_at_its_longest,
     listed,
     text_of,
     trimmed,
@@ -54,25 +55,27 @@ from evolcoder.seeds.chats import (
     NEEDS_TOOLS,
     Turn,
     calls_tool,
+    canonical,
     digest_of,
     holds_calls,
-    is_templated,
     media_in,
     parsed_list,
     plain_text,
     rows_of_columns,
     turns_in_field,
-    turns_in_text,
     turns_of,
-    without_end,
 )
 from evolcoder.seeds.fields import (
     ANNOTATED,
     ANSWERS,
     BAD,
+    BAD_WORDS,
     CHATS,
+    CHOICES,
     CUT,
+    ENDS,
     INPUTS,
+    JUDGED,
     LABELS,
     MEDIA,
     NO_INPUT,
@@ -85,6 +88,7 @@ from evolcoder.seeds.fields import (
     THOUGHTS,
     TOOLS,
 )
+from evolcoder.seeds.templates import is_templated, turns_in_text, without_end
 from evolcoder.text import clean
 
 _MEDIA_FILES = (".jpg", ".jpeg", ".png", ".gif", ".webp", ".bmp", ".mp4", ".wav", ".mp3", ".webm")
@@ -98,6 +102,7 @@ DECLARED_TOOLS, LABEL = "tools", "label"
 REJECTED, FURTHER = "rejected answers", "further answers"
 EXCLUDED = "answers that are not to be learnt"
 TEST_COLUMNS, CONTEXT, CUT_CELLS = "tests", "context", "cells that a viewer cut"
+CUT_ANSWERS = "answers cut at their longest"
 BLANK, UNKNOWN = "blank", "unknown"
 
 
@@ -124,8 +129,8 @@ class SeedPair:
 
 
 _BESIDE = frozenset(
-    {*MEDIA, *SYSTEMS, *TOOLS, *LABELS, *PLURALS, *TESTS, CUT, ANNOTATED, "instances",
-     "history", "rejected", "context"}
+    {*MEDIA, *SYSTEMS, *TOOLS, *LABELS, *JUDGED, *ENDS, *PLURALS, *TESTS, CUT, ANNOTATED,
+     "instances", "history", "rejected", "context", "A"}
 )  # fmt: skip
 """Fields that describe a pair, in addition to its texts."""
 _COLUMNS_OF_THOUGHTS, _COLUMNS_OF_TESTS = frozenset(THOUGHTS), frozenset(TESTS)
@@ -143,20 +148,25 @@ def read_detected(row: object) -> tuple[str | None, SeedPair]:
     """Detect the format of a row and read it; None and no texts if it has no known field."""
     if not isinstance(row, Mapping):
         return None, _NOTHING
-    row = rewritten(row, is_known=True)
+    row = rewritten(_folded(row), is_known=True)
     found = _first_read(row)
     if found[1].instruction or found[1].needs:
         return found
-    other = rewritten(row if found[0] else _folded(row), is_known=False)
+    other = rewritten(row, is_known=False)
     for one in (other, *(parsed_list(row.get(name)) for name in INNER)):
         if one is not row and (pair := _first_read(one))[1].instruction:
             return pair
     return found
 
 
-def _folded(row: Fields) -> dict[str, object]:
-    """Return a row with its names in lower case, as headers of tables are often capitalised."""
-    return {str(name).strip().lower().replace(" ", "_"): value for name, value in row.items()}
+def _folded(row: Fields) -> Fields:
+    """Return a row with its names also in lower case; headers of tables are often capitalised."""
+    folded = {_lower(name): value for name, value in row.items() if _lower(name) not in row}
+    return {**row, **folded} if folded else row
+
+
+def _lower(name: object) -> str:
+    return str(name).strip().lower().replace(" ", "_")
 
 
 def _first_read(row: object) -> tuple[str | None, SeedPair]:
@@ -164,11 +174,7 @@ def _first_read(row: object) -> tuple[str | None, SeedPair]:
     if not isinstance(row, Mapping):
         return None, _NOTHING
     first: tuple[str | None, SeedPair] | None = None
-    names = _formats_of(row)
-    if not names:  # headers of tables are often capitalised
-        row = _folded(row)
-        names = _formats_of(row)
-    for name in names:
+    for name in _formats_of(row):
         pair = read(row, name)
         if pair.instruction:
             return name, pair
@@ -203,20 +209,6 @@ def _with_answer(turns: list[Turn], row: Fields) -> list[Turn]:
     return [*turns[:end], Turn("assistant", answer)] if answer else turns
 
 
-def mapped(row: object, columns: Mapping[str, str]) -> object:
-    """Rename the columns of a row to the names that are read; other columns are left out."""
-    if not isinstance(row, Mapping):
-        return row
-    found = {name: _at(row, column) for name, column in columns.items()}
-    if "response" in found:
-        found["output"] = found.pop("response")
-    if turns_in_field(instruction := found.get("instruction")):  # turns in place of a text
-        del found["instruction"]
-        answer = found.pop("output", None)
-        found["messages"] = [*listed(parsed_list(instruction)), *_answer_turns(answer)]
-    return found
-
-
 def why_unread(row: object) -> str:
     """Say why a row without an instruction has none: its fields are `blank` or `unknown`."""
     if not isinstance(row, Mapping):
@@ -228,22 +220,13 @@ def why_unread(row: object) -> str:
 
 def _is_blank(value: object) -> bool:
     turns = turns_of(value)
-    return not _asks(turns) if turns else not any(map(str.isalnum, plain_text(value)))
-
-
-def _at(row: Fields, column: str) -> object:
-    """Return a column, or a value inside it by a path such as `turns.0.text`."""
-    if column in row:
-        return row[column]
-    value: object = row
-    for part in column.split("."):
-        if isinstance(value, Mapping):
-            value = value.get(part)
-        elif isinstance(value, list) and part.isdecimal() and len(part) < 9:
-            value = value[int(part)] if int(part) < len(value) else None
-        else:
-            return None
-    return value
+    if not turns:
+        return not any(map(str.isalnum, plain_text(value)))
+    if any(turn.text.strip() for turn in turns):
+        return not _asks(turns)
+    items = [one for one in listed(parsed_list(value)) if isinstance(one, Mapping)]
+    texts = (text for one in items for text in one.values() if isinstance(text, str))
+    return not any(len(text.split()) > 1 for text in texts)  # which stand under another key
 
 
 def _formats_of(row: Fields) -> tuple[str, ...]:
@@ -297,14 +280,24 @@ def _answer_of(turns: list[Turn]) -> tuple[Turn, str, int]:
             return nothing, "", n
         if turn.speaker == "tool" or turn.needs:
             return nothing, turn.needs or NEEDS_TOOLS, n + 1
+        following = turns[n + 1].speaker if n + 1 < len(turns) else ""
+        if turn.speaker == "assistant" == following and not _says(turn) and not turn.thoughts:
+            continue
         if turn.speaker == "assistant":
+            if following == "tool":  # a call written as a text
+                return nothing, NEEDS_TOOLS, n + 1
             return turn, "", n + 1
     return nothing, "", len(turns)
 
 
 def _begins(turn: Turn) -> bool:
     """Whether a turn may be the first question: a user's, and more than the result of a tool."""
-    return turn.speaker == "user" and bool(turn.text.strip() or turn.needs)
+    text = turn.text.strip()
+    return turn.speaker == "user" and bool(turn.needs or (text and not _TOKEN.fullmatch(text)))
+
+
+_TOKEN = re.compile(r"<\|[^|<>]{1,60}\|>")
+"""A special token of a chat program, which asks nothing alone."""
 
 
 def _says(turn: Turn) -> bool:
@@ -340,11 +333,12 @@ def _with_fields(pair: SeedPair, row: Fields) -> SeedPair:
         left += [] if needs else [DECLARED_TOOLS]
     if row.get("history") and LATER_TURNS in left:
         left[left.index(LATER_TURNS)] = HISTORY
-    if bad := [name for name in LABELS if name in row and _is_bad(row[name])]:
+    bad = [name for name in LABELS if name in row and _is_bad(row[name])]
+    if bad := bad or [name for name in JUDGED if _word(row.get(name)) in BAD_WORDS]:
         context.append(f"{bad[0]}: false")
     left += _counted_fields(row, pair, is_bad=bool(bad))
     further = "\n\n".join(further_answers(row)) if {REJECTED, FURTHER} & {*left} else ""
-    if bad:
+    if bad or CUT_ANSWERS in left:
         pair = replace(pair, answer="", thoughts="")
     return replace(
         pair,
@@ -366,6 +360,10 @@ def _counted_fields(row: Fields, pair: SeedPair, *, is_bad: bool) -> Iterator[st
         yield TEST_COLUMNS
     if is_bad:
         yield LABEL
+    if pair.answer and is_cut_at_its_longest(row):
+        yield CUT_ANSWERS
+    if any(all(row.get(name) for name in names) for names in CHOICES):
+        yield "choices"
     if row.get(CUT):
         yield CUT_CELLS
     if row.get(ANNOTATED):
@@ -376,7 +374,7 @@ def _with_thoughts(pair: SeedPair, row: Fields) -> SeedPair:
     """Add the thinking of a response that stands in a column; one word is a switch."""
     if not pair.answer or pair.thoughts or _COLUMNS_OF_THOUGHTS.isdisjoint(row):
         return pair
-    texts = (text for name in THOUGHTS if (text := text_of(row.get(name))))
+    texts = ("\n\n".join(map(text_of, listed(one) or [one])) for one in map(row.get, THOUGHTS))
     return replace(pair, thoughts=next((text for text in texts if len(text.split()) > 1), ""))
 
 
@@ -397,22 +395,32 @@ def _system_text(value: object) -> str:
 
 
 def _declared_tools(row: Fields) -> str:
-    found = (plain_text(parsed_list(row.get(name))).strip() for name in TOOLS)
+    found = (canonical(parsed_list(row.get(name))).strip() for name in TOOLS)
     return next((text for text in found if text not in {"", "[]", "{}", "null", '""'}), "")
 
 
 def _is_bad(value: object) -> bool:
     if isinstance(value, int | float):
-        return not value
-    return isinstance(value, str) and value[:20].strip().lower() in BAD
+        return value <= 0
+    return isinstance(value, str) and _word(value) in BAD
+
+
+def _word(value: object) -> str:
+    """Return a word in lower case; empty for a list or an object."""
+    return str(value)[:20].strip().lower() if isinstance(value, str | int | float) else ""
 
 
 def _is_media(value: object) -> bool:
     if isinstance(value, list | tuple):
-        return any(one is not None for one in value)
+        return any(map(_is_media_item, value))
     if isinstance(value, str):  # a column `image` may name other things, such as a container
         return value.lower().endswith(_MEDIA_FILES) or value.startswith("data:")
-    return isinstance(value, Mapping | bytes) and bool(value)
+    return isinstance(value, Mapping | bytes) and _is_media_item(value)
+
+
+def _is_media_item(value: object) -> bool:
+    """Whether an item of media has a value; objects of `datasets` may hold nulls only."""
+    return any(value.values()) if isinstance(value, Mapping) else bool(value)
 
 
 _OPEN = re.compile(
@@ -449,10 +457,13 @@ def _alpaca(row: Fields) -> list[Turn]:
 
 def _with_input(task: str, row: Fields) -> str:
     """Append the input to a task, or return it alone."""
-    given = next((text for name in INPUTS if (text := plain_text(row.get(name)).strip())), "")
-    if given.strip("<>").lower() in NO_INPUT:
-        given = ""
-    return "\n\n".join(filter(None, (task, given)))
+    return "\n\n".join(filter(None, (task, _given(row, INPUTS))))
+
+
+def _given(row: Fields, names: Collection[str]) -> str:
+    """Return the input of a task; empty if there is none, or a word says so."""
+    given = next((text for name in names if (text := plain_text(row.get(name)).strip())), "")
+    return "" if given.strip("<>").lower() in NO_INPUT else given
 
 
 def _self_instruct(row: Fields) -> list[Turn]:
@@ -486,16 +497,15 @@ def _is_call_of_code(row: Fields, name: str) -> bool:
 
 def _question_answer(row: Fields) -> list[Turn]:
     name = _question_name(row)
-    turns = next((row[one] for one in TASKS if turns_of(row.get(one))), None)
-    if isinstance(turns, list) and not _task(row, name):
+    turns = next((row[one] for one in TASKS if turns_in_field(row.get(one))), None)
+    if isinstance(turns, list | Mapping) and not _task(row, name):
         said = next((row[one] for one in ANSWERS if row.get(one)), None)
         return _prompted(row, turns, said)
     task = _task(row, name)
     for part, heading in STATEMENT_PARTS:
         if text := _task(row, part):
             task = f"{task}\n\n{heading}:\n{text}"
-    extra = row.get("context") if name != "context" else None
-    given = plain_text(extra).strip() if isinstance(extra, str) else ""
+    given = _given(row, ("context",)) if isinstance(row.get("context"), str) else ""
     return _pair("\n\n".join(filter(None, (task, given))), answer_of(row), row)
 
 
@@ -511,31 +521,40 @@ def _benchmark(row: Fields) -> list[Turn]:
 
 
 def _messages(row: Fields) -> list[Turn]:
-    return _answered(turns_of(row.get("messages")), row)
+    return _answered(_chat(row, ("messages",)), row)
 
 
 def _sharegpt(row: Fields) -> list[Turn]:
-    return _answered(turns_of(row.get("conversations")), row)
+    return _answered(_chat(row, ("conversations",)), row)
 
 
 def _answered(turns: list[Turn], row: Fields) -> list[Turn]:
     """Append the preferred answer of a row whose chat ends with a question."""
     if turns and turns[-1].speaker == "user":
-        return [*turns, *turns_of(_answer_turns(row.get("chosen")))]
+        return [*turns, *turns_of(answer_turns(row.get("chosen")))]
     return turns
 
 
-def _chat(row: Fields) -> list[Turn]:
-    for name in CHATS:
+def _chat(row: Fields, names: Collection[str] = CHATS) -> list[Turn]:
+    for name in names:
         value = parsed_list(row.get(name))
         if isinstance(value, str) and (turns := turns_in_text(value)):
             return turns
         if name == "mapping" and isinstance(value, Mapping):
-            nodes = (node for node in value.values() if isinstance(node, Mapping))
-            value = [node["message"] for node in nodes if node.get("message")]
+            value = [*_branch(value, row.get("current_node"))]
         if turns := turns_of(value):
             return turns
     return []
+
+
+def _branch(nodes: Mapping[str, object], last: object) -> Iterator[object]:
+    """Yield the messages of ChatGPT's exports: those that lead to the last one, or else all."""
+    by_id = {key: node for key, node in nodes.items() if isinstance(node, Mapping)}
+    ids = list[str]()
+    while isinstance(last, str) and last in by_id and len(ids) < len(by_id):
+        ids.insert(0, last)
+        last = by_id[last].get("parent")
+    yield from filter(None, (by_id[one].get("message") for one in ids or by_id))
 
 
 def _trl(row: Fields) -> list[Turn]:
@@ -554,7 +573,7 @@ def _preference(row: Fields) -> list[Turn]:
 def _prompted(row: Fields, prompt: object, answer: object) -> list[Turn]:
     """Read a prompt and its answer: texts, or lists of turns; an answer may be the whole chat."""
     asked = turns_in_field(prompt)
-    said = turns_of(_answer_turns(answer, is_asked=bool(asked or plain_text(prompt).strip())))
+    said = turns_of(answer_turns(answer, is_asked=bool(asked or plain_text(prompt).strip())))
     if any(turn.speaker == "user" for turn in said):
         return said
     if not asked and isinstance(prompt, str):
@@ -564,7 +583,7 @@ def _prompted(row: Fields, prompt: object, answer: object) -> list[Turn]:
     return [*asked, *said]
 
 
-def _answer_turns(answer: object, *, is_asked: bool = True) -> list[object]:
+def answer_turns(answer: object, *, is_asked: bool = True) -> list[object]:
     """Return an answer, a text, a turn or a list of turns, as a list of turns.
 
     Texts in a list are turns only if nothing `is_asked` before: otherwise they are the answer.

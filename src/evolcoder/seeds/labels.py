@@ -16,9 +16,13 @@ from evolcoder.seeds.fields import BAD
 
 NAME = "label"
 """The one name of a label that is also that of a class; others, such as `kto_tag`, are not."""
-GOOD = frozenset({"true", "1", "1.0", "yes", "good", "desirable", "chosen", "accepted"})
+GOOD = frozenset(
+    """true 1 1.0 yes ok good desirable chosen accept accepted correct right positive pass
+    passed""".split()
+)
 """Values of a label that say that a response is good."""
 _NUMBERS = frozenset({"0", "0.0"})
+_NEGATIVE = frozenset({"-1", "-1.0"})
 _MAX_CHARS = 20
 
 
@@ -49,7 +53,7 @@ class LabelColumn:
             for name, label in row.items() if isinstance(row, Mapping) else ():
                 if str(name).strip().lower() == NAME and label is not None:
                     seen.add(_word(label))
-            if not seen <= GOOD | BAD:
+            if not seen <= GOOD | BAD or (seen & _NUMBERS and seen & _NEGATIVE):
                 return True
         return seen <= _NUMBERS
 

@@ -17,7 +17,7 @@ Guarantees: no text is changed, and a row of another shape is returned as None. 
 from collections.abc import Iterator, Mapping
 
 from evolcoder.seeds.chats import parsed_list, turns_of
-from evolcoder.seeds.fields import ANNOTATED, ANSWERS, CUT, SYSTEMS, TOOLS
+from evolcoder.seeds.fields import ANNOTATED, ANSWERS, CUT, ENDS, SYSTEMS, TOOLS
 
 Fields = Mapping[str, object]
 
@@ -40,17 +40,27 @@ def logged(row: Fields) -> Fields | None:
 def _replied(row: Fields) -> Fields | None:
     """Read a row that is a request itself, with the reply of a server as an object."""
     answered = {name: row[name] for name in _REPLIED if _is_reply(row.get(name))}
-    name, value = next(iter(answered.items()), ("", None))
+    name, value = next(iter(answered.items()), ("choices", row if _is_reply(row) else None))
     if not (reply := _reply(value)):
         return None
     turns, others = row.get("messages"), {one: row[one] for one in row if one != name}
     if isinstance(turns, list):
-        return {**others, "messages": [*turns, _turn(reply)]}
-    return {**others, name: reply.get("content") if isinstance(reply, Mapping) else reply}
+        return {**others, **_end_of(value), "messages": [*turns, _turn(reply)]}
+    return {
+        **others,
+        **_end_of(value),
+        name: reply.get("content") if isinstance(reply, Mapping) else reply,
+    }
 
 
 def _is_reply(value: object) -> bool:
-    return isinstance(value, Mapping) and not {"choices", "candidates"}.isdisjoint(value)
+    """Whether a value is a server's reply; the `choices` of a question are texts."""
+    several = (
+        [value.get(one) for one in ("choices", "candidates")] if isinstance(value, Mapping) else []
+    )
+    return any(
+        isinstance(one, list) and any(isinstance(each, Mapping) for each in one) for one in several
+    )
 
 
 def _request(row: Fields) -> Fields | None:
@@ -64,15 +74,27 @@ def _request(row: Fields) -> Fields | None:
         if not isinstance(asked, Mapping):
             continue
         replies = (row[one] for one in _REPLIED if one != name and row.get(one))
-        reply = _reply(row if _is_reply(row) else next(replies, None))
+        answered = row if _is_reply(row) else next(replies, None)
+        reply, end = _reply(answered), _end_of(answered)
         turns = next((asked[one] for one in ("messages", "contents") if one in asked), None)
         if isinstance(turns, list) and turns_of(turns):
             others = {one: asked[one] for one in (*SYSTEMS, *TOOLS) if asked.get(one)}
-            return {**others, "messages": [*turns, *([_turn(reply)] if reply else [])]}
+            return {**others, **end, "messages": [*turns, *([_turn(reply)] if reply else [])]}
         has_task = any(isinstance(asked.get(one), str) for one in _QUESTIONS)
         if has_task and not any(one in row for one in _QUESTIONS if one != name):
-            return {**asked, "output": reply} if reply else asked
+            return {**asked, **end, "output": reply} if reply else asked
     return None
+
+
+def _end_of(value: object, depth: int = 0) -> Fields:
+    """Return the reason why a reply ended, as a field of the row; none if it says nothing."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if not isinstance(value, Mapping) or depth > _MAX_DEPTH:
+        return {}
+    found = {name: value[name] for name in ENDS if isinstance(value.get(name), str)}
+    inner = (value[name] for name in ("body", "choices", "candidates") if value.get(name))
+    return found or _end_of(next(inner, None), depth + 1)
 
 
 def _turn(reply: object) -> object:

@@ -25,10 +25,11 @@ from evolcoder.programming_language import AUXILIARY, code_blocks, named_languag
 from evolcoder.records import SEEN_CHARS, Drop, Origin, Reason, Response, Stage, Task
 from evolcoder.safe_repr import safe_repr
 from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
-from evolcoder.seeds.formats import EXCLUDED, LABEL, SeedPair
+from evolcoder.seeds.formats import CUT_ANSWERS, EXCLUDED, LABEL, SeedPair
 from evolcoder.seeds.labels import LabelColumn
 from evolcoder.seeds.rows import ReadCounts, describe_fields, lineage_of, read_pair
-from evolcoder.seeds.sources import SourceRow, rows_of
+from evolcoder.seeds.sources import rows_of
+from evolcoder.seeds.tables import SourceRow
 from evolcoder.text import clean
 
 _OF_CHATS = "chat: "
@@ -65,7 +66,9 @@ class Seeds:
     """
 
     def __init__(self, config: SeedsConfig, rows: Iterator[SourceRow], *, every: bool) -> None:
-        self.read = ReadCounts(config.path)
+        self.read = ReadCounts(
+            config.path, missing={str(name): one for name, one in config.columns.items()}
+        )
         """What was read so far."""
         self._config = config
         self._labels = LabelColumn(lambda: (raw.value for raw in rows_of(config)))
@@ -73,7 +76,6 @@ class Seeds:
         self._every = every
         self._counts: Counter[str] = Counter()
         self._dropped: Counter[str] = Counter()
-        self._fields = ""
         self._has_chats = False
         self._unanswered: deque[tuple[str, tuple[Reason, str]]] = deque(maxlen=2)
 
@@ -85,15 +87,9 @@ class Seeds:
                     break
         self.read.check()
         if not self._counts["tasks"]:
-            counts, hint = _format_counts(self._dropped), ""
-            if not self.read.formats:
-                hint = (
-                    f"; the first row has {self._fields}; name the columns, as in "
-                    f"--columns instruction=NAME,response=NAME"
-                )
+            counts = _format_counts(self._dropped)
             raise SeedsError(
-                f"{self._config.path}: none of its {self.read.n_rows} rows is usable "
-                f"({counts}){hint}"
+                f"{self._config.path}: none of its {self.read.n_rows} rows is usable ({counts})"
             )
 
     def report(self) -> SeedsReport:
@@ -122,7 +118,6 @@ class Seeds:
         self, ordinal: int, raw: SourceRow, seen: "_SeenTexts"
     ) -> Iterator[Origin | Task | Response | Drop]:
         """Convert a row to a task, with its response if any, or to a drop."""
-        self._fields = self._fields or describe_fields(raw.value)
         format, pair = read_pair(self._labels.without_class(raw.value), self._config)
         self.read.add(raw.value, format, pair)
         drop = self._drop(ordinal, raw, pair)
@@ -159,6 +154,9 @@ class Seeds:
         if LABEL in pair.left_out:
             why = "the row's label says that its response is bad"
             self._unanswered.append((task.id, (Reason.LABELLED_BAD, why)))
+        elif CUT_ANSWERS in pair.left_out:
+            why = "the file says that its response was cut at its longest"
+            self._unanswered.append((task.id, (Reason.TRUNCATED, why)))
         elif EXCLUDED in pair.left_out:
             why = "the file says that its response is not to be learnt, as by a weight of 0"
             self._unanswered.append((task.id, (Reason.EMPTY, why)))

@@ -20,14 +20,15 @@ from evolcoder.errors import ConfigError, SeedsError
 from evolcoder.ids import content_id
 from evolcoder.records import Response, Row, Task
 from evolcoder.seeds.chats import NEEDS_IMAGE, NEEDS_TOOLS
+from evolcoder.seeds.columns import at, mapped
 from evolcoder.seeds.fields import TESTS
 from evolcoder.seeds.formats import (
     BLANK,
+    CUT_ANSWERS,
     CUT_CELLS,
     EXCLUDED,
     LABEL,
     SeedPair,
-    mapped,
     read,
     read_detected,
     why_unread,
@@ -59,7 +60,12 @@ _FIELDS_CHARS = 120
 _LONG_CHARS = 80
 _SUBSUMED = {"output": {"alpaca"}, "response": {"alpaca"}}
 """Formats that name the same rows as another one, which has further fields."""
-_WHY = {LABEL: "labelled bad", EXCLUDED: "not to be learnt", CUT_CELLS: "cut by a viewer"}
+_WHY = {
+    LABEL: "labelled bad",
+    EXCLUDED: "not to be learnt",
+    CUT_ANSWERS: "cut at its longest",
+    CUT_CELLS: "cut by a viewer",
+}
 """Why a response in a file is none, by what is left out."""
 _NEEDS_TEXT = {NEEDS_TOOLS: "tools", NEEDS_IMAGE: "an image, audio or video"}
 
@@ -87,13 +93,19 @@ class ReadCounts:
     needs: Counter[str] = field(default_factory=Counter)
     """Rows that are left out because they need tools or an image."""
     fields: str = ""
-    """The fields of the first row in which no task was found."""
+    """The fields of the first row in which no task was found, or of the first blank one."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Columns that the user named, by what they hold, that no row had so far."""
     others: str = ""
     """Fields with long texts of the first row with a task, if it has no response."""
 
     def add(self, value: object, format: str | None, pair: SeedPair) -> None:
         """Count a row; raises SeedsError if none of many rows was read."""
         self.n_rows += 1
+        if self.missing and isinstance(value, Mapping):
+            for name, column in [*self.missing.items()]:
+                if at(value, column, self) is not self:
+                    del self.missing[name]
         if pair.instruction:
             if not self.formats and not pair.answer and not pair.needs:
                 self.others = _long_fields(value, pair)
@@ -107,21 +119,32 @@ class ReadCounts:
             self.needs[pair.needs] += 1
         elif why_unread(value) == BLANK:
             self.n_blank += 1
-        else:
-            self.n_unknown += 1
             self.fields = self.fields or describe_fields(value)
+        else:
+            self.fields = describe_fields(value) if not self.n_unknown else self.fields
+            self.n_unknown += 1
         if self.n_unknown == HOPELESS and not self.formats:
             self.check()
 
     def check(self) -> None:
-        """Raise SeedsError if less than nine rows in ten were read."""
+        """Raise SeedsError if less than nine rows in ten were read, or a column was in none."""
         n_read = self.formats.total()
-        if not self.n_unknown or n_read >= MIN_READ * (n_read + self.n_unknown):
+        if n_read and n_read >= MIN_READ * (n_read + self.n_unknown):
+            if self.missing:
+                named = ", ".join(f"{name}={column}" for name, column in self.missing.items())
+                raise SeedsError(f"{self.path}: no row has the column of {named}")
             return
+        if not self.n_rows:
+            return
+        hint = f"{self.fields}; name the columns, as in --columns instruction=NAME,response=NAME"
+        if not self.n_unknown:
+            raise SeedsError(
+                f"{self.path}: none of its {self.n_rows} rows is usable (no_instruction "
+                f"{self.n_blank}); no task was found: the first row has {hint}"
+            )
         raise SeedsError(
             f"{self.path}: a task was found in {n_read} of {self.n_rows} rows, which is less than "
-            f"nine in ten; the first other row has {self.fields}; name the columns, as in "
-            f"--columns instruction=NAME,response=NAME"
+            f"nine in ten; the first other row has {hint}"
         )
 
     @property
@@ -235,6 +258,7 @@ def read_placed_rows(
 def placed_rows(source: SeedsConfig, counts: ReadCounts | None = None) -> Iterator[PlacedRow]:
     """Read one source; raises SeedsError at the end if less than nine rows in ten were read."""
     counts = counts or ReadCounts(source.path)
+    counts.missing = {str(name): column for name, column in source.columns.items()}
     labels = LabelColumn(lambda: (raw.value for raw in rows_of(source)))
     for raw in rows_of(source):
         format, pair = read_pair(labels.without_class(raw.value), source)
@@ -293,13 +317,18 @@ def _long_fields(value: object, pair: SeedPair) -> str:
         return ""
     names = [
         str(name)
-        for name, text in value.items()
-        if isinstance(text, str)
-        and name not in TESTS
+        for name, text in ((name, _first_text(one)) for name, one in value.items())
+        if name not in TESTS
         and ("\n" in text.strip() or len(text) >= _LONG_CHARS)
         and text.strip()[:_LONG_CHARS] not in pair.instruction
     ]
     return one_line(" or ".join(names), _FIELDS_CHARS) if names else ""
+
+
+def _first_text(value: object) -> str:
+    """Return a text, or the first of a list of texts; empty for another value."""
+    first = value[0] if isinstance(value, list) and value else value
+    return first if isinstance(first, str) else ""
 
 
 def describe_fields(value: object) -> str:

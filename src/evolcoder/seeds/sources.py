@@ -10,9 +10,7 @@ unpickled or executed.
 """
 
 import codecs
-import csv
 import gzip
-import io
 import json
 import lzma
 import os
@@ -21,7 +19,6 @@ import tempfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from importlib import resources
 from itertools import chain
 from pathlib import Path
@@ -34,14 +31,23 @@ from evolcoder.config.load import SeedsConfig
 from evolcoder.engine import hub
 from evolcoder.errors import SeedsError
 from evolcoder.input_files import PACKED, open_input
+from evolcoder.seeds.answers import listed
+from evolcoder.seeds.chats import parsed_list
 from evolcoder.seeds.formats import format_of, read_detected
+from evolcoder.seeds.tables import (
+    SourceRow,
+    csv_rows,
+    is_header,
+    plain_rows,
+    rows_below,
+    rows_of_columns,
+    rows_of_table,
+)
 from evolcoder.storage.atomic import temporary_file_errors
 from evolcoder.text import one_line
 
 BUNDLED = "bundled"
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".parquet", ".arrow", ".csv", ".tsv", ".txt")
-MORE_FIELDS = "(more)"
-"""Field with the values of a CSV row that its header does not name."""
 _OTHER_FOLDERS = {"eval.db": "an evaluation", "loop.db": "a loop"}
 _MARKERS = ("dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json")
 """Files that say that a folder is a data set."""
@@ -53,25 +59,15 @@ MAX_UNPACKED_GB = 64
 _CHUNK = 1 << 20
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WHY_CHARS = 300
-_SEPARATOR = re.compile(r"sep=([,;\t|])\s*")
-"""First line of a table that Excel wrote."""
-_SHARD = re.compile(r"(?:part|shard|chunk)[-_.]?\d+|(?<!\d)\d{4,}(?!\d)", re.IGNORECASE)
-"""Number of a shard in the name of a file; `v2` is none."""
+_SHARD = re.compile(
+    r"(?:part|shard|chunk)[-_.]?\d+|(?<!\d)\d{4,}(?!\d)|(?:\A|[-_. ])\d+(?=\.)", re.IGNORECASE
+)
+"""Number of a shard, or of a row, in the name of a file; `v2` is none."""
 _SPLIT_SHARD = re.compile(r"(.+)-\d{5}-of-\d{5}")
 _TRAIN = ("train", "training")
 _MAX_SPLITS = 3
 """Most objects that are opened to find the rows for training."""
 _NUMBERS = re.compile(r"[0-9a-f]{8,}|\d+", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class SourceRow:
-    """An unparsed row."""
-
-    place: str
-    """Its place, counted from 1: `line 1` or `row 1`."""
-    value: object
-    """Its value; a mapping, if it is a valid row."""
 
 
 _URL = re.compile(r"https?://", re.IGNORECASE)
@@ -126,6 +122,11 @@ def _split_files(folder: Path, config: SeedsConfig) -> list[Path]:
     base = folder / config.subset if config.subset else folder
     found = _data_files(base, ("*", "data/*", f"{config.split}/*"))
     of_split = [path for path in found if config.split in _names_of(path, folder)]
+    if len(kinds := sorted({_kind(path) for path in of_split})) > 1:
+        raise SeedsError(
+            f"{folder}: has the split {config.split} in several formats ({', '.join(kinds)}); name "
+            f"a file in it"
+        )
     if of_split:
         return of_split
     names = {name for path in found for name in _names_of(path, folder)}
@@ -139,15 +140,16 @@ def _split_files(folder: Path, config: SeedsConfig) -> list[Path]:
 
 
 def _data_files(folder: Path, patterns: Sequence[str]) -> list[Path]:
-    """Return the files with rows that patterns name, in the order of their names."""
-    return sorted(
+    """Return the files with rows that patterns name, in the order of their names and numbers."""
+    found = [
         path
         for path in {path for pattern in patterns for path in folder.glob(pattern)}
         if path.is_file()
         and _kind(path) in SUFFIXES
         and path.name not in _MARKERS
         and not path.name.lower().startswith((".", "_", "license", "readme", "requirements"))
-    )
+    ]
+    return sorted(found, key=lambda path: re.sub(r"\d+", lambda one: one[0].zfill(12), str(path)))
 
 
 def _are_shards(paths: Sequence[Path]) -> bool:
@@ -287,7 +289,7 @@ def _text_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
     try:
         text = input_files.as_utf8(file)
         if kind in {".csv", ".tsv"}:
-            yield from _csv_rows(text, name, kind)
+            yield from csv_rows(text, name, kind)
         elif kind == ".txt":
             yield from _plain_rows(text, name)
         else:
@@ -296,68 +298,14 @@ def _text_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
         raise SeedsError(f"{name}: {error}") from error
 
 
-def _csv_rows(file: BinaryIO, name: str, kind: str) -> Iterator[SourceRow]:
-    """Read rows below a header; the delimiter of a .csv file is the one of its header."""
-    csv.field_size_limit(input_files.MAX_MB << 20)
-    try:
-        with io.TextIOWrapper(file, "utf-8", newline="") as text:
-            head = text.readline(input_files.MAX_BLANK)
-            marks = "\t" if kind == ".tsv" else ",;\t|"
-            if separator := _SEPARATOR.fullmatch(head):
-                head, marks = text.readline(input_files.MAX_BLANK), separator[1]
-            delimiter = max(marks, key=lambda mark: (head.count(mark), -marks.index(mark)))
-            lines = _Lines(chain([head], text))
-            rows = csv.DictReader(lines, delimiter=delimiter, restkey=MORE_FIELDS)
-            for number, row in enumerate(rows, start=1):
-                if lines.at_end:  # the row goes on to the end of the file
-                    raise SeedsError(
-                        f"{name}: row {number} has a quote that is never closed; close it, or "
-                        f"double it if it is part of a text"
-                    )
-                named = {str(key).strip(): value for key, value in row.items()}
-                yield SourceRow(f"row {number}", named)
-    except UnicodeDecodeError as error:
-        raise SeedsError(
-            f"{name}: is not UTF-8 (byte 0x{error.object[error.start]:02x}); save the file as UTF-8"
-        ) from error
-    except csv.Error as error:
-        raise SeedsError(f"{name}: is not CSV: {error}") from error
-
-
-class _Lines(Iterator[str]):
-    """Lines that say whether their end was reached."""
-
-    def __init__(self, lines: Iterator[str]) -> None:
-        self.at_end = False
-        self._lines = lines
-
-    def __next__(self) -> str:
-        try:
-            return next(self._lines)
-        except StopIteration:
-            self.at_end = True
-            raise
-
-
 def _plain_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
     """Read one task a line; a file that begins with a JSON object or array holds rows of JSON."""
     head = input_files.read_head(file)
-    if re.match(rb"\[\s*[\[{]", head.lstrip(codecs.BOM_UTF8 + b" \t\r\n")):
+    start = head.lstrip(codecs.BOM_UTF8 + b" \t\r\n")
+    if re.match(rb"\[\s*[\[{]|\{", start):
         yield from _json_rows(input_files.begun(head, file), name)
-        return
-    lines = input_files.iter_lines(file, head)
-    first = next(lines, None)
-    every = chain([] if first is None else [first], lines)
-    is_json = first is not None and first[1].lstrip().startswith(b"{")
-    for number, line in every:
-        if is_json:
-            yield SourceRow(f"line {number}", input_files.parse_value(line, number, unique=True))
-            continue
-        try:
-            task = line.decode().strip()
-        except UnicodeDecodeError as error:
-            raise input_files.NotJSONError(input_files.not_utf8(line, error, number)) from error
-        yield SourceRow(f"line {number}", {"instruction": task})
+    else:
+        yield from plain_rows(input_files.iter_lines(file, head), name)
 
 
 @contextmanager
@@ -388,8 +336,13 @@ def _write_all(file: IO[bytes], data: bytes) -> None:
 def _json_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
     """Read JSON values; if there is only one, it may hold the rows."""
     try:
-        values = input_files.iter_values(file, unique=True)
+        values = (
+            (place, parsed_list(one)) for place, one in input_files.iter_values(file, unique=True)
+        )
         first = next(values, None)
+        if first is not None and is_header(first[1]):
+            yield from rows_below([*map(str, listed(first[1]))], values)
+            return
         begun = [] if first is None else [first]
         if first is not None and _may_hold_rows(first[1]):
             second = next(values, None)
@@ -413,6 +366,8 @@ def _chat_row(value: object, *, are_texts: bool) -> object:
         return {"instruction": value}
     if not isinstance(value, list) or not value:
         return value
+    if len(value) == 1 and read_detected(value[0])[1].instruction:
+        return value[0]
     if are_texts and len(value) > 1 and all(isinstance(one, str) for one in value):
         return {"conversation": value}
     if all(isinstance(one, Mapping) and ("role" in one or "from" in one) for one in value):
@@ -432,7 +387,7 @@ def _inner_rows(place: str, value: object, name: str) -> Iterator[SourceRow]:
     rows: list[object] = [*value] if isinstance(value, list) else [value]
     if isinstance(value, Mapping) and value:
         _check_splits(value, name)
-        found = (_rows_of_table(value), _listed_rows(value), _rows_of_columns(value))
+        found = (rows_of_table(value), _listed_rows(value), rows_of_columns(value))
         rows = next(filter(None, found), rows)
     for number, row in enumerate(rows, start=1):
         yield SourceRow(f"row {number}" if len(rows) > 1 else place, row)
@@ -446,6 +401,9 @@ def _train_of(value: object) -> object:
         objects = [value, *(one for one in value.values() if isinstance(one, Mapping))]
         names = ((one, name) for one in objects for name in _TRAIN if name in one)
         found = next((one[name] for one, name in names), None)
+        has_list = any(isinstance(one, list) for one in value.values())
+        if found is None and not has_list and len(objects) == 2 and _listed_rows(objects[1]):
+            found = objects[1]  # the only one that holds rows
         if not isinstance(found, Mapping | list):
             break
         value = found
@@ -456,7 +414,7 @@ def _check_splits(value: Mapping[str, object], name: str) -> None:
     """Raise SeedsError if several fields hold rows, of which none is `train`."""
     lists = {key: one for key, one in value.items() if isinstance(one, list) and one}
     split = [key for key, rows in lists.items() if read_detected(rows[0])[1].instruction]
-    if len(split) > 1 and len(lists) == len(split) and not _rows_of_columns(value):
+    if len(split) > 1 and len(lists) == len(split) and not rows_of_columns(value):
         named = one_line(", ".join(split), _WHY_CHARS)
         raise SeedsError(
             f"{name}: has rows in several fields ({named}), and none of them is `train`; write the "
@@ -479,31 +437,6 @@ def _listed_rows(value: Mapping[str, object]) -> list[object]:
         return rows.get("train") or next(iter(rows.values()))
     every = list(value.values())
     return every if all(isinstance(one, Mapping) and format_of(one) for one in every) else []
-
-
-def _rows_of_table(value: Mapping[str, object]) -> list[object]:
-    """Return the rows of a table of names and cells, as W&B and pandas (`split`) write it."""
-    names, cells = value.get("columns"), value.get("data")
-    if not isinstance(names, list) or not isinstance(cells, list) or not names:
-        return []
-    if not all(isinstance(one, list) and len(one) == len(names) for one in cells):
-        return []
-    return [dict(zip(map(str, names), one, strict=True)) for one in cells]
-
-
-def _rows_of_columns(value: Mapping[str, object]) -> list[object]:
-    """Return the rows of an object that holds a list, or values by number, for each column."""
-    columns = [
-        list(one.values()) if isinstance(one, Mapping) else one
-        for one in value.values()
-        if isinstance(one, Mapping | list)
-    ]
-    if len(columns) != len(value) or len(value) < 2 or len({len(one) for one in columns}) > 1:
-        return []
-    found: list[object] = [
-        dict(zip(value, cells, strict=True)) for cells in zip(*columns, strict=True)
-    ]
-    return found if any(read_detected(row)[1].instruction for row in found) else []
 
 
 def _parquet_rows(file: BinaryIO, name: str) -> Iterator[SourceRow]:
