@@ -131,7 +131,7 @@ _DIALECT: Mapping[str, re.Pattern[str]] = {
     "scala": _any(r"@main\b|^enum |\bgiven\b|^extension|\bthen$|^[^\S\n]*end \w+$|(?:=|:)$"),
     "cpp": _any(
         r"\bconcept\b|\brequires\b|\bco_(?:await|yield|return)\b|<=>|\bconsteval\b"
-        r"|std::ranges|^\s*(?:export )?(?:import|module) [\w.:<>\"]+;"
+        r"|std::ranges|^[^\S\n]*(?:export )?(?:import|module) [\w.:<>\"]+;"
     ),
     "java": _any(r'"""|\bsealed\b|^void main\(|STR\."'),
     "javascript": _any(
