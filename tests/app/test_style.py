@@ -15,6 +15,7 @@ from evolcoder.engine.prices import FREE, price_of
 from evolcoder.engine.scripted import ScriptedEngine
 from evolcoder.errors import EngineError, RunFolderError, UserError
 from evolcoder.evolution.styles import is_small
+from evolcoder.storage.lineage import steps
 from evolcoder.storage.run_store import STYLE_META, RunStore
 from jsonl import read_jsonl, write_jsonl
 
@@ -128,12 +129,15 @@ def test_a_limit_within_the_measurement_keeps_what_was_paid():
     ],
 )
 def test_what_is_known_is_not_measured(model, style, more, style_said):
-    """By name or by the config: every request is one of round 1."""
+    """By name or by the config: every request is one of round 1, and a small model's bound is none."""
     toy = Toy(model=model)
     run(toy, **more)
     assert (fact()["style"], fact()["probe"]) == (style, {})
     assert style_said in fact()["why"]
-    assert toy.n == (0 if more.get("preset") else N_SEEDS)
+    with RunStore.read(Path("r")) as store:
+        n_bounds = sum(step.task.heuristic == "complexity" for step in steps(store))
+    n_asked = N_SEEDS - (n_bounds if style == "append" else 0)
+    assert toy.n == (0 if more.get("preset") else n_asked)
 
 
 @pytest.mark.parametrize(

@@ -32,9 +32,8 @@ def install(monkeypatch, *, is_here):
 @pytest.fixture
 def evaluate(capsys, tmp_path):
     def run(*arguments, out="e"):
-        code = main(
-            ["eval", "--bench", "small-sh", "--out", str(tmp_path / out), *map(str, arguments)]
-        )
+        place = [] if "--check" in arguments else ["--out", str(tmp_path / out)]
+        code = main(["eval", "--bench", "small-sh", *place, *map(str, arguments)])
         said, err = capsys.readouterr()
         lines = [line for line in err.splitlines() if line.startswith("evolcoder:")]
         return code, said, lines

@@ -190,7 +190,7 @@ def check_no_asking(given: Mapping[str, Any]) -> None:
     """Raise ConfigError if options given with `--samples` concern a model, which is not asked."""
     keys = [one for one in given.get("set") or () if not one.startswith(GRADING_KEYS)]
     found = [f"--{name.replace('_', '-')}" for name in ASKING if given.get(name) is not None]
-    found += [f"--set {one}" for one in keys]
+    found += [f"--set {one.partition('=')[0]}" for one in keys]  # a value may be a secret
     if found:
         raise ConfigError(
             f"{', '.join(found)}: not with --samples, which asks no model and grades every sample "

@@ -278,7 +278,7 @@ def part_of(source: str, entry_point: str | None) -> MeasuredPart:
     if function is None or isinstance(function, ast.ClassDef):
         raise NotMeasuredError(f"no function {name}" if name else "no function")
     if isinstance(function, ast.AsyncFunctionDef):
-        raise NotMeasuredError("the function is async")
+        raise NotMeasuredError("the function is async", reason="async")
     return MeasuredPart(source, name, PartKind.FUNCTION, function)
 
 
@@ -293,7 +293,7 @@ def part_to_measure(text: str, instruction: str) -> MeasuredPart:
     if subject.form is CallableKind.PROGRAM:
         return MeasuredPart(subject.body, "", PartKind.PROGRAM)
     if subject.is_coroutine:
-        raise NotMeasuredError("the function is async")
+        raise NotMeasuredError("the function is async", reason="async")
     tree = parse(subject.body)
     node = definitions(tree).get(subject.name) if tree is not None else None
     source = _with_classes(subject.body, text)
