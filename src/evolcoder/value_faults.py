@@ -1,4 +1,4 @@
-"""Says what is wrong with a value in the words of a config, not in those of pydantic.
+"""Describes what is wrong with a value in the words of a config, not in those of pydantic.
 
 Every kind of fault that the sections of a config and the stored records can have is in `_WORDS`;
 another kind keeps pydantic's message.
@@ -46,7 +46,7 @@ _WORDS = {
     "string_too_long": f"{_TEXT} of at most {{max_length}} characters",
     "string_pattern_mismatch": "has characters that may not be there",
 }
-"""pydantic's name of a fault -> what it says of a value; in braces: the bound that it gives."""
+"""pydantic's name of a fault -> the message; in braces: the bound that pydantic gives."""
 
 
 def fault_message(fault: Mapping[str, Any]) -> str:
