@@ -181,6 +181,37 @@ def test_nothing_is_started_ahead_unasked(sleeper, tmp_path):
         ServeConfig(ahead=True)
 
 
+def test_a_runs_servers_stay_between_rounds(tmp_path):
+    """One for all rounds; others end when other models are served, and all at the end."""
+    (tmp_path / "named.py").write_text(NAMED)
+    command = ("{python}", str(tmp_path / "named.py"), "{name}:{model}", "{port}")
+    config = ServeConfig(command=command, port=18891, ready_s=60, swap_weights=True, ahead=True)
+    servers = ModelServers(tmp_path, config)
+
+    def answer(served):
+        return urllib.request.urlopen(served.spec.split("#")[0]).read()
+
+    pids = []
+    for models in ([("a", "one")], [("a", "one"), ("b", "two")], [("b", "two")], [("c", "three")]):
+        with servers.serving(models) as served:
+            assert [answer(one).decode() for one in served] == [f"{n}:{w}" for w, n in models]
+        pids.append([servers._kept[model].process.pid for model in models])
+        assert len(servers._kept) == len(models)
+    assert pids[0][0] == pids[1][0]
+    assert pids[1][1] == pids[2][0]
+    with pytest.raises(RuntimeError), servers.serving([("c", "three")]):
+        raise RuntimeError
+    process = servers._kept["c", "three"].process
+    process.kill()
+    process.wait()
+    with servers.serving([("c", "three")]) as served:  # one that has died is replaced
+        assert answer(served[0]) == b"three:c"
+    servers.close()
+    assert not servers._kept
+    with pytest.raises(urllib.error.URLError, match="refused"):
+        answer(served[0])
+
+
 def test_a_server_that_keeps_old_weights_is_replaced(sleeper, tmp_path):
     """What it says about its own weights decides, not that the call went well; the log tells."""
     steps, model = sleeper

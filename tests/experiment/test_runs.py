@@ -144,6 +144,9 @@ class Steps:
             return
         fill(folder, 1)
 
+    def prepare(self):
+        self.do("prepare")
+
     def train(self, training, data, out):
         self.do("train")
         out.mkdir(parents=True)
@@ -194,7 +197,7 @@ class Steps:
 @pytest.mark.parametrize(
     ("beside", "awaited"),
     [
-        ({"train": {"beside": True}}, ("train",)),
+        ({"train": {"beside": True}}, ("train", "prepare")),
         ({"train": {"beside": True}, "ask": {"grade_beside": True}}, ("train", "check")),
         ({"serve": {"swap_weights": True, "ahead": True}}, ("start weights",)),
         (

@@ -426,6 +426,38 @@ def test_only_results_that_more_cpu_time_could_change_are_repeated(
     assert asyncio.run(use()) == n_runs
 
 
+@pytest.mark.parametrize(("expected_s", "n_runs"), [(0.0, 2), (0.49, 2), (0.5, 1), (9.0, 1)])
+def test_a_program_that_is_expected_to_take_long_is_not_run_twice(expected_s, n_runs, monkeypatch):
+    """Where two CPUs share a core, a share of its time would end most right ones."""
+    monkeypatch.setattr(pool, "first_share", lambda _: pool.FIRST_RUN_SHARE)
+    source = "import time\nwhile time.process_time() < 0.6: pass\nprint('right')"
+
+    async def use():
+        sandbox = await started(workers=2)
+        runs = counting_runs(sandbox)
+        limits = Limits(cpu_s=1.5, wall_s=300, expected_s=expected_s)
+        execution = await sandbox.run(Program("python", source), limits)
+        await sandbox.aclose()
+        return len(runs), execution.stdout
+
+    assert asyncio.run(use()) == (n_runs, b"right\n")
+
+
+def test_a_long_program_that_is_cut_by_others_load_runs_once_more(monkeypatch):
+    """Its first run has all of its time, but not a core of its own."""
+    monkeypatch.setattr(pool, "first_share", lambda _: pool.FIRST_RUN_SHARE)
+
+    async def use():
+        sandbox = await started(workers=2)
+        runs = counting_runs(sandbox)
+        limits = Limits(cpu_s=1, wall_s=300, expected_s=1.0)
+        execution = await sandbox.run(Program("python", "while True: pass"), limits)
+        await sandbox.aclose()
+        return [one.cpu_share for one in runs], execution.status
+
+    assert asyncio.run(use()) == ([1.0, 1.0], Status.TIMEOUT)
+
+
 @pytest.mark.attacks
 def test_many_sleepers_cost_no_more_than_their_share():
     """Each sleeper runs once, concurrently, and honest programs among them pass."""

@@ -1,9 +1,10 @@
 """Starts and stops the model servers of a loop: a run's models together, students one by one.
 
 Guarantees: a server stops when its context ends, or at `close` for the students' server if weights
-are swapped; none outlives this process. Where vLLM is missing, the default command starts nothing:
-the steps answer with the weights themselves, by transformers or llama.cpp. If swapping weights
-fails, a new server is started, so no request is answered with the previous student's weights.
+are swapped, and for all with `serve.ahead`; none outlives this process. Where vLLM is missing, the
+default command starts nothing: the steps answer with the weights themselves, by transformers or
+llama.cpp. If swapping weights fails, a new server is started, so no request is answered with the
+previous student's weights.
 
 >>> with ServeSteps(folder, config.serve).student("models/a", "a") as served:   # doctest: +SKIP
 ...     ask(served.spec)
@@ -12,9 +13,11 @@ fails, a new server is started, so no request is answered with the previous stud
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import count
 from pathlib import Path
 
 from evolcoder.app.steps import fill_command
@@ -88,6 +91,29 @@ class _Start:
         return self.spec.partition("#")[0]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """A server that stays between rounds."""
+
+    n: int
+    """Number of its port."""
+    served: Served
+    process: "subprocess.Popen[bytes] | None"
+    stack: ExitStack
+    """Ends it."""
+
+    @property
+    def has_ended(self) -> bool:
+        return self.process is not None and self.process.poll() is not None
+
+
+def _close_all(stacks: Sequence[ExitStack]) -> None:
+    """End several servers at the same time, since each takes seconds."""
+    with ThreadPoolExecutor(max(1, len(stacks))) as threads:
+        for ended in [threads.submit(stack.close) for stack in stacks]:
+            ended.result()
+
+
 class ModelServers:
     """Starts servers with `serve.command`; without a command, the spec is used as it is."""
 
@@ -99,13 +125,34 @@ class ModelServers:
         """URL of the students' server while it sleeps; otherwise None."""
         self._started: tuple[subprocess.Popen[bytes], _Start] | None = None
         """The students' server from its start ahead of time to its first use."""
+        self._kept: dict[tuple[str, str], _Kept] = {}
+        """Servers of models of runs, which stay with `serve.ahead`."""
 
     @contextmanager
     def serving(self, models: Sequence[tuple[str, str]]) -> Iterator[list[Served]]:
-        """Serve models, each (weights, name), while the context lasts."""
+        """Serve models, each (weights, name), while the context lasts.
+
+        With `serve.ahead` they stay until other models are served, or `close`.
+        """
         first = 1 if self._config.swap_weights else 0  # the students' server has the first port
+        if self._config.ahead:
+            yield self._serve_on(first, models)
+            return
         with ExitStack() as stack:
-            yield [self._serve(stack, n, *model) for n, model in enumerate(models, first)]
+            yield [self._serve(stack, n, *model)[0] for n, model in enumerate(models, first)]
+
+    def _serve_on(self, first: int, models: Sequence[tuple[str, str]]) -> list[Served]:
+        """Serve models with the servers that are there, and end those that are not wanted."""
+        gone = [key for key, one in self._kept.items() if key not in models or one.has_ended]
+        _close_all([self._kept.pop(key).stack for key in gone])
+        for model in models:
+            if model not in self._kept:
+                taken = {one.n for one in self._kept.values()}
+                n = next(n for n in count(first) if n not in taken)
+                with ExitStack() as stack:
+                    served, process = self._serve(stack, n, *model)
+                    self._kept[model] = _Kept(n, served, process, stack.pop_all())
+        return [self._kept[model].served for model in models]
 
     def start_ahead(self, weights: str) -> None:
         """Start the students' server without waiting for it, if `serve.ahead` says so."""
@@ -131,7 +178,7 @@ class ModelServers:
         url = spec.partition("#")[0]
         self._await_started()
         if not self._wake(weights):
-            self.close()
+            self._close_students()
             self._serve(self._student_server, 0, weights, name, swapped=True)
         self._sleeping_url = None
         try:
@@ -140,7 +187,7 @@ class ModelServers:
                 self._sleeping_url = url
         finally:
             if self._sleeping_url is None:
-                self.close()
+                self._close_students()
 
     @property
     def _swaps(self) -> bool:
@@ -163,9 +210,16 @@ class ModelServers:
             self._sleeping_url = start.url
 
     def close(self) -> None:
-        """Stop the students' server, if there is one."""
+        """Stop the students' server and those that stay between rounds, at the same time."""
+        kept = [self._kept.popitem()[1].stack for _ in range(len(self._kept))]
+        _close_all([self._pop_students(), *kept])
+
+    def _close_students(self) -> None:
+        self._pop_students().close()
+
+    def _pop_students(self) -> ExitStack:
         self._sleeping_url = self._started = None
-        self._student_server.close()
+        return self._student_server.pop_all()
 
     def _wake(self, weights: str) -> bool:
         """Wake the sleeping server with these weights; False if there is none or it fails."""
@@ -185,19 +239,20 @@ class ModelServers:
 
     def _serve(
         self, stack: ExitStack, n: int, weights: str, name: str, *, swapped: bool = False
-    ) -> Served:
-        config = self._config
+    ) -> "tuple[Served, subprocess.Popen[bytes] | None]":
+        """Serve a model; return its spec and the server's process, if one was started."""
+        config, process = self._config, None
         if is_local(config):
-            return Served(_local_spec(weights))
+            return Served(_local_spec(weights)), None
         start = self._start_of(n, weights, name, swapped=swapped)
         if config.command:
-            stack.enter_context(
+            process = stack.enter_context(
                 server(
                     start.command, start.url, log=start.log, ready_s=config.ready_s,
                     stop_s=config.stop_s, environment=start.environment,
                 )
             )  # fmt: skip
-        return Served(start.spec)
+        return Served(start.spec), process
 
     def _start_of(self, n: int, weights: str, name: str, *, swapped: bool) -> "_Start":
         """Return how a server is started on the n-th port."""
@@ -214,7 +269,7 @@ class ModelServers:
             spec,
             (*command, *(vllm.OPTIONS if swapped else ())),
             self._log(STUDENTS if swapped else name),
-            vllm.ENVIRONMENT if swapped else None,
+            {**vllm.START, **(vllm.ENVIRONMENT if swapped else {})},
         )
 
     def _log(self, name: str) -> Path:

@@ -10,6 +10,7 @@ of evolcoder becomes the corresponding error.
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ import yaml
 
 from evolcoder.app.evaluate import make_plan, select_problems
 from evolcoder.app.evaluation_options import ParseOptions, sample_settings
+from evolcoder.app.standby import Standby
 from evolcoder.bench.base import Bench, Problem, Sample
 from evolcoder.bench.fetch import DataFolder
 from evolcoder.bench.prompts import template_named
@@ -40,6 +42,9 @@ from evolcoder.visible import visible
 
 CLI = (sys.executable, "-m", "evolcoder.cli.main")
 """Command of the evolcoder command line."""
+GRADING_NICENESS = 5
+"""Niceness of gradings in the background: a third of a CPU's time where a model's server or a
+training wants it too. Limits of programs are CPU time, so no verdict depends on it."""
 _ERRORS: dict[int, type[BaseException]] = {2: UserError, 3: BudgetReached, 130: KeyboardInterrupt}
 
 
@@ -50,12 +55,13 @@ def run_step(
     timeout_s: float | None = None,
     running: "list[subprocess.Popen[bytes]] | None" = None,
     inside: Path | None = None,
+    standby: Standby | None = None,
 ) -> None:
     """Run a command and append its output to `log`; an exit code other than 0 raises an error.
 
     The process is in the list `running` while it runs, so that another thread can terminate it. The
     log must not be a link out of the folder `inside` (default: the log's own folder). Raises
-    StepFailed after `timeout_s`.
+    StepFailed after `timeout_s`. The process of `standby` runs the command if one waits.
     """
     with atomic.open_to_append(log, inside=inside or log.parent) as file:
         file.write(f"$ {format_command(command)}\n".encode())
@@ -63,7 +69,8 @@ def run_step(
         running, process = [] if running is None else running, None
         try:
             with defer_signals():
-                process = subprocess.Popen(
+                process = standby.take(command, log) if standby else None
+                process = process or subprocess.Popen(
                     with_subreaper(command),
                     stdin=subprocess.DEVNULL,
                     stdout=file,
@@ -141,6 +148,12 @@ class TrainSteps:
         self._folder = folder
         self._config = config
         self._running: list[subprocess.Popen[bytes]] = []
+        self._standby = Standby()
+
+    def prepare(self) -> None:
+        """Start a process that imports what `evolcoder train` needs and waits for the command."""
+        if self._config.train.command[:3] == ("{python}", *CLI[1:]):
+            self._standby.start()
 
     def train(self, training: Training, data: Path, out: Path) -> None:
         """Train a model into `out`; an existing folder is resumed."""
@@ -154,12 +167,17 @@ class TrainSteps:
             command += fill_command(settings.steps, steps=training.steps)
         log = self._folder / "log" / f"train-{training.key}.txt"
         run_step(
-            command, log, timeout_s=settings.timeout_s, running=self._running, inside=self._folder
-        )
+            command, log, timeout_s=settings.timeout_s, running=self._running, inside=self._folder,
+            standby=self._standby,
+        )  # fmt: skip
 
     def stop(self) -> None:
         """Terminate a training in another thread, if there is one; `train` raises there."""
         _terminate(self._running)
+
+    def close(self) -> None:
+        """End the process that waits for a training, if there is one."""
+        self._standby.close()
 
 
 class EvalSteps:
@@ -242,15 +260,19 @@ class EvalSteps:
             *_flags(self._grading_options(benches)),
             *self._config.options,
         ]
-        log = self._folder / "log" / "check.txt"
-        run_step(command, log, running=self._grading, inside=self._folder)
+        self._run_grading(command, "check")
 
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
         """Grade samples without a verdict, with the settings that they were sampled with."""
         with EvalStore.read(folder) as store:
             spec = store.meta("settings", StoredRequest)["model"]
         command = [*CLI, "eval", *self._options(folder, spec, benches), "--no-ask"]
-        log = self._folder / "log" / f"grade-{name}.txt"
+        self._run_grading(command, f"grade-{name}")
+
+    def _run_grading(self, command: Sequence[str], name: str) -> None:
+        if self._config.grade_beside and shutil.which("nice"):
+            command = ["nice", "-n", str(GRADING_NICENESS), *command]
+        log = self._folder / "log" / f"{name}.txt"
         run_step(command, log, running=self._grading, inside=self._folder)
 
     def stop(self) -> None:

@@ -143,7 +143,8 @@ class ServeConfig(Section):
     concurrently (1,024 on a large GPU), so that a free slot is filled at once."""
     ahead: bool = False
     """With `swap_weights`: start the students' server while round 1 is made, for a GPU with memory
-    for two servers and, with `train.beside`, a training. It begins with the student's weights."""
+    for two servers and, with `train.beside`, a training. It begins with the student's weights. The
+    servers of a run's models stay until the loop ends, too."""
     seeds: bool = False
     """Send a seed with each request to a server that evolcoder starts; vLLM samples such requests
     one by one, which takes longer than the model with a thousand in flight, and gives no equal

@@ -56,6 +56,10 @@ class Evolver(Protocol):
 class Trainer(Protocol):
     """Fine-tunes the student."""
 
+    def prepare(self) -> None:
+        """Get ready for a training that begins later; without effect on its result."""
+        ...
+
     def train(self, training: Training, data: Path, out: Path) -> None:
         """Train a model into `out`; an existing folder is resumed."""
         ...
@@ -64,12 +68,16 @@ class Trainer(Protocol):
         """Stop a training in another thread, if there is one; `train` raises there."""
         ...
 
+    def close(self) -> None:
+        """Undo `prepare`."""
+        ...
+
 
 class Servers(Protocol):
     """Starts and stops model servers."""
 
     def serving(self, models: Sequence[tuple[str, str]]) -> AbstractContextManager[list[Served]]:
-        """Serve models, each (weights, name), while the context lasts."""
+        """Serve models, each (weights, name), while the context lasts or longer."""
         ...
 
     def start_ahead(self, weights: str) -> None:
@@ -81,7 +89,7 @@ class Servers(Protocol):
         ...
 
     def close(self) -> None:
-        """Stop a server that is kept between students."""
+        """Stop the servers that are kept between students or rounds."""
         ...
 
 

@@ -240,7 +240,8 @@ class Loop:
 
     def run(self, *, grade: bool = True, make: bool = True) -> LoopOutcome:
         """Do all remaining steps; with `make=False`, only those of models that were sampled."""
-        with self._grading, self._trainings, closing(self._services.servers):
+        services = self._services
+        with self._grading, self._trainings, closing(services.trainer), closing(services.servers):
             return self._run(grade=grade, make=make)
 
     def _run(self, *, grade: bool, make: bool) -> LoopOutcome:
@@ -262,6 +263,7 @@ class Loop:
         if self._config.train.keep == "best" and decision and make:
             self._delete_other_weights([training for training, _ in trainings], decision)
         models = tuple(training for training, _ in trainings)
+        self._services.servers.close()
         for training in models if grade else ():
             self._grading.ensure_graded(training, self.benches)
         return LoopOutcome(decision, len(dev), models, skipped, tuple(failed.values()))
@@ -368,6 +370,7 @@ class Loop:
         self._services.servers.start_ahead(self._config.student.path)
         if trains:
             self._queue_merge(0)
+            self._services.trainer.prepare()
 
     def _merge(self, k: int) -> tuple[Selection, list[Training]]:
         """Return the rows of rounds 0 to k, and a training on them for each seed."""

@@ -100,6 +100,7 @@ class ReferenceMeasurement:
             memory_mb=max(base.memory_mb, int(2 * self.peak_mb)),
             answers_mb=answers_mb,
             file_mb=max(base.file_mb, answers_mb),
+            expected_s=self.cpu_s,
             **(self._call_limits(checks) if isinstance(checks, CallChecks) else {}),
         )
 

@@ -50,6 +50,8 @@ class Limits:
     """Number of calls that `call_s` does not limit, but `first_s`."""
     first_s: float = 0.0
     """CPU seconds of importing the program and its first `first_calls` calls, all together."""
+    expected_s: float = 0.0
+    """CPU seconds that a right program takes, if known; a hint for scheduling, not a limit."""
 
 
 ContinueCheck = Callable[[int, bytes], bool]

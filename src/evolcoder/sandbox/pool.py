@@ -195,6 +195,9 @@ FIRST_RUN_SHARE = 1 / 3
 """Share of its CPU time that a program gets while others may run on another thread of its core."""
 LOADED_SHARE = 1.1
 """The same where every CPU is a core: programs there slow each other down by up to a tenth."""
+LONG_S = 0.5
+"""Expected CPU seconds from which a program gets all of its time in its first run. With a share of
+it, most right programs would run twice."""
 PROCESS_DESCRIPTORS, DESCRIPTORS_PER_WORKER = 128, 32
 """Descriptors that this process may open: for itself, and for each worker."""
 WORKER_DESCRIPTORS = KEPT_FDS + PROCESS_DESCRIPTORS
@@ -322,17 +325,19 @@ class PoolSandbox:
         """Run one program to completion or to its limits; raise SandboxError on sandbox failure.
 
         The first run gets a share of the program's CPU time: all of it where no two CPUs are the
-        threads of one core, otherwise a third. If it exceeds a third, or its worker was killed,
-        the program runs once more with its full CPU time and that result counts.
+        threads of one core, or a right program is expected to take long; otherwise a third. If two
+        CPUs may share a core and it exceeds its share, or if its worker was killed, the program
+        runs once more with its full CPU time and that result counts.
         Second runs wait until no program is in or waits for its first run, so that they run
         without load and workers do not idle around them. Results that more time would not change
         are final. Waiting programs with the largest CPU limit run first.
         """
         toolchain = self._toolchain(program.language)
-        spec = JobSpec.of(program, limits, toolchain, self._share)
+        share = max(self._share, 1.0) if limits.expected_s >= LONG_S else self._share
+        spec = JobSpec.of(program, limits, toolchain, share)
         try:
             outcome = await self._run_concurrently(spec)
-            if outcome.is_final or spec.cpu_share >= 1.0:
+            if outcome.is_final or self._share >= 1.0:
                 return outcome.execution
         except WorkerDiedError:
             pass
