@@ -181,6 +181,38 @@ def test_nothing_is_started_ahead_unasked(sleeper, tmp_path):
         ServeConfig(ahead=True)
 
 
+@pytest.mark.parametrize("ahead", [False, True])
+def test_copies_of_a_model_share_its_requests(tmp_path, ahead):
+    """One spec leads to all, which start at the same time and end together."""
+    (tmp_path / "named.py").write_text(NAMED)
+    command = ("{python}", str(tmp_path / "named.py"), "{name}:{port}", "{port}")
+    config = ServeConfig(
+        command=command, port=18991, ready_s=60, swap_weights=True, ahead=ahead, copies=2
+    )
+    servers = ModelServers(tmp_path, config)
+    with servers.serving([("a", "one"), ("b", "two")]) as served:
+        assert [one.spec for one in served] == [
+            "http://127.0.0.1:18992/v1,http://127.0.0.1:18993/v1#one",
+            "http://127.0.0.1:18994/v1,http://127.0.0.1:18995/v1#two",
+        ]
+        urls = [url for one in served for url in one.spec.partition("#")[0].split(",")]
+        said = [urllib.request.urlopen(url).read().decode() for url in urls]
+        assert said == ["one:18992", "one:18993", "two:18994", "two:18995"]
+    logs = sorted(path.name for path in (tmp_path / "log").iterdir())
+    assert logs == [f"serve-{name}.txt" for name in ("one-1", "one-2", "two-3", "two-4")]
+    if ahead:
+        servers._kept["a", "one"].processes[2].kill()
+        servers._kept["a", "one"].processes[2].wait()
+        with servers.serving([("a", "one")]) as served:  # one of two died: both are new
+            assert urllib.request.urlopen(urls[1]).read() == b"one:18993"
+    servers.close()
+    for url in urls:
+        with pytest.raises(urllib.error.URLError, match="refused"):
+            urllib.request.urlopen(url)
+    with ModelServers(tmp_path, ServeConfig(command=(), copies=2)).serving([("a", "one")]) as one:
+        assert one[0].spec == "http://127.0.0.1:8791/v1#one"
+
+
 def test_a_runs_servers_stay_between_rounds(tmp_path):
     """One for all rounds; others end when other models are served, and all at the end."""
     (tmp_path / "named.py").write_text(NAMED)
@@ -195,13 +227,13 @@ def test_a_runs_servers_stay_between_rounds(tmp_path):
     for models in ([("a", "one")], [("a", "one"), ("b", "two")], [("b", "two")], [("c", "three")]):
         with servers.serving(models) as served:
             assert [answer(one).decode() for one in served] == [f"{n}:{w}" for w, n in models]
-        pids.append([servers._kept[model].process.pid for model in models])
+        pids.append([one.pid for m in models for one in servers._kept[m].processes.values()])
         assert len(servers._kept) == len(models)
     assert pids[0][0] == pids[1][0]
     assert pids[1][1] == pids[2][0]
     with pytest.raises(RuntimeError), servers.serving([("c", "three")]):
         raise RuntimeError
-    process = servers._kept["c", "three"].process
+    (process,) = servers._kept["c", "three"].processes.values()
     process.kill()
     process.wait()
     with servers.serving([("c", "three")]) as served:  # one that has died is replaced

@@ -100,6 +100,10 @@ def test_tables_come_from_samples_and_grading_them_again_gives_the_same(capsys, 
     assert "and training seeds" in before["tables.md"].decode()
     beside = [*smaller, "--set", "ask.grade_beside=true", "--set", "train.beside=true"]
     beside += ["--set", "ask.grade_at_once=2"]
+    # The references of a benchmark are checked by a command that refuses options of asking.
+    options = ["--cache", str(tmp_path / "c.db"), "--seed=3", "--workers", "2", "--max-usd", "9"]
+    options += ["--set", "traffic.concurrency=4", "--set", "cluster.sandboxes_per_node=2"]
+    beside += ["--set", f"ask.options={json.dumps(options)}"]
     assert loop(capsys, config, *beside, "--out", tmp_path / "beside")[0] == 0
     after = tmp_path / "beside" / "results"
     assert (after / "tables.json").read_bytes() == before["tables.json"]

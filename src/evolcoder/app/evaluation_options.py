@@ -186,9 +186,14 @@ def check_options(args: EvaluationOptions) -> None:
         raise ConfigError(f"--n {args.n}: greedy samples are identical; set --temperature")
 
 
+def is_for_grading(setting: str) -> bool:
+    """Whether a KEY=VALUE of `--set` has an effect where no model is asked."""
+    return setting.startswith(GRADING_KEYS)
+
+
 def check_no_asking(given: Mapping[str, Any]) -> None:
     """Raise ConfigError if options given with `--samples` concern a model, which is not asked."""
-    keys = [one for one in given.get("set") or () if not one.startswith(GRADING_KEYS)]
+    keys = [one for one in given.get("set") or () if not is_for_grading(one)]
     found = [f"--{name.replace('_', '-')}" for name in ASKING if given.get(name) is not None]
     found += [f"--set {one.partition('=')[0]}" for one in keys]  # a value may be a secret
     if found:

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from itertools import count
+from itertools import count, islice
 from pathlib import Path
 
 from evolcoder.app.steps import fill_command
@@ -30,7 +30,7 @@ from evolcoder.experiment.config import ServeConfig, fill
 from evolcoder.experiment.interfaces import Served
 from evolcoder.experiment.timings import find_gpus
 from evolcoder.serving import vllm
-from evolcoder.serving.process import server, started, wait_until_ready
+from evolcoder.serving.process import started, wait_until_ready
 from evolcoder.storage import atomic
 
 STUDENTS = "students"
@@ -93,18 +93,17 @@ class _Start:
 
 @dataclass(frozen=True, slots=True)
 class _Kept:
-    """A server that stays between rounds."""
+    """A model whose servers stay between rounds."""
 
-    n: int
-    """Number of its port."""
     served: Served
-    process: "subprocess.Popen[bytes] | None"
+    processes: "dict[int, subprocess.Popen[bytes]]"
+    """Its servers by the number of their port."""
     stack: ExitStack
-    """Ends it."""
+    """Ends them."""
 
     @property
     def has_ended(self) -> bool:
-        return self.process is not None and self.process.poll() is not None
+        return any(process.poll() is not None for process in self.processes.values())
 
 
 def _close_all(stacks: Sequence[ExitStack]) -> None:
@@ -134,38 +133,36 @@ class ModelServers:
 
         With `serve.ahead` they stay until other models are served, or `close`.
         """
-        first = 1 if self._config.swap_weights else 0  # the students' server has the first port
         if self._config.ahead:
-            yield self._serve_on(first, models)
+            yield self._serve_on(models)
             return
         with ExitStack() as stack:
-            yield [self._serve(stack, n, *model)[0] for n, model in enumerate(models, first)]
+            ports = self._ports()
+            yield [self._serve(stack, ports, *model)[0] for model in models]
 
-    def _serve_on(self, first: int, models: Sequence[tuple[str, str]]) -> list[Served]:
+    def _serve_on(self, models: Sequence[tuple[str, str]]) -> list[Served]:
         """Serve models with the servers that are there, and end those that are not wanted."""
         gone = [key for key, one in self._kept.items() if key not in models or one.has_ended]
         _close_all([self._kept.pop(key).stack for key in gone])
+        taken = {n for one in self._kept.values() for n in one.processes}
+        ports = (n for n in self._ports() if n not in taken)
         for model in models:
             if model not in self._kept:
-                taken = {one.n for one in self._kept.values()}
-                n = next(n for n in count(first) if n not in taken)
                 with ExitStack() as stack:
-                    served, process = self._serve(stack, n, *model)
-                    self._kept[model] = _Kept(n, served, process, stack.pop_all())
+                    served, processes = self._serve(stack, ports, *model)
+                    self._kept[model] = _Kept(served, processes, stack.pop_all())
         return [self._kept[model].served for model in models]
+
+    def _ports(self) -> Iterator[int]:
+        """Yield numbers of ports; the students' server has the first if weights are swapped."""
+        return count(1 if self._config.swap_weights else 0)
 
     def start_ahead(self, weights: str) -> None:
         """Start the students' server without waiting for it, if `serve.ahead` says so."""
         if not (self._config.ahead and self._swaps) or self._started or self._sleeping_url:
             return
         start = self._start_of(0, weights, STUDENT, swapped=True)
-        process = self._student_server.enter_context(
-            started(
-                start.command, start.url, log=start.log, stop_s=self._config.stop_s,
-                environment=start.environment,
-            )
-        )  # fmt: skip
-        self._started = (process, start)
+        self._started = (self._begin(self._student_server, start), start)
 
     @contextmanager
     def student(self, weights: str, name: str) -> Iterator[Served]:
@@ -179,7 +176,7 @@ class ModelServers:
         self._await_started()
         if not self._wake(weights):
             self._close_students()
-            self._serve(self._student_server, 0, weights, name, swapped=True)
+            self._serve_student(weights, name)
         self._sleeping_url = None
         try:
             yield Served(spec)
@@ -238,23 +235,40 @@ class ModelServers:
         return True
 
     def _serve(
-        self, stack: ExitStack, n: int, weights: str, name: str, *, swapped: bool = False
-    ) -> "tuple[Served, subprocess.Popen[bytes] | None]":
-        """Serve a model; return its spec and the server's process, if one was started."""
-        config, process = self._config, None
+        self, stack: ExitStack, ports: Iterator[int], weights: str, name: str
+    ) -> "tuple[Served, dict[int, subprocess.Popen[bytes]]]":
+        """Serve a run's model by its copies; return its spec and the servers by port number."""
+        config = self._config
         if is_local(config):
-            return Served(_local_spec(weights)), None
-        start = self._start_of(n, weights, name, swapped=swapped)
-        if config.command:
-            process = stack.enter_context(
-                server(
-                    start.command, start.url, log=start.log, ready_s=config.ready_s,
-                    stop_s=config.stop_s, environment=start.environment,
-                )
-            )  # fmt: skip
-        return Served(start.spec), process
+            return Served(_local_spec(weights)), {}
+        n_copies = config.copies if config.command else 1
+        starts = {n: self._start_of(n, weights, name) for n in islice(ports, n_copies)}
+        processes = self._start_all(stack, starts) if config.command else {}
+        urls = ",".join(start.url for start in starts.values())
+        _, sign, model = next(iter(starts.values())).spec.partition("#")
+        return Served(f"{urls}{sign}{model}"), processes
 
-    def _start_of(self, n: int, weights: str, name: str, *, swapped: bool) -> "_Start":
+    def _serve_student(self, weights: str, name: str) -> None:
+        self._start_all(self._student_server, {0: self._start_of(0, weights, name, swapped=True)})
+
+    def _start_all(
+        self, stack: ExitStack, starts: "Mapping[int, _Start]"
+    ) -> "dict[int, subprocess.Popen[bytes]]":
+        """Start servers at the same time, and wait until all are ready."""
+        processes = {n: self._begin(stack, start) for n, start in starts.items()}
+        for n, start in starts.items():
+            wait_until_ready(processes[n], start.url, start.log, self._config.ready_s)
+        return processes
+
+    def _begin(self, stack: ExitStack, start: "_Start") -> "subprocess.Popen[bytes]":
+        return stack.enter_context(
+            started(
+                start.command, start.url, log=start.log, stop_s=self._config.stop_s,
+                environment=start.environment,
+            )
+        )  # fmt: skip
+
+    def _start_of(self, n: int, weights: str, name: str, *, swapped: bool = False) -> "_Start":
         """Return how a server is started on the n-th port."""
         config = self._config
         front_ends = 1 if swapped else max(config.front_ends, config.gpus)
@@ -268,8 +282,8 @@ class ModelServers:
         return _Start(
             spec,
             (*command, *(vllm.OPTIONS if swapped else ())),
-            self._log(STUDENTS if swapped else name),
-            {**vllm.START, **(vllm.ENVIRONMENT if swapped else {})},
+            self._log(STUDENTS if swapped else f"{name}-{n}" if config.copies > 1 else name),
+            vllm.ENVIRONMENT if swapped else None,
         )
 
     def _log(self, name: str) -> Path:

@@ -20,7 +20,7 @@ from typing import Any
 import yaml
 
 from evolcoder.app.evaluate import make_plan, select_problems
-from evolcoder.app.evaluation_options import ParseOptions, sample_settings
+from evolcoder.app.evaluation_options import ParseOptions, is_for_grading, sample_settings
 from evolcoder.app.standby import Standby
 from evolcoder.bench.base import Bench, Problem, Sample
 from evolcoder.bench.fetch import DataFolder
@@ -253,14 +253,23 @@ class EvalSteps:
 
     def check(self, benches: Sequence[str]) -> None:
         """Run the benchmarks' references and stubs, so that gradings need not."""
-        command = [
-            *CLI,
-            "eval",
-            "--check",
-            *_flags(self._grading_options(benches)),
-            *self._config.options,
-        ]
-        self._run_grading(command, "check")
+        flags = _flags({**self._grading_options(benches), **self._checking_options()})
+        lists = {
+            "--packages": self._parse(self._config.options).packages,
+            "--set": [one for one in self._parse(self._config.options).set if is_for_grading(one)],
+        }
+        more = [word for flag, values in lists.items() for one in values for word in (flag, one)]
+        self._run_grading([*CLI, "eval", "--check", *flags, *map(str, more)], "check")
+
+    def _checking_options(self) -> dict[str, object]:
+        """Return the options of `ask.options` that concern references too, and no model."""
+        given, default = self._parse(self._config.options), self._parse([])
+        names = ("cluster", "data_dir", "limit", "sandbox", "workers")
+        return {
+            f"--{name.replace('_', '-')}": value
+            for name in names
+            if (value := getattr(given, name)) != getattr(default, name)
+        }
 
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
         """Grade samples without a verdict, with the settings that they were sampled with."""

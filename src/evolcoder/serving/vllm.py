@@ -16,7 +16,6 @@ Uses vLLM's development endpoints, so only on loopback (tested with vLLM 0.24.0)
 """
 
 import json
-import os
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -32,9 +31,6 @@ OPTIONS = (
 """Additional command-line options of the server."""
 ENVIRONMENT = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_SKIP_MODEL_NAME_VALIDATION": "1"}
 """Additional environment variables; the second lets requests use each model's own name."""
-_METHOD = "VLLM_WORKER_MULTIPROCESSING_METHOD"
-START = {_METHOD: os.environ.get(_METHOD, "fork")}
-"""Environment of every server: forked workers need not import everything once more."""
 TIMEOUT_S = 300.0
 """Longest wait for one reply."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
