@@ -1,9 +1,11 @@
 """Wrong addresses of clusters and servers: one line, before Ray is imported."""
 
 import asyncio
+import re
 import socket
 import sys
 import threading
+from importlib.metadata import PackageNotFoundError
 
 import pytest
 
@@ -20,6 +22,7 @@ from loopback import Loopback, in_thread
 def _without_ray(monkeypatch):
     """As if Ray were installed, and not importable."""
     monkeypatch.setattr(ray_cluster, "find_spec", lambda name: name)
+    monkeypatch.setattr(ray_cluster, "version", lambda name: "2.60.0")
     monkeypatch.setitem(sys.modules, "ray", None)
 
 
@@ -75,6 +78,35 @@ def test_without_ray_the_message_says_what_to_install(monkeypatch):
             pass
 
 
+@pytest.mark.parametrize("installed", ["2.55.1", "3.0.0", "3.0.0.dev1"])
+def test_a_version_of_ray_that_is_not_supported_is_one_line(installed, monkeypatch):
+    """With what is installed and what is needed, before Ray is imported or an address is asked."""
+    monkeypatch.setattr(ray_cluster, "version", lambda name: installed)
+    said = rf"Ray {re.escape(installed)} is installed, and evolcoder needs ray<3,>=2.56; install it"
+    with pytest.raises(ConfigError, match=said):
+        with ray_cluster.connected("127.0.0.1:1"):
+            pass
+
+
+def test_a_folder_named_ray_is_no_installed_ray(monkeypatch):
+    """It would be imported in place of the package."""
+
+    def version(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(ray_cluster, "version", version)
+    with pytest.raises(ConfigError, match="no installed package; install it with"):
+        with ray_cluster.connected("auto"):
+            pass
+
+
+def test_an_address_in_brackets_reaches_the_check(capsys):
+    """`cluster check` takes the flag as text, as the other verbs do."""
+    for address, said in (("[::1]:1", "[::1]:1: no connection"), ("~", "(seen: '~')")):
+        assert main(["cluster", "check", "--cluster", address]) == 2
+        assert said in capsys.readouterr().err
+
+
 def test_a_config_without_a_cluster_is_stored_as_before():
     """And one with a cluster determines the same rows."""
     plain, clustered = Config(), load(None, ["cluster.address=local:2"])
@@ -86,6 +118,7 @@ def test_a_config_without_a_cluster_is_stored_as_before():
 @pytest.mark.parametrize(
     ("override", "said"),
     [
+        ("cluster.serve_command=[]", "cluster.serve_command: must have 1 or more entries"),
         ("cluster.sandboxes_per_node=0", "cluster.sandboxes_per_node"),
         ("cluster.sandboxes_per_node=two", "cluster.sandboxes_per_node"),
         ("cluster.replicas=0", "cluster.replicas: write a number of at least 1, or one for each"),

@@ -13,11 +13,14 @@ import driver
 from evolcoder.app import cluster as app_cluster
 from evolcoder.app import models
 from evolcoder.cli.main import main
+from evolcoder.cluster import replicas
 from evolcoder.cluster.check import check_nodes
 from evolcoder.cluster.node import SandboxOptions
+from evolcoder.cluster.replicas import RayReplica, ReplicaEngine, ServerPlan
 from evolcoder.cluster.sandbox import ClusterSandbox
-from evolcoder.config.load import ClusterConfig, Config
+from evolcoder.config.load import ClusterConfig, Config, TrafficConfig
 from evolcoder.engine.base import Message, Request, Sampling
+from evolcoder.errors import ModelError
 from evolcoder.grading.calls import CallTest, grade_calls
 from evolcoder.sandbox.base import STRICT_LAYERS, Kind
 
@@ -117,6 +120,28 @@ async def test_a_model_is_served_by_actors_and_one_that_dies_is_replaced(whole_c
     await engine.aclose()
     await asyncio.sleep(1)
     assert not any(Path(f"/proc/{one}").exists() for one in pids)
+
+
+async def test_a_replica_that_waits_for_its_gpus_can_be_stopped(whole_cluster):
+    """As on Ctrl-C while another driver has the GPUs: its actor could not answer."""
+    plan = ServerPlan.of("toy", ClusterConfig(gpus_per_replica=1))
+    replica = RayReplica(whole_cluster, plan, 1)
+    starting = asyncio.create_task(replica.start())
+    done, _ = await asyncio.wait([starting], timeout=2)
+    assert not done
+    starting.cancel()
+    async with asyncio.timeout(30):
+        await replica.stop()
+
+
+async def test_gpus_that_another_program_holds_are_named_in_one_line(whole_cluster, monkeypatch):
+    """The other replicas and all that waits end with it."""
+    monkeypatch.setattr(replicas, "PLACED_S", 1.0)
+    plan = ServerPlan.of("toy", ClusterConfig(gpus_per_replica=1))
+    waiting = [RayReplica(whole_cluster, plan, n) for n in (1, 2)]
+    with pytest.raises(ModelError, match=r"^replica \d of toy: no node had 1 free GPUs within 1 s"):
+        async with asyncio.timeout(60):
+            await ReplicaEngine.start(waiting, str, TrafficConfig(), restarts=0, note=print)
 
 
 def test_the_command_reports_the_cluster(whole_cluster, capsys, tmp_path):

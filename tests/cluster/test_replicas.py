@@ -2,9 +2,13 @@
 
 import asyncio
 import os
+import re
+import shutil
 import signal
+import socket
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +98,46 @@ async def test_a_server_that_does_not_start_is_one_line():
         await open_engine(2, ServerPlan.of("toy", config(command=broken)), [])
 
 
+@pytest.mark.parametrize(
+    ("program", "keys", "said"),
+    [
+        ("print('the cause'); import sys; sys.exit('the end')", {}, r"exited with code 1.*the end"),
+        ("print('the cause', flush=True); import time; time.sleep(99)", {"ready_s": 1},
+         r"not ready within 1 s \(cluster\.ready_s\)"),
+    ],
+)  # fmt: skip
+async def test_the_log_of_a_server_that_does_not_start_is_kept(program, keys, said):
+    """The message names replica, machine and log, which has the cause; vLLM prints it far above."""
+    plan = replace(ServerPlan.of("toy", config(command=(sys.executable, "-c", program))), **keys)
+    with pytest.raises(ModelError, match=said) as failure:
+        await open_engine(1, plan, [])
+    message = str(failure.value)
+    assert message.startswith(f"replica 0: on {socket.gethostname()}: the server ")
+    log = Path(re.search(r"\(full log: (.+)\)", message)[1])
+    try:
+        assert "the cause" in log.read_text()
+    finally:
+        shutil.rmtree(log.parent)
+
+
+async def test_the_log_of_a_server_that_works_is_removed():
+    """And that of one which exits later is kept."""
+    replica = ModelReplica()
+    await asyncio.to_thread(replica.start, ServerPlan.of("toy", config()), "127.0.0.1")
+    folder = replica._log.parent
+    assert not await asyncio.to_thread(replica.has_ended)
+    replica.stop()
+    assert not folder.exists()
+    replica = ModelReplica()
+    await asyncio.to_thread(replica.start, ServerPlan.of("toy", config("1")), "127.0.0.1")
+    while not (why := await asyncio.to_thread(replica.has_ended)):
+        pass
+    replica.stop()
+    log = Path(re.search(r"\(full log: (.+) on ", why)[1])
+    assert "out of memory" in log.read_text()
+    shutil.rmtree(log.parent)
+
+
 async def test_no_replica_starts_after_another_has_failed():
     """Its server and the GPUs of its actor would be held by nothing that ends them."""
     may_start = asyncio.Event()
@@ -119,7 +163,7 @@ async def test_a_replica_that_only_dies_is_left_out():
     async with asyncio.timeout(60):
         while len(notes) < 2:
             await asyncio.sleep(0.05)
-    assert "out of memory; starting it again" in notes[0]
+    assert re.search(r"out of memory \(full log: .+\); starting it again", notes[0])
     assert "left out after 1 restarts" in notes[1]
     assert replicas[0].n_starts == 2
     await engine.aclose()

@@ -11,6 +11,7 @@ import pytest
 
 import toy_model
 from evolcoder.bench.prompts import WIZARDCODER
+from evolcoder.cli.main import main
 from evolcoder.errors import TrainError
 from evolcoder.training import base as bases
 from evolcoder.training import folder, preflight
@@ -491,20 +492,63 @@ def test_out_of_memory_says_what_to_lower(toy_base, tmp_path):
         train(replace(job(toy_base, tmp_path / "out"), on_step=full))
 
 
-@pytest.mark.train
-def test_two_processes_give_the_losses_of_one(trained, toy_base, tmp_path):
-    """The plan is the same, so the curve is too, but for rounding."""
-    rows = tmp_path / "rows.jsonl"
+def run_verb(base, folder, *flags, launch=(), env=None):
+    """Run `evolcoder train` as a process of its own, on the rows of `trained`."""
+    rows = folder / "rows.jsonl"
     pairs = [
         {"instruction": one.row.task.instruction, "output": one.row.response.text}
         for one in toy_model.lessons()
     ]
     rows.write_text("\n".join(map(json.dumps, pairs)), encoding="utf-8")
-    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
-    verb = ["-m", "evolcoder.cli.main", "train", str(rows), "--base", str(toy_base)]
+    verb = ["-m", "evolcoder.cli.main", "train", str(rows), "--base", str(base)]
     values = [part for key, value in FAST.items() for part in ("--set", f"{key}={value}")]
-    command = [sys.executable, *launch, *verb, "--out", str(tmp_path / "out"), *values]
-    env = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    command = [sys.executable, *launch, *verb, "--out", str(folder / "out"), *values, *flags]
+    env = {**os.environ, "OMP_NUM_THREADS": "1", **(env or {})}
+    return subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.train
+def test_two_processes_give_the_losses_of_one(trained, toy_base, tmp_path):
+    """The plan is the same, so the curve is too, but for rounding."""
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    done = run_verb(toy_base, tmp_path, launch=launch)
     assert done.returncode == 0, done.stderr[-2000:]
     assert losses(tmp_path / "out") == pytest.approx(losses(trained[0]), rel=1e-4)
+
+
+OTHER_LAUNCHERS = {
+    "WORLD_SIZE": "4", "RANK": "3", "LOCAL_RANK": "1", "MASTER_ADDR": "127.0.0.1",
+    "OMPI_COMM_WORLD_SIZE": "4", "PMI_SIZE": "4", "PMI_RANK": "3",
+}  # fmt: skip
+
+
+@pytest.mark.train
+def test_what_other_launchers_set_changes_no_training(trained, toy_base, tmp_path):
+    """Slurm, MPI and operators of Kubernetes count the processes of whatever they start."""
+    done = run_verb(toy_base, tmp_path, env=OTHER_LAUNCHERS)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert losses(tmp_path / "out") == pytest.approx(losses(trained[0]), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("env", "said"),
+    [
+        ({"WORLD_SIZE": "1", "RANK": "0"}, "--gpus 4096: torch finds "),
+        (OTHER_LAUNCHERS, "--gpus 4096: torch finds "),
+        ({"WORLD_SIZE": "a"}, "--gpus 4096: torch finds "),
+        ({"WORLD_SIZE": "2", "RANK": "0", "TORCHELASTIC_RUN_ID": "x"},
+         "--gpus 4096: torchrun started 2 processes, not 4096"),
+    ],
+)  # fmt: skip
+def test_fewer_gpus_are_refused_whatever_the_environment_says(
+    toy_base, tmp_path, monkeypatch, capsys, env, said
+):
+    """One line, and no training on the processor in their place."""
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "out"
+    rows.write_text('{"instruction": "Add 1 to x.", "output": "x + 1"}\n', encoding="utf-8")
+    flags = ["--base", str(toy_base), "--out", str(out), "--gpus", "4096"]
+    assert main(["train", str(rows), *flags]) == 2
+    assert said in capsys.readouterr().err
+    assert not out.exists()

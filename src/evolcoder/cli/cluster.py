@@ -4,6 +4,7 @@ Exits with 0 if at least one node runs programs at the isolation level; otherwis
 """
 
 import argparse
+import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(args: argparse.Namespace) -> int:
     """Check the cluster, and fail if no node could run a program."""
-    address = [f"cluster.address={args.cluster}"] if args.cluster else []
+    address = [f"cluster.address={json.dumps(args.cluster)}"] if args.cluster else []
     config = configs.load(args.config, [*address, *args.set])
     if config.cluster.address is None:
         config = configs.load(args.config, [*args.set, "cluster.address=auto"])

@@ -6,7 +6,6 @@ interrupted training, and rewrites the card of a finished one.
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -33,11 +32,12 @@ from evolcoder.training.folder import CardNotes, TrainingOutcome
 from evolcoder.training.launch import (
     ONE_NODE,
     Nodes,
+    check_launched,
     launch_command,
     launcher_config,
     nodes_of,
 )
-from evolcoder.training.recipe import PRESETS, Recipe, is_first_process, recipe_of
+from evolcoder.training.recipe import PRESETS, Recipe, is_first_process, is_launched, recipe_of
 from evolcoder.training.trackers import TRACKERS
 
 EXIT_WRONG_INPUT = 2
@@ -112,7 +112,7 @@ def main(args: argparse.Namespace) -> int:
     trust = TrustSettings(
         pickled_weights=args.allow_pickled_weights, remote_code=args.allow_remote_code
     )
-    if (args.gpus, nodes.n_nodes) != (1, 1) and "WORLD_SIZE" not in os.environ:
+    if (args.gpus, nodes.n_nodes) != (1, 1) and not is_launched():
         check_training(
             args.data, args.base, args.out,
             recipe=recipe, trust=trust, n_gpus=args.gpus, nodes=nodes, columns=columns,
@@ -120,6 +120,8 @@ def main(args: argparse.Namespace) -> int:
         )  # fmt: skip
         return _launch(args, recipe, nodes)
     try:
+        if is_launched():
+            check_launched(args.gpus, nodes)
         outcome = train_model(
             args.data, args.base, args.out,
             recipe=recipe, notes=notes, trust=trust, columns=columns, validation=args.validation,

@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
+from importlib.metadata import PackageNotFoundError, requires, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -189,11 +190,7 @@ def connected(address: str) -> Iterator[RayCluster]:
 
     Must be entered in the main thread, since a cluster that is started here ends with the thread.
     """
-    if find_spec("ray") is None:
-        raise ConfigError(
-            f"--cluster {address}: Ray is not installed; install it with "
-            f"`pip install 'evolcoder[ray]'` here and on every node"
-        )
+    _check_installed(address)
     if not address.startswith(LOCAL) and address != AUTO:
         _check_server(address)
     with ExitStack() as stack:
@@ -209,6 +206,37 @@ def connected(address: str) -> Iterator[RayCluster]:
         with _kept_signal_handlers():
             cluster = _connect(ray, address, stack)
         yield cluster
+
+
+def _check_installed(address: str) -> None:
+    """Raise ConfigError without Ray, or with a version that the extra `ray` does not take."""
+    install = "install it with `pip install 'evolcoder[ray]'` here and on every node"
+    if find_spec("ray") is None:
+        raise ConfigError(f"--cluster {address}: Ray is not installed; {install}")
+    try:
+        installed = version("ray")
+    except PackageNotFoundError as error:  # a folder of this name, or a build without metadata
+        raise ConfigError(
+            f"--cluster {address}: a module `ray` is found that is no installed package; {install}"
+        ) from error
+    if wanted := _not_met(installed):
+        raise ConfigError(
+            f"--cluster {address}: Ray {installed} is installed, and evolcoder needs {wanted}; "
+            f"{install}"
+        )
+
+
+def _not_met(installed: str) -> str:
+    """Return evolcoder's requirement of Ray that a version does not meet; empty if it does."""
+    from packaging.requirements import Requirement  # noqa: PLC0415 - Ray's
+
+    for line in requires("evolcoder") or ():
+        requirement = Requirement(line)
+        if requirement.name == "ray" and not requirement.specifier.contains(
+            installed, prereleases=True
+        ):
+            return f"ray{requirement.specifier}"
+    return ""
 
 
 def _connect(ray: Any, address: str, stack: ExitStack) -> RayCluster:  # noqa: ANN401 - Ray's module

@@ -13,6 +13,7 @@ flight before servers end.
 
 import asyncio
 import contextlib
+import shutil
 import socket
 import subprocess
 import sys
@@ -31,7 +32,7 @@ from evolcoder.engine.base import Completion, Request
 from evolcoder.engine.openai import OpenAIEngine
 from evolcoder.engine.server_pool import ServerPool
 from evolcoder.errors import ConfigError, EvolcoderError, ModelError, NodeLostError, StepFailed
-from evolcoder.serving.process import log_tail, server
+from evolcoder.serving.process import log_tail, started, wait_until_ready
 
 POLL_S = 0.5
 """How often an actor looks whether its server still runs."""
@@ -75,28 +76,35 @@ class ModelReplica:
         self._stack = ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._log = Path()
+        self._keeps_log = False
 
     def start(self, plan: ServerPlan, host: str) -> str:
-        """Start the server and wait until it is ready; return its base URL. Raises StepFailed."""
+        """Start the server and wait until it is ready; return its base URL.
+
+        Raises StepFailed, which names the log: that of a server which failed is kept.
+        """
         if lacks := lacking(plan.packages):
             raise StepFailed("; ".join(lacks))
-        folder = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="evolcoder-server-"))
-        self._log = Path(folder).resolve() / "log.txt"
+        self._log = Path(tempfile.mkdtemp(prefix="evolcoder-server-")).resolve() / "log.txt"
+        self._stack.callback(self._end_log)
+        try:
+            return self._start(plan, host)
+        except StepFailed as error:
+            self._keeps_log = True
+            raise StepFailed(f"on {socket.gethostname()}: {error}") from error
+
+    def _start(self, plan: ServerPlan, host: str) -> str:
         port = _free_port(host)
         values = {
             "python": sys.executable, "model": plan.model, "host": host, "port": str(port),
             "gpus": str(max(1, plan.gpus)),
         }  # fmt: skip
         url = f"http://{host}:{port}/v1"
+        command = [_filled(part, values) for part in plan.command]
         self._process = self._stack.enter_context(
-            server(
-                [_filled(part, values) for part in plan.command],
-                url,
-                log=self._log,
-                ready_s=plan.ready_s,
-                stop_s=plan.stop_s,
-            )
+            started(command, url, log=self._log, stop_s=plan.stop_s)
         )
+        wait_until_ready(self._process, url, self._log, plan.ready_s, section="cluster")
         return url
 
     def has_ended(self) -> str:
@@ -104,8 +112,16 @@ class ModelReplica:
         assert self._process is not None
         with contextlib.suppress(subprocess.TimeoutExpired):
             code = self._process.wait(POLL_S)
-            return f"the server exited with code {code}: {log_tail(self._log)}"
+            self._keeps_log = True
+            return (
+                f"the server exited with code {code}: {log_tail(self._log)} "
+                f"(full log: {self._log} on {socket.gethostname()})"
+            )
         return ""
+
+    def _end_log(self) -> None:
+        if not self._keeps_log:
+            shutil.rmtree(self._log.parent, ignore_errors=True)
 
     def stop(self) -> None:
         """End the server; idempotent."""
@@ -142,10 +158,12 @@ class RayReplica:
         self._plan = plan
         self._node_id = node_id
         self._actor: Any = None
+        self._is_placed = False
 
     async def start(self) -> str:
         """Start an actor and its server; StepFailed if no node has GPUs for it in time."""
         await self.stop()
+        self._is_placed = False
         actor = on_node(
             self._ray, NodeReplica, self._node_id, is_bound=False,
             num_cpus=0, num_gpus=self._plan.gpus, max_concurrency=2,
@@ -157,8 +175,10 @@ class RayReplica:
         except TimeoutError as error:
             await self._kill()
             raise StepFailed(
-                f"{self.name}: no node had {self._plan.gpus} free GPUs within {PLACED_S:g} s"
+                f"no node had {self._plan.gpus} free GPUs within {PLACED_S:g} s; other programs on "
+                f"the cluster may hold them"
             ) from error
+        self._is_placed = True
         return str(await self._ask("start_here", self._plan))
 
     async def has_ended(self) -> str:
@@ -169,8 +189,9 @@ class RayReplica:
         """End the server and the actor."""
         if self._actor is None:
             return
-        with contextlib.suppress(NodeLostError):
-            await self._ask("stop")
+        if self._is_placed:  # one that waits for its GPUs would answer when it has them
+            with contextlib.suppress(NodeLostError):
+                await self._ask("stop")
         await self._kill()
 
     async def _kill(self) -> None:
@@ -330,7 +351,7 @@ class ReplicaEngine:
         """
         try:
             async with task_group() as group:  # no other start goes on after one has failed
-                starts = [group.create_task(replica.start()) for replica in replicas]
+                starts = [group.create_task(_started(replica)) for replica in replicas]
         except (StepFailed, NodeLostError) as error:
             await asyncio.gather(*(replica.stop() for replica in replicas))
             raise ModelError(str(error)) from error
@@ -390,6 +411,14 @@ class ReplicaEngine:
             self.pool.add(again)
             await self.pool.remove(engine, 0.0)
             engine = again
+
+
+async def _started(replica: Replica) -> str:
+    """Start a replica; the error names it."""
+    try:
+        return await replica.start()
+    except StepFailed as error:
+        raise StepFailed(f"{replica.name}: {error}") from error
 
 
 async def _end_of(replica: Replica) -> str:

@@ -572,7 +572,7 @@ class ClusterConfig(Section):
     cluster's GPUs shared out among the models."""
     gpus_per_replica: Annotated[PerModel, _per_model(0)] = 1
     """GPUs of one server, on one node, as a number or by model id."""
-    serve_command: tuple[str, ...] = (
+    serve_command: Annotated[tuple[str, ...], Field(min_length=1)] = (
         "{python}", "-m", "vllm.entrypoints.cli.main", "serve", "{model}",
         "--served-model-name", "{model}", "--host", "{host}", "--port", "{port}",
         "--tensor-parallel-size", "{gpus}", "--generation-config", "vllm", "--disable-log-stats",

@@ -125,9 +125,17 @@ def _wait_for_port(url: str, most_s: float) -> None:
 
 
 def wait_until_ready(
-    process: "subprocess.Popen[bytes]", url: str, log: Path, ready_s: float
+    process: "subprocess.Popen[bytes]",
+    url: str,
+    log: Path,
+    ready_s: float,
+    *,
+    section: str = "serve",
 ) -> None:
-    """Wait until a started server answers; raises `StepFailed` if it ends first or takes longer."""
+    """Wait until a started server answers; raises `StepFailed` if it ends first or takes longer.
+
+    `section` of the config has `ready_s`.
+    """
     ends = time.monotonic() + ready_s
     while not _answers(url):
         if process.poll() is not None:
@@ -137,7 +145,8 @@ def wait_until_ready(
             )
         if time.monotonic() > ends:
             raise StepFailed(
-                f"the server was not ready within {ready_s:g} s (serve.ready_s): {log_tail(log)}"
+                f"the server was not ready within {ready_s:g} s ({section}.ready_s): "
+                f"{log_tail(log)} (full log: {log})"
             )
         time.sleep(POLL_S)
 

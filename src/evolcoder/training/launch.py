@@ -30,7 +30,7 @@ from evolcoder.errors import SharedTrainError, TrainError
 from evolcoder.storage import atomic
 from evolcoder.text import one_line
 from evolcoder.training.base import WHY_CHARS
-from evolcoder.training.recipe import Recipe, is_first_process, n_devices
+from evolcoder.training.recipe import Recipe, is_first_process, is_launched, n_devices
 
 CONFIG_NAME = "accelerate.yaml"
 PORT = 29500
@@ -40,6 +40,10 @@ SHARED_NAME = "shared.txt"
 """File by which the machines find out whether they share the folder."""
 _LOST = re.compile(r"gloo|NCCL|Connection (?:closed|reset)|[Rr]emote (?:peer|process)|TCPStore")
 """Parts of what PyTorch raises when a collective operation has lost a process."""
+OTHER_LAUNCHERS = re.compile(
+    r"(?:LOCAL_)?(?:RANK|WORLD_SIZE)|PMI_(?:RANK|SIZE)|MPI_LOCAL\w+|(?:OMPI_COMM|MV2_COMM)_WORLD_\w+"
+)
+"""Variables from which accelerate takes the number of processes, whoever set them."""
 SHARED_S = 10.0
 """How long a machine waits for that file."""
 
@@ -153,6 +157,31 @@ def join_processes(folder: Path, *, on_gpu: bool) -> None:
     PartialState(cpu=not on_gpu)
     if n_devices() > int(os.environ.get("LOCAL_WORLD_SIZE", str(n_devices()))):
         _check_is_shared(folder)
+
+
+@contextmanager
+def without_other_launchers() -> Iterator[None]:
+    """Hide what Slurm, MPI or an operator of Kubernetes set, unless torchrun started this process.
+
+    Accelerate would wait for the processes that they count.
+    """
+    hidden = [] if is_launched() else [one for one in os.environ if OTHER_LAUNCHERS.fullmatch(one)]
+    values = {name: os.environ.pop(name) for name in hidden}
+    try:
+        yield
+    finally:
+        os.environ.update(values)
+
+
+def check_launched(n_gpus: int, nodes: Nodes) -> None:
+    """Raise TrainError if this process was started as one of fewer than `--gpus` asks for."""
+    wanted = n_gpus * nodes.n_nodes
+    if n_devices() < wanted:
+        each = f"--gpus {n_gpus}" if nodes.n_nodes == 1 else f"--gpus {n_gpus} of each machine"
+        raise SharedTrainError(
+            f"{each}: torchrun started {n_devices()} processes, not {wanted}; start the command "
+            f"without torchrun, which it starts itself"
+        )
 
 
 @contextmanager

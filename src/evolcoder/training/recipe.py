@@ -114,11 +114,19 @@ def recipe_of(preset: str, changes: Mapping[str, Any]) -> Recipe:
     return validate_as(Recipe, {**PRESETS[preset], **changes}, where="recipe")
 
 
+def is_launched() -> bool:
+    """Whether torchrun started this process, as one of a training's.
+
+    Slurm, MPI and operators of Kubernetes set `WORLD_SIZE` or `RANK` for whatever they start.
+    """
+    return "TORCHELASTIC_RUN_ID" in os.environ and "WORLD_SIZE" in os.environ
+
+
 def n_devices() -> int:
     """Return the number of training processes, which the launcher sets."""
-    return int(os.environ.get("WORLD_SIZE", "1"))
+    return int(os.environ["WORLD_SIZE"]) if is_launched() else 1
 
 
 def is_first_process() -> bool:
     """Whether this process writes the files (rank 0)."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return not is_launched() or int(os.environ.get("RANK", "0")) == 0

@@ -63,7 +63,7 @@ from evolcoder.training.folder import (
     remove_incomplete,
     stored_layout,
 )
-from evolcoder.training.launch import join_processes, losing_others
+from evolcoder.training.launch import join_processes, losing_others, without_other_launchers
 from evolcoder.training.recipe import Recipe, is_first_process, n_devices
 from evolcoder.training.speed import n_values, speed_of
 from evolcoder.training.trackers import TRACKERS, check_tracker, open_tracker
@@ -126,7 +126,7 @@ def train(job: TrainingJob) -> TrainingOutcome:
     with locked(job.out) if is_first_process() else nullcontext():
         job = with_layout(job)
         rows = prepare(job, n_devices())
-        with losing_others():
+        with losing_others(), without_other_launchers():
             outcome = read_outcome(job.out) if is_finished(job.out) else _run_tracked(job, rows)
         if is_first_process():
             finish(job.out, outcome, job.notes)
