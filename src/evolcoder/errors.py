@@ -67,6 +67,10 @@ class SharedTrainError(TrainError):
     """A TrainError that all processes of a training raise together, so one of them prints it."""
 
 
+class LostProcessError(TrainError):
+    """Another process of a training has ended; it says why, or its launcher does."""
+
+
 class SandboxRefusedError(UserError):
     """Less protection is available than requested, so nothing was run."""
 

@@ -20,8 +20,10 @@ from evolcoder.training.completions import COMPLETIONS_NAME
 from evolcoder.training.folder import last_checkpoint, read_log
 from evolcoder.training.launch import (
     CONFIG_NAME,
+    EXIT_LOST,
     SHARED_NAME,
     Nodes,
+    end_of,
     launch_command,
     launcher_config,
 )
@@ -31,6 +33,7 @@ from late import torch
 
 pytestmark = pytest.mark.train
 SHARDED = Path(__file__).with_name("sharded_on_cpu.py")
+BLOCKED = Path(__file__).with_name("blocked_path.py")
 STEPS = Path(__file__).with_name("checkpoint_steps.py")
 ENV = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONWARNINGS": "ignore"}
 
@@ -185,11 +188,65 @@ def test_a_checkpoint_that_cannot_be_written_ends_all_processes(toy_base, tmp_pa
         command, env=ENV, capture_output=True, text=True, preexec_fn=limit, timeout=120, check=False
     )
     assert done.returncode == 2
-    said = [line for line in done.stderr.splitlines() if "checkpoint-3" in line]
-    assert len(said) == 1
-    assert re.search(r"evolcoder: .*checkpoint-3: cannot be written: .+", said[0])
-    assert "Traceback" not in done.stderr
+    assert re.search(r"evolcoder: .*checkpoint-3: cannot be written: .+", only_line(done.stderr))
     assert last_checkpoint(out / "checkpoints") is None
+
+
+def only_line(said):
+    """The one line that says why a training failed."""
+    assert "Traceback" not in said
+    lines = [one for one in said.splitlines() if one.startswith("evolcoder: ")]
+    (line,) = [one for one in lines if "24 of 24 rows " not in one]
+    return line
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("checkpoints/checkpoint-3/state", "checkpoint-3: cannot be written: "),  # all processes
+        ("checkpoints/checkpoint-3/scheduler.pt", "checkpoint-3: cannot be written: "),  # one
+        ("checkpoints/checkpoint-3/rng_state_1.pth", "checkpoint-3: cannot be written: "),  # other
+        ("train-log.jsonl", "train-log.jsonl: "),
+        ("completions.jsonl", "completions.jsonl: "),
+        ("model.safetensors", "the model cannot be written: "),
+    ],
+)
+def test_a_file_that_cannot_be_written_ends_all_processes_with_one_line(
+    toy_base, tmp_path, name, said
+):
+    """Whichever process writes it, and whatever the others wait for then."""
+    out = tmp_path / "out"
+    options = ["--validation", str(tmp_path / ROWS), "--log-completions", "1"]
+    options += ["--set", "steps=4"]
+    command = train_command(tmp_path, toy_base, out, *options, n_processes=2)
+    at = command.index(str(SHARDED))
+    command[at : at + 1] = [str(BLOCKED), str(out / name)]
+    done = subprocess.run(
+        command, env=ENV, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.returncode == 2, done.stderr[-3000:]
+    assert said in only_line(done.stderr)
+
+
+@pytest.mark.parametrize(
+    ("codes", "said", "code"),
+    [
+        ({0: 2, 1: -15}, "", 2),
+        ({0: 2, 1: -9}, "", 2),
+        ({1: 2, 0: EXIT_LOST}, "", 2),
+        ({0: 130, 1: -9}, "", 130),
+        ({0: 1, 1: -15}, "", 1),
+        ({0: EXIT_LOST, 1: -9}, "process 1 of the training was ended by SIGKILL, as when", 1),
+        ({1: -11, 0: -15}, "process 1 of the training was ended by SIGSEGV", 1),
+        ({0: 1, 1: -9}, "process 1 of the training was ended by SIGKILL, as when", 1),
+        ({0: -15, 1: EXIT_LOST}, "process 0 of the training was ended by SIGTERM", 1),
+        ({0: EXIT_LOST, 1: EXIT_LOST}, "another process of the training has ended", 1),
+    ],
+)
+def test_the_launcher_names_what_no_process_says(codes, said, code):
+    """It ends the others by signals itself, which are no causes."""
+    text, found = end_of(codes)
+    assert (text.startswith(said), bool(text), found) == (True, bool(said), code)
 
 
 def test_a_process_that_is_killed_ends_the_others(toy_base, tmp_path):
@@ -206,8 +263,7 @@ def test_a_process_that_is_killed_ends_the_others(toy_base, tmp_path):
     os.kill(int(workers[0]), signal.SIGKILL)
     _, said = process.communicate(timeout=120)
     assert process.returncode == 1
-    assert "process 1 of the training was ended by SIGKILL" in said
-    assert "Traceback" not in said
+    assert "process 1 of the training was ended by SIGKILL" in only_line(said)
 
 
 def test_gathered_weights_are_those_of_the_model(toy_base):

@@ -16,6 +16,7 @@ from evolcoder.errors import TrainError
 from evolcoder.training import base as bases
 from evolcoder.training import folder, preflight
 from evolcoder.training.batches import tokenize, tokenize_all
+from evolcoder.training.completions import COMPLETIONS_NAME
 from evolcoder.training.folder import (
     CHECKPOINTS,
     COMPLETE,
@@ -225,6 +226,29 @@ def test_a_killed_training_goes_on_with_the_same_losses(trained, toy_base, tmp_p
     assert last_checkpoint(out / "checkpoints").name == "checkpoint-6"
     train(job(toy_base, out, save_every=3))
     assert losses(out) == losses(trained[0])
+
+
+def test_completions_are_in_their_log_once_however_often_a_training_is_resumed(toy_base, tmp_path):
+    """Those after the checkpoint are written again, in place of the first ones."""
+
+    def end(step):
+        if step.step == 5:
+            raise KeyboardInterrupt
+
+    held = toy_model.lessons(26)[24:]
+    out, steps = tmp_path / "out", {"steps": 6, "save_every": 2}
+    watched = replace(job(toy_base, out, **steps), validation=held, n_completions=2)
+    with pytest.raises(KeyboardInterrupt):
+        train(replace(watched, on_step=end))
+    path = out / COMPLETIONS_NAME
+
+    def steps_of_lines():
+        return [json.loads(line)["step"] for line in path.read_text("utf-8").splitlines()]
+
+    assert steps_of_lines() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    path.write_text(path.read_text("utf-8") + '{"step": 5, "ro', encoding="utf-8")  # it was killed
+    train(watched)
+    assert steps_of_lines() == [1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6]
 
 
 def test_a_checkpoint_that_was_not_finished_is_not_gone_on_from(tmp_path):

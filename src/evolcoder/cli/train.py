@@ -22,7 +22,7 @@ from evolcoder.cli.layout import LABEL, folded, labelled
 from evolcoder.cli.usage import RaisingParser
 from evolcoder.config.bounded_yaml import parse_yaml
 from evolcoder.config.validation import validate_as
-from evolcoder.errors import SharedTrainError, TrainError
+from evolcoder.errors import LostProcessError, SharedTrainError, TrainError
 from evolcoder.input_files import read_text
 from evolcoder.seeds.rows import COLUMNS_HELP, columns_from, read_placed_rows
 from evolcoder.serving.process import defer_signals, wait_interruptibly, with_subreaper
@@ -30,12 +30,14 @@ from evolcoder.storage import atomic
 from evolcoder.training.base import TrustSettings
 from evolcoder.training.folder import CardNotes, TrainingOutcome
 from evolcoder.training.launch import (
+    EXIT_LOST,
     ONE_NODE,
     Nodes,
     check_launched,
     launch_command,
     launcher_config,
     nodes_of,
+    says_why,
 )
 from evolcoder.training.recipe import PRESETS, Recipe, is_first_process, is_launched, recipe_of
 from evolcoder.training.trackers import TRACKERS
@@ -120,23 +122,30 @@ def main(args: argparse.Namespace) -> int:
         )  # fmt: skip
         return _launch(args, recipe, nodes)
     try:
-        if is_launched():
-            check_launched(args.gpus, nodes)
+        check_launched(args.gpus, nodes)
         outcome = train_model(
             args.data, args.base, args.out,
             recipe=recipe, notes=notes, trust=trust, columns=columns, validation=args.validation,
             n_completions=n_logged, report_to=args.report_to,
         )  # fmt: skip
-    except SharedTrainError:
-        if is_first_process():
-            raise
-        return EXIT_WRONG_INPUT
+    except TrainError as error:
+        return _silent_exit(error)
     if is_first_process():
         if args.json:
             output.print_json(asdict(outcome), indent=1)
         else:
             print(_outcome_text(outcome))
     return 0
+
+
+def _silent_exit(error: TrainError) -> int:
+    """Return the exit code if another process says why; raise the error otherwise."""
+    if isinstance(error, LostProcessError):
+        return EXIT_LOST
+    is_shared = isinstance(error, SharedTrainError)
+    if is_first_process() if is_shared else says_why():
+        raise error
+    return EXIT_WRONG_INPUT
 
 
 def _overrides(args: argparse.Namespace) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from typing import Any
 from evolcoder.errors import SharedTrainError, TrainError
 from evolcoder.text import one_line
 from evolcoder.training.base import WHY_CHARS
+from evolcoder.training.launch import is_loss
 from evolcoder.training.recipe import is_first_process
 
 VALID = "earlier ones are valid"
@@ -125,8 +126,13 @@ def _as_one_line(what: str, end: str) -> Iterator[None]:
             yield
     except CheckpointException as error:
         reasons = [failure[0] for _, failure in sorted(error.failures.items())]
-        raise SharedTrainError(f"{what}: {_reason(reasons[0])}; {end}") from error
+        own = [reason for reason in reasons if not is_loss(reason)]
+        if not own:
+            raise reasons[0] from error
+        raise SharedTrainError(f"{what}: {_reason(own[0])}; {end}") from error
     except (OSError, RuntimeError, EOFError, SafetensorError) as error:  # of this process alone
+        if is_loss(error):
+            raise
         raise TrainError(f"{what}: {_reason(error)}; {end}") from error
 
 

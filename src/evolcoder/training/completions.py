@@ -1,7 +1,8 @@
 """Completions of held-out tasks while a model is trained, so that a person can look at them.
 
 They are greedy and short, written to `completions.jsonl` in the folder of the model, one line per
-completion, each time that the loss of the held-out rows is measured. They decide nothing.
+completion, each time that the loss of the held-out rows is measured; a step is in it once, however
+often the training was resumed. They decide nothing.
 
 >>> log = CompletionLog(trainer, rows[:2], Path("out"))   # doctest: +SKIP
 >>> log.write(step=10)   # doctest: +SKIP
@@ -9,10 +10,12 @@ completion, each time that the loss of the held-out rows is measured. They decid
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from evolcoder.errors import TrainError
+from evolcoder.input_files import open_regular
 from evolcoder.storage import atomic
 from evolcoder.training.batches import TokenizedRow
 from evolcoder.training.recipe import is_first_process
@@ -29,6 +32,7 @@ class CompletionLog:
         self._trainer = trainer
         self._rows = rows
         self._path = folder / COMPLETIONS_NAME
+        self._has_begun = False
 
     def write(self, step: int) -> None:
         """Append the answers after a step; all processes of a training answer together."""
@@ -37,6 +41,9 @@ class CompletionLog:
         answers = self._answers()
         if not is_first_process():
             return
+        if not self._has_begun:
+            self._remove_from(step)
+            self._has_begun = True
         decode = self._trainer.processing_class.decode
         with atomic.open_to_append(self._path, inside=self._path.parent, error=TrainError) as file:
             for row, answer in zip(self._rows, answers, strict=True):
@@ -49,6 +56,18 @@ class CompletionLog:
                     "reference": decode(list(row.answer), skip_special_tokens=True),
                 }
                 file.write(f"{json.dumps(line, ensure_ascii=False)}\n".encode())
+
+    def _remove_from(self, step: int) -> None:
+        """Remove what a session that was killed wrote after the checkpoint that is resumed from."""
+        if not self._path.exists():
+            return
+        kept = []
+        with open_regular(self._path, error=TrainError) as file:
+            for line in file:
+                with suppress(ValueError, LookupError, TypeError, RecursionError):
+                    if json.loads(line)["step"] < step:
+                        kept.append(line.decode())
+        atomic.write_text(self._path, "".join(kept), inside=self._path.parent, error=TrainError)
 
     def _answers(self) -> list[list[int]]:
         """Return an answer's tokens for each row; the model is left in training mode."""

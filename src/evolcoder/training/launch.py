@@ -17,16 +17,17 @@ import re
 import signal
 import socket
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
-from evolcoder.errors import SharedTrainError, TrainError
+from evolcoder.errors import LostProcessError, SharedTrainError, TrainError
 from evolcoder.storage import atomic
 from evolcoder.text import one_line
 from evolcoder.training.base import WHY_CHARS
@@ -44,6 +45,10 @@ OTHER_LAUNCHERS = re.compile(
     r"(?:LOCAL_)?(?:RANK|WORLD_SIZE)|PMI_(?:RANK|SIZE)|MPI_LOCAL\w+|(?:OMPI_COMM|MV2_COMM)_WORLD_\w+"
 )
 """Variables from which accelerate takes the number of processes, whoever set them."""
+FAILURE = "EVOLCODER_TRAIN_FAILURE"
+"""Variable with the folder where the processes of a machine note that one has said why it fails."""
+EXIT_LOST = 75
+"""Exit code of a process that lost another one, which says why it ended."""
 SHARED_S = 10.0
 """How long a machine waits for that file."""
 
@@ -186,14 +191,19 @@ def check_launched(n_gpus: int, nodes: Nodes) -> None:
 
 @contextmanager
 def losing_others() -> Iterator[None]:
-    """Turn the error of a process that another one has left into a TrainError of one line."""
+    """Turn the error of a process that another one has left into a LostProcessError."""
     try:
         yield
     except RuntimeError as error:
-        if n_devices() == 1 or not _LOST.search(str(error)):
+        if not is_loss(error):
             raise
         why = one_line(str(error), WHY_CHARS)
-        raise TrainError(f"another process of the training has ended: {why}") from error
+        raise LostProcessError(f"another process of the training has ended: {why}") from error
+
+
+def is_loss(error: BaseException) -> bool:
+    """Whether a collective operation has failed since another process has ended."""
+    return n_devices() > 1 and isinstance(error, RuntimeError) and bool(_LOST.search(str(error)))
 
 
 def _check_is_shared(folder: Path) -> None:
@@ -227,6 +237,37 @@ def _appears(path: Path, text: str) -> bool:
         time.sleep(SHARED_S / 20)
 
 
+def says_why() -> bool:
+    """Whether this process says why it fails: the first of a machine does, as a disk fails all."""
+    if (folder := os.environ.get(FAILURE)) is None:
+        return True
+    try:
+        Path(folder, "failure").mkdir()
+    except FileExistsError:
+        return False
+    except OSError:  # the disk is full here, too
+        return True
+    return True
+
+
+def end_of(codes: Mapping[int, int]) -> tuple[str, int]:
+    """Return what to say about processes that failed, and the exit code of them all.
+
+    `codes`: exit code by number of the process, that which failed first first; negative for a
+    signal. Nothing is said where a process has said why. The launcher ends the others by SIGTERM,
+    and after half a minute by SIGKILL.
+    """
+    own = [code for code in codes.values() if code > 0 and code != EXIT_LOST]
+    if any(code > 1 for code in own):
+        return "", own[0]
+    signals = {rank: signal.Signals(-code).name for rank, code in codes.items() if code < 0}
+    killed = {rank: name for rank, name in signals.items() if name != "SIGTERM"}
+    for rank, name in (killed or ({} if own else signals)).items():
+        out_of_memory = ", as when memory runs out" if name == "SIGKILL" else ""
+        return f"process {rank} of the training was ended by {name}{out_of_memory}", 1
+    return ("", own[0]) if own else ("another process of the training has ended", 1)
+
+
 def main(argv: Sequence[str]) -> int:
     """Run accelerate's launcher and return the exit code of the process that failed first.
 
@@ -239,17 +280,14 @@ def main(argv: Sequence[str]) -> int:
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
     logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
     try:
-        run(launch_command_parser().parse_args(argv))
+        with tempfile.TemporaryDirectory(prefix="evolcoder-train-") as folder:
+            os.environ[FAILURE] = folder
+            run(launch_command_parser().parse_args(argv))
     except ChildFailedError as error:
-        # One that was killed is the cause, whenever the others lost it.
-        killed = [one for one in error.failures.items() if one[1].exitcode < 0]
-        rank, failure = killed[0] if killed else error.get_first_failure()
-        if failure.exitcode < 0:
-            name = signal.Signals(-failure.exitcode).name
-            out_of_memory = ", as when memory runs out" if name == "SIGKILL" else ""
-            text = f"process {rank} of the training was ended by {name}{out_of_memory}"
-            sys.stderr.write(f"evolcoder: {text}\n")
-        return failure.exitcode if failure.exitcode > 0 else 1
+        codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+        text, code = end_of(codes)
+        sys.stderr.write(f"evolcoder: {text}\n" if text else "")
+        return code
     return 0
 
 
