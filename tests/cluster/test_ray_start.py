@@ -269,5 +269,5 @@ def test_a_node_that_is_lost_is_named_without_rays_internals(name, words):
         raise getattr(ray.exceptions, name)(*given)
 
     with pytest.raises(NodeLostError, match=f"node here: {words}") as caught:
-        asyncio.run(asked(ray, "here", lost()))
+        asyncio.run(asked(ray, "node here", lost()))
     assert ("rpc_code" in str(caught.value)) is (name == "RayError")

@@ -241,6 +241,43 @@ async def test_a_replica_killed_in_mid_request_has_its_requests_sent_again_once(
     await engine.aclose()
 
 
+@pytest.mark.parametrize("restarts", [0, 1])
+async def test_requests_of_a_lost_machine_do_not_wait_for_its_replacement(restarts):
+    """A machine without power closes no connection, and another server takes minutes to start."""
+    is_lost = asyncio.Event()
+
+    class Lost(HereReplica):
+        async def start(self):
+            if self.n_starts:
+                await asyncio.Event().wait()
+            return await super().start()
+
+        async def has_ended(self):
+            await is_lost.wait()
+            return "node n: died"
+
+    plan, notes = ServerPlan.of("toy", config("1e6", "0.5")), []
+    replicas = [Lost("replica 1", plan), HereReplica("replica 2", plan)]
+    engine = await ReplicaEngine.start(
+        replicas,
+        lambda url: OpenAIEngine(url, api_key=None, traffic=TRAFFIC),
+        TRAFFIC,
+        restarts=restarts,
+        note=notes.append,
+    )
+    os.kill(replicas[0].runs._process.pid, signal.SIGSTOP)
+    asking = [asyncio.create_task(engine.complete(asked(f"{i}"))) for i in range(20)]
+    async with asyncio.timeout(60):
+        while sum(one.done() for one in asking) < 5:
+            await asyncio.sleep(0.05)
+        is_lost.set()
+        texts = [one.text.split()[1] for one in await asyncio.gather(*asking)]
+    assert texts == [f"{i}" for i in range(20)]
+    assert len(engine.pool.outstanding) == 1
+    os.kill(replicas[0].runs._process.pid, signal.SIGCONT)
+    await engine.aclose()
+
+
 def events(log, kind, of=None):
     """Pairs of process and prompt that the servers wrote, one a line."""
     lines = [line.split() for line in log.read_text().splitlines()] if log.exists() else []

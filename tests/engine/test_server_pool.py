@@ -55,6 +55,22 @@ async def test_requests_are_shared_out_by_tokens_and_each_is_sent_once():
     assert set(pool.outstanding.values()) == {0}
 
 
+async def test_requests_of_a_server_that_is_gone_and_those_that_wait_for_it_go_to_another():
+    """Its machine closes no connection; what waited for its rate limit is never sent to it."""
+    gone, other = Loopback(latency_s=1000.0), Loopback()
+    async with pool_of(gone, traffic=TRAFFIC.model_copy(update={"concurrency": 2})) as (pool, *_):
+        asking = [asyncio.create_task(pool.complete(asked(f"number {i}"))) for i in range(6)]
+        await until(lambda: len(gone.calls) == 2)
+        async with other:
+            pool.add(OpenAIEngine(other.base_url, api_key=None, traffic=TRAFFIC, backoff_s=0.01))
+            async with asyncio.timeout(20):
+                await pool.remove(pool._servers[0].engine, 0.0)
+                texts = [one.text for one in await asyncio.gather(*asking)]
+            await pool.aclose()
+    assert texts == [say_it_back(f"number {i}") for i in range(6)]
+    assert (len(gone.calls), len(other.calls)) == (2, 6)
+
+
 async def test_a_server_that_had_the_beginning_is_asked_again():
     """Prompts with one beginning go to one server while it is not much busier than the others."""
     servers = [Loopback() for _ in range(4)]

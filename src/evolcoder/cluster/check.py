@@ -105,7 +105,7 @@ async def _check(
     actor = on_node(cluster.ray, NodeInspector, facts.id, num_cpus=0).remote()
     try:
         software = await asked(
-            cluster.ray, facts.name, actor.inspect.remote(level, tuple(packages))
+            cluster.ray, f"node {facts.name}", actor.inspect.remote(level, tuple(packages))
         )
         trouble = software.refused
         if software.evolcoder != version("evolcoder"):

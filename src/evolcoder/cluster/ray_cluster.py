@@ -134,7 +134,9 @@ class RayNode:
         await self._kill()
 
     async def _ask(self, method: str, *given: object) -> Any:  # noqa: ANN401 - by the method
-        return await asked(self._ray, self.name, getattr(self._actor, method).remote(*given))
+        return await asked(
+            self._ray, f"node {self.name}", getattr(self._actor, method).remote(*given)
+        )
 
     async def _kill(self) -> None:
         """End an actor, which may have died or be unreachable."""
@@ -144,8 +146,11 @@ class RayNode:
                 self._ray.kill(actor)
 
 
-async def asked(ray: Any, name: str, reference: Any) -> Any:  # noqa: ANN401 - Ray's module and types
-    """Await a call of an actor; raise NodeLostError, or the error that the actor raised."""
+async def asked(ray: Any, where: str, reference: Any) -> Any:  # noqa: ANN401 - Ray's module and types
+    """Await a call of an actor; raise NodeLostError, or the error that the actor raised.
+
+    `where`: what the message names, such as the node.
+    """
     try:
         return await reference
     except ray.exceptions.RayTaskError as error:
@@ -157,7 +162,7 @@ async def asked(ray: Any, name: str, reference: Any) -> Any:  # noqa: ANN401 - R
             why = "evolcoder is not installed there; install the same version on every node"
         else:
             why = f"died: {_first_line(error)}"
-        raise NodeLostError(f"node {name}: {why}") from error
+        raise NodeLostError(f"{where}: {why}") from error
 
 
 def on_node(

@@ -201,7 +201,7 @@ class RayReplica:
         self._actor = None
 
     async def _ask(self, method: str, *given: object) -> Any:  # noqa: ANN401 - by the method
-        return await asked(self._ray, self.name, getattr(self._actor, method).remote(*given))
+        return await asked(self._ray, "its actor", getattr(self._actor, method).remote(*given))
 
 
 class NodeReplica(ModelReplica):
@@ -237,7 +237,7 @@ async def nodes_with(
     async def lacks(node: NodeFacts) -> str:
         actor = on_node(cluster.ray, _PackageCheck, node.id, num_cpus=0).remote()
         try:
-            found = await asked(cluster.ray, node.name, actor.lacking.remote(packages))
+            found = await asked(cluster.ray, f"node {node.name}", actor.lacking.remote(packages))
         except NodeLostError as error:
             return str(error)
         finally:
@@ -352,7 +352,7 @@ class ReplicaEngine:
         try:
             async with task_group() as group:  # no other start goes on after one has failed
                 starts = [group.create_task(_started(replica)) for replica in replicas]
-        except (StepFailed, NodeLostError) as error:
+        except StepFailed as error:
             await asyncio.gather(*(replica.stop() for replica in replicas))
             raise ModelError(str(error)) from error
         except BaseException:
@@ -399,6 +399,7 @@ class ReplicaEngine:
         """Start a replica again whenever it ends, up to the limit."""
         for n_left in range(self._restarts, -1, -1):
             why = await _end_of(replica)
+            await self.pool.cut_off(engine)
             if not n_left:
                 self._note(f"{replica.name}: {why}; left out after {self._restarts} restarts")
                 return
@@ -417,7 +418,7 @@ async def _started(replica: Replica) -> str:
     """Start a replica; the error names it."""
     try:
         return await replica.start()
-    except StepFailed as error:
+    except (StepFailed, NodeLostError) as error:
         raise StepFailed(f"{replica.name}: {error}") from error
 
 

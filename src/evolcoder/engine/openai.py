@@ -81,6 +81,8 @@ class OpenAIEngine:
         self.identity = self._endpoint.identity
         self.key_identity = self._endpoint.query
         self._rate_limiter = RateLimiter(traffic)
+        self.is_cut_off = False
+        """Whether its server has ended, so that nothing is sent to it any more."""
         self._traffic = traffic
         self._backoff_s = backoff_s
         self._transport = Transport(self._endpoint, timeout_s=traffic.timeout_s)
@@ -173,6 +175,15 @@ class OpenAIEngine:
         """Close all connections; idempotent."""
         await self._transport.aclose()
 
+    async def cut_off(self) -> None:
+        """Cut off all requests, sent or waiting, since the server has ended; idempotent.
+
+        A server whose machine is gone closes no connection itself. Later requests are cut off too.
+        """
+        self.is_cut_off = True
+        self._rate_limiter.admit_all()
+        await self._transport.aclose()
+
     async def _request_models(self, model: str) -> RequestFault | None:
         url = self._endpoint.models_url
         outcome = await self._transport.exchange("GET", url, timeout_s=PROBE_S)
@@ -195,6 +206,8 @@ class OpenAIEngine:
         clock, limiter = asyncio.get_running_loop().time, self._rate_limiter
         sent = clock()
         try:
+            if self.is_cut_off:
+                return RequestFault("the server has ended", "", RetryClass.UNAVAILABLE, cut=True)
             outcome = await metered(self._send(request))
             self.trouble = ""
             if isinstance(outcome, RequestFault) and outcome.is_retried:

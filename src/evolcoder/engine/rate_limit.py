@@ -82,6 +82,14 @@ class RateLimiter:
         if self._waiting:
             self._admit()
 
+    def admit_all(self) -> None:
+        """Admit all that wait, whatever the limits: the server has ended, and they are not sent."""
+        while self._waiting:
+            ticket, _ = self._waiting.popleft()
+            if not ticket.done():
+                self._in_flight += 1
+                ticket.set_result(self._epoch)
+
     def record_success(self, expected: int, used: int, *, is_slow: bool = False) -> None:
         """Record a success, with the estimated and actual number of tokens.
 

@@ -144,6 +144,17 @@ class ServerPool:
         server.streams = self._streams
         self._servers.append(_Server(server))
 
+    async def cut_off(self, server: OpenAIEngine) -> None:
+        """Send no more requests to a server that has ended; those that it has go to another.
+
+        Without another they are tried again until there is one, as with a server that is
+        unreachable.
+        """
+        for found in self._servers:
+            if found.engine is server:
+                found.is_up = False
+        await server.cut_off()
+
     async def remove(self, server: OpenAIEngine, grace_s: float) -> None:
         """Send no more requests to a server, wait for those that it has, and close its client.
 
@@ -159,11 +170,10 @@ class ServerPool:
             found.idle.clear()
             with suppress(TimeoutError):
                 await asyncio.wait_for(found.idle.wait(), grace_s)
-        await server.aclose()
-        if found.n_requests:  # some that had waited for the rate limit may have opened it again
+        await server.cut_off()
+        if found.n_requests:
             found.idle.clear()
             await found.idle.wait()
-            await server.aclose()
 
     async def aclose(self) -> None:
         """Close all connections; idempotent."""
@@ -232,7 +242,7 @@ class ServerPool:
         while True:
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
-            if server not in self._servers:  # its client is closed
+            if server not in self._servers or server.engine.is_cut_off:
                 return
             if await server.engine.answers(model):
                 server.is_up = True
