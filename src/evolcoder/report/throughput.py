@@ -160,8 +160,8 @@ def _notes(own: _OwnTime, n_requests: int) -> Iterator[str]:
             )
         return
     yield (
-        f"counted by {SPAN_S} s; the first and the last of them in a session hold the answers of "
-        "less time, so their rates are lower than they were"
+        f"the first and the last {SPAN_S} s of a session count as whole ones, so their rates are "
+        "lower bounds"
     )
     if own.n_pauses:
         pauses = "a pause" if own.n_pauses == 1 else f"{own.n_pauses:,} pauses"
