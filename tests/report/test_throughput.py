@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toys
+from all_tables import tables_of
 from evolcoder.cli.main import main
 from evolcoder.records import NO_PURPOSE, TokenCounts
 from evolcoder.report import render
@@ -65,6 +66,19 @@ def test_answers_are_counted_by_session_and_by_ten_seconds(tmp_path, monkeypatch
     with RunStore.read(tmp_path / "run") as store:
         assert spans_of(store) == [*first, (1_700_003_040, 1_700_003_040, 2, 10, 12)]
         assert store.calls_by_model() == {"toy": (504, 1021, 1533)}
+
+
+def test_comparisons_of_all_tables_leave_out_when_answers_came(tmp_path, monkeypatch):
+    """Two runs that asked for the same have the same sums, and one more answer is a difference."""
+    clock, found = Clock(monkeypatch), []
+    for name, pauses in (("a", (0, 0, 0)), ("b", (0, 30, 8)), ("c", (0, 0, 0, 0))):
+        with RunStore.create(tmp_path / name, toys.config()) as store:
+            for after in pauses:
+                clock.answer(store, 2, 3, after=after)
+            store.db.flush()
+            n_rows = len(spans_of(store))
+        found.append((n_rows, tables_of(tmp_path / name)["throughput"]))
+    assert found == [(1, [(3, 6, 9)]), (3, [(3, 6, 9)]), (1, [(4, 8, 12)])]
 
 
 def test_a_clock_that_is_set_back_loses_nothing(tmp_path, monkeypatch):
