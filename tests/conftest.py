@@ -1,4 +1,4 @@
-"""What every test may use: a cache folder of its own, and the count of data that was not there."""
+"""What every test may use: a cache folder of its own, no terminal, and a count of missing data."""
 
 import os
 import signal
@@ -41,6 +41,22 @@ def pytest_collection_modifyitems(config, items):
     if hasattr(config, "workerinput"):
         slow = {item.path for item in items if any(map(item.get_closest_marker, GROUPS))}
         items.sort(key=lambda item: item.path not in slow)
+
+
+TERMINAL = (
+    "COLUMNS", "LINES", "JUPYTER_COLUMNS", "JUPYTER_LINES", "NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE",
+    "TTY_INTERACTIVE",
+)  # fmt: skip
+"""Variables by which a caller says how wide output is, and whether it has colours."""
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _no_terminal():
+    """What is printed does not depend on the caller's terminal, in this process and in commands."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in TERMINAL:
+            patch.delenv(name, raising=False)
+        yield
 
 
 @pytest.fixture(autouse=True)

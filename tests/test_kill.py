@@ -87,6 +87,9 @@ def test_sigkill_at_random_instants_loses_and_repeats_nothing(tmp_path, n_seeds,
         finish(start(tmp_path / "cut", seeds, server.base_url, *more))
     assert len(kills) >= n_kills - n_kills // 8, "the run ended before it could be killed"
     assert dump(tmp_path / "cut") == dump(tmp_path / "whole")
+    with RunStore.read(tmp_path / "cut") as store:
+        timed = [(one.requests, one.sent, one.received) for one in store.throughput()]
+        assert {"toy": tuple(map(sum, zip(*timed, strict=True)))} == store.calls_by_model()
     assert asked_again(server, kills) == []
     # What was in flight at each kill, and what had come just before one and was not yet written.
     assert len(server.calls) <= n_whole + 16 * (len(kills) + 2)

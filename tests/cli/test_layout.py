@@ -203,3 +203,24 @@ def test_an_error_is_broken_at_blanks(inputs):
     )  # fmt: skip
     assert piped.stderr.count("\n") == 1
     assert " ".join(lines).split() == piped.stderr.split()
+
+
+def test_what_tests_see_has_no_terminal():
+    """Commands of a test, and functions that it calls, print as where there is no terminal."""
+    shown = "from evolcoder.cli.layout import terminal_width; print(terminal_width())"
+    shown += "; from rich.console import Console; print(Console().color_system)"
+    done = subprocess.run([sys.executable, "-c", shown], capture_output=True, text=True, check=True)
+    assert done.stdout == f"{layout.NO_TERMINAL}\nNone\n"
+    assert layout.terminal_width() == layout.NO_TERMINAL
+
+
+def test_what_tests_see_is_not_the_callers_terminal():
+    """However wide that is, and whatever it asks of colours."""
+    node = f"{__file__}::test_what_tests_see_has_no_terminal"
+    callers = {"COLUMNS": "41", "LINES": "7", "FORCE_COLOR": "1", "TTY_COMPATIBLE": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", node],
+        env={**os.environ, **callers}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    assert "1 passed" in done.stdout

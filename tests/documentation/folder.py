@@ -68,6 +68,8 @@ GIVEN = {
     "clean.jsonl": "evolcoder clean data.jsonl --against humaneval,mbpp --out clean.jsonl",
 }
 """What commands find that an earlier page made -> the command that makes it."""
+PAGE_COLUMNS = "80"
+"""Columns of the terminal whose output the pages show."""
 BENCH = {"`double`": DOUBLE, "`add`": ADD, "`last`": LAST}
 
 
@@ -134,7 +136,7 @@ def stage(folder, *, with_model=False, with_runs=True):
             **os.environ, "PATH": f"{binaries}:{os.environ['PATH']}",
             "EVOLCODER_CACHE": str(folder / "cache"), "OPENAI_API_KEY": "none", "NO_PROXY": "*",
             "OPENAI_BASE_URL": servers[0].base_url,
-            "HF_HUB_OFFLINE": "1",
+            "HF_HUB_OFFLINE": "1", "COLUMNS": PAGE_COLUMNS,
         }  # fmt: skip
         urls = [server.base_url for server in servers]
         made = Stage(folder / "template", environment, *urls, batches.base_url)

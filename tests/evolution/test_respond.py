@@ -249,3 +249,43 @@ def test_invalid_characters_are_replaced():
 )
 def test_code_stands_alone_where_words_are_not_asked_for(task, answer, is_whole):
     assert code_alone(answer, task) == (answer if is_whole else "```py\nx\n```")
+
+
+WORDS_ARE_ASKED_FOR = """\
+and explain it|. Explanation of each step included|, and describe your approach|, describing each step
+. Include a description of the algorithm|. Discuss the trade-offs|and justify your choice
+, with a justification of the data structure|. Give a reason for each choice|and say why it terminates
+. Analyze its complexity|. Analyse the running time|, with an analysis of the complexity
+. Add a complexity analysis|. Summarize the approach|and give a summary|. Comment on its complexity
+. Tell me how it works|, telling the reader what to change|. Mention its limits|, mentioning edge cases
+. Answer the questions below it|. Answer in one sentence whether it is stable|. State the complexity
+. State its assumptions|and state clearly which inputs fail|. In a comment, state why it ends
+, stating the time complexity|. State time and space complexity|. A comment states what it needs
+. State in one sentence what it does|. Its limits must be clearly stated|. Each step should be explained
+. The choice must be justified|. Put an explanation in your answer""".replace("\n", "|").split("|")
+"""Ends of a task that asks for a function."""
+WORDS_ARE_NOT_ASKED_FOR = """\
+with an if statement|that counts the statements of a program|with one return statement
+that prints a bank statement|that implements a state machine|that keeps state between calls
+that returns the state of a light|that lists the states of the US|, as stated above|without stateful objects
+, stateless|that restores the state the game was in|that runs in a reasonable time|that scales reasonably
+for a bank teller|that sorts as described below|, with the fields described above|, as explained above
+that uses the mentioned list|for the aforementioned class|that returns the answer|that answers range queries
+that answers each query in O(1)|with an answer key|that computes summary statistics|that prints a summary table
+for a lexical analyzer|for an analyser of logs|for a discussion forum|that shows whitespace
+that returns the analysed text|in the described format""".replace("\n", "|").split("|")
+"""Ends whose words describe the program or refer to the task."""
+
+
+@pytest.mark.parametrize(
+    ("end", "is_whole"),
+    [
+        *((end, True) for end in WORDS_ARE_ASKED_FOR),
+        *((end, False) for end in WORDS_ARE_NOT_ASKED_FOR),
+    ],
+)
+def test_words_that_describe_the_program_are_no_demand_for_words(end, is_whole):
+    """An if statement is code; to state the complexity takes words."""
+    answer = "Sure:\n```py\nx\n```\nIt adds."
+    task = f"Write a function{'' if end[0] in ',.' else ' '}{end}."
+    assert (code_alone(answer, task) == answer) is is_whole

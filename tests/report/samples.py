@@ -22,6 +22,10 @@ HIT = {"row": "x", "benchmark": "toy", "item": LEAK.id, "detector": "substring",
        "side": "prompt", "seen": LEAK.wording, "score": 12.0, "mark": "tells"}  # fmt: skip
 
 
+COUNTS = [at % 7 for at in range(1, 44)]
+"""Requests that were answered in each 10 s of the run."""
+
+
 def toy_bench(_=None):
     """The problems that texts leak, as a benchmark."""
     problems = tuple(
@@ -31,8 +35,19 @@ def toy_bench(_=None):
     return FunctionBench("toy", problems, ask)
 
 
+def add_spans(store, counts, *, begun=1_700_000_000):
+    """Store a session that recorded so many completions in each 10 s, of 300 and 200 tokens."""
+    for at, n in enumerate(counts):
+        if n:
+            span = (begun, begun + 10 * at, n, 300 * n, 200 * n)
+            store.db.write("INSERT INTO throughput VALUES (?, ?, ?, ?, ?)", span)
+        for _ in range(n):
+            store.db.write("INSERT INTO calls VALUES ('toy', 300, 200, '', '')", ())
+    store.db.flush()
+
+
 def run(folder, *, measured=True):
-    """Write a run of two rounds with a row that leaks a problem."""
+    """Write a run of two rounds with a row that leaks a problem, and a session of 7 minutes."""
     with RunStore.create(folder, validate({}, where="test")) as store:
         small_run.fill(store)
         seed = Task.seed(LEAK.wording, ordinal=1, language=None)
@@ -40,7 +55,7 @@ def run(folder, *, measured=True):
         drop = Drop(Stage.CLEAN, Reason.LEAK, seed.id, 0, 1, None, "x", json.dumps([HIT]), None)
         fact = {**small_run.FACTS["clean"], "dropped": {"leak": 1}}
         store.replace_cleaned([drop], "clean", fact, with_leaks=True)
-        store.db.flush()
+        add_spans(store, COUNTS)
         rows = list(store.rows())
         if measured:
             found = compare_rounds(rows, ITEMS, Hashing(), seed=0, n_rows=len(rows)).as_plain()

@@ -17,6 +17,9 @@ FIGURES = [
     Chart("lines", tuple(f"round {n}" for n in range(6)),
           (Series("x", tuple(map(float, range(6)))), Series("y", (4.0,) * 6)), "tokens of a task"),
     Chart("scatter", (), tuple(Series(n, (0.1, 0.9), x=(0.2, 0.7)) for n in "abcdefg"), "second"),
+    Chart("lines", ("0:00", "0:10", "0:20"),
+          (Series("x", (1.0, 2.0, 3.0)), Series(LONG, (4.0,) * 3), Series("y", (5.0,) * 3, axis="grams")),
+          "metres", across="minutes"),
 ]  # fmt: skip
 """A figure of each kind, with what takes much room."""
 
@@ -31,7 +34,9 @@ def test_figures_name_everything_at_both_widths(chart, is_narrow):
     """Rows, positions, series and axis have their names, broken into lines where they are long."""
     drawn = svg(chart, is_narrow=is_narrow)
     shown = texts(drawn)
-    names = (*chart.categories, *(one.name for one in chart.series), chart.axis)
+    named = chart.series if not any(one.axis for one in chart.series) else chart.series[:2]
+    axes = (chart.axis, chart.across, *(one.axis for one in chart.series))
+    names = (*chart.categories, *(one.name for one in named), *axes)
     assert [name for name in names if name not in " ".join(shown)] == []
     assert max(map(len, shown)) < (43 if is_narrow else 80)
     width = float(re.search(r'width="([\d.]+)pt"', drawn)[1])

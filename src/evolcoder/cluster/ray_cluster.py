@@ -17,6 +17,7 @@ import shutil
 import signal
 import socket
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, replace
@@ -33,6 +34,8 @@ CONNECT_S = 5.0
 """Seconds to wait for an address to answer."""
 START_S = 180.0
 """Seconds that simulated nodes have to start."""
+LOOK_S = 5.0
+"""Seconds between two looks at whether one ended."""
 _OBJECT_STORE_BYTES = 80 << 20
 """Object store of a simulated node; programs and results are small."""
 _ENVIRONMENT = {
@@ -306,8 +309,29 @@ def _start_local(n_nodes: int, stack: ExitStack) -> Any:  # noqa: ANN401 - Ray's
     stack.callback(shutdown)
     for _ in range(n_nodes - 1):
         cluster.add_node(wait=False, **_simulated(n_cpus))
-    cluster.wait_for_nodes(timeout=START_S)
+    _wait_for_nodes(cluster, n_cpus)
     return cluster
+
+
+def _wait_for_nodes(cluster: Any, n_cpus: int) -> None:  # noqa: ANN401 - Ray's type
+    """Wait until all simulated nodes are alive; those that ended while they started are replaced.
+
+    Ray ends a node whose agent takes more than 15 s to start, as on a busy machine, and has no
+    setting for it; waiting for that node would end in a timeout.
+    """
+    deadline = time.monotonic() + START_S
+    while True:
+        for node in [one for one in cluster.worker_nodes if one.dead_processes()]:
+            cluster.remove_node(node, allow_graceful=False)
+            cluster.add_node(wait=False, **_simulated(n_cpus))
+        try:
+            cluster.wait_for_nodes(timeout=LOOK_S)
+        except TimeoutError:
+            if time.monotonic() > deadline:
+                raise
+            continue
+        if not any(one.dead_processes() for one in cluster.worker_nodes):
+            return
 
 
 def _simulated(n_cpus: int) -> dict[str, Any]:

@@ -47,11 +47,22 @@ _REFUSES = re.compile(
 )
 _APOLOGISES = re.compile(r"\b(?:sorry|apologi[sz]e|apologies)\b", re.IGNORECASE)
 _ASKS_FOR_WORDS = re.compile(
-    r"\b(?:explain|explanation|describe|description of|discuss|justify|reason|why|analy[sz]e|summar"
-    r"|comment on|tell|mention|state|answer)",
+    r"\b(?:explain(?!ed (?:above|below|earlier))|explanation|describ(?:e(?!d)|ing)|description of"
+    r"|discuss(?!ion (?:board|forum|thread|page))|justif(?:y|ies|ication)|reason(?!abl)|why\b"
+    r"|analy[sz](?:e(?!r|d)|ing)|analysis of (?:its|the|your|time|space)|complexity analysis"
+    r"|summar(?!y (?:statistic|table|row|page|line))|comment on|tell(?:s|ing)?\b|mention(?!ed)"
+    r"|answer (?:the|these|this|my|in|with|why|how|what|which|whether|if)\b|your answer"
+    r"|be (?:also |\w+ly )?(?:explain|describ|mention|stat|justifi|discuss|analy[sz]|answer)ed"
+    r"|(?<!the )(?<!a )(?<!its )(?<!each )(?<!any )stat(?:e|es|ing) (?:\w+ly )?(?:the|its|their"
+    r"|your|any|all|each|every|both|an?|that|which|what|why|how|whether|when|where|time|space"
+    r"|assumptions|complexit(?:y|ies)|in (?:words|your|one|two|a (?:sentence|line|comment)))\b)",
     re.IGNORECASE,
 )
-"""Anywhere in a task that asks for code: a demand for words next to it."""
+"""Anywhere in a task that asks for code: a demand for words next to it.
+
+Words that describe the program are none (a statement, a state, reasonable), nor what refers to
+the task itself (described below). In doubt it is a demand: words that were asked for are kept.
+"""
 _OPENING = 300
 """Characters searched for a refusal; later in an answer the same words describe the program."""
 DISTRACTING = "misdirect"

@@ -81,12 +81,18 @@ class _Layout:
     """Characters of a row's name before it is broken."""
     n_ticks: int | None
     """Most intervals of an axis of numbers; None: as many as matplotlib chooses."""
+    n_markers: int
+    """Markers of a line before only each second, third and so on is drawn."""
     names_above: bool
     """Whether rows have their names above them rather than to their left."""
 
 
-WIDE = _Layout(7.2, (3.0, 5.0), 80, 32, None, names_above=False)
-NARROW = _Layout(3.8, (2.8, 3.8), 38, 40, 4, names_above=True)
+WIDE = _Layout(7.2, (3.0, 5.0), 80, 32, None, 40, names_above=False)
+NARROW = _Layout(3.8, (2.8, 3.8), 38, 40, 4, 20, names_above=True)
+PANEL = 0.7
+"""Height of a further panel of lines, as a share of the first one's."""
+STEPS = (1, 2, 3, 4, 6, 12, 30)
+"""Evenly spaced numbers from one that is named to the next."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,36 +148,70 @@ def svg(chart: Chart, *, is_narrow: bool = False) -> str:
     layout = NARROW if is_narrow else WIDE
     rows = _rows_of(chart, layout)
     lines, plane = layout.heights
-    height = {"lines": lines, "scatter": plane}.get(
+    panels = _panels(chart)
+    height = {"lines": lines * (1 + PANEL * (len(panels) - 1)), "scatter": plane}.get(
         chart.kind, 0.9 + rows.height * max(1, len(chart.categories))
     )
-    names = [_broken(one.name, layout.chars - SIGN_CHARS) for one in chart.series]
-    n_columns = max(1, min(4, layout.chars // (max(map(len, names), default=0) + SIGN_CHARS)))
-    has_legend = len(names) > 1
-    if has_legend:
-        height += LINE * (sum(one.count("\n") + 1 for one in names) / n_columns - 1)
+    for panel in panels:
+        height += _legend(panel, layout)[1]
     with mpl.rc_context(SETTINGS), warnings.catch_warnings():
         # The reader's fonts draw the text; matplotlib's only measure it.
         warnings.filterwarnings(
             "ignore", message="Glyph .* missing from font", category=UserWarning
         )
         figure = Figure(figsize=(layout.width, height), layout="constrained")
-        axes = figure.subplots()
-        if chart.kind in {"stacked", "points"}:
-            (_stacked if chart.kind == "stacked" else _points)(axes, chart, rows)
-            _label_rows(axes, chart, rows, layout)
-        else:
-            (_lines if chart.kind == "lines" else _scatter)(axes, chart, layout)
-        if has_legend:
-            signs, given = axes.get_legend_handles_labels()
-            axes.legend(
-                signs, [_broken(one, layout.chars - SIGN_CHARS) for one in given],
-                frameon=False, fontsize=9, loc="lower left", ncols=n_columns,
-                bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.2,
-            )  # fmt: skip
+        every = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+        n_drawn = 0
+        for axes, panel in zip(every, panels, strict=True):
+            if panel.kind in {"stacked", "points"}:
+                (_stacked if panel.kind == "stacked" else _points)(axes, panel, rows)
+                _label_rows(axes, panel, rows, layout)
+            elif panel.kind == "lines":
+                _lines(axes, panel, layout, n_drawn)
+            else:
+                _scatter(axes, panel, layout)
+            _add_legend(axes, panel, layout)
+            n_drawn += len(panel.series)
+        if chart.across:
+            every[-1].set_xlabel(fill(chart.across, layout.chars))
         out = io.StringIO()
         figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     return _for_page(out.getvalue())
+
+
+def _panels(chart: Chart) -> list[Chart]:
+    """Split lines by what they count: one figure for each axis, drawn one below the other."""
+    names = dict.fromkeys(one.axis or chart.axis for one in chart.series)
+    return [
+        replace(
+            chart,
+            axis=axis,
+            series=tuple(one for one in chart.series if (one.axis or chart.axis) == axis),
+        )
+        for axis in names
+    ] or [chart]
+
+
+def _legend(chart: Chart, layout: _Layout) -> tuple[int, float]:
+    """Return the columns of a legend, and the height in inches of its rows below the first."""
+    names = [_broken(one.name, layout.chars - SIGN_CHARS) for one in chart.series]
+    n_columns = max(1, min(4, layout.chars // (max(map(len, names), default=0) + SIGN_CHARS)))
+    if len(names) < 2:
+        return n_columns, 0.0
+    n_lines = sum(one.count("\n") + 1 for one in names)
+    return n_columns, LINE * (n_lines / n_columns - 1)
+
+
+def _add_legend(axes: "Axes", chart: Chart, layout: _Layout) -> None:
+    """Name the series above a figure, if there are several."""
+    if len(chart.series) < 2:
+        return
+    signs, given = axes.get_legend_handles_labels()
+    axes.legend(
+        signs, [_broken(one, layout.chars - SIGN_CHARS) for one in given],
+        frameon=False, fontsize=9, loc="lower left", ncols=_legend(chart, layout)[0],
+        bbox_to_anchor=(0.0, 1.0), borderaxespad=0.2, columnspacing=1.2,
+    )  # fmt: skip
 
 
 def _first_rows(chart: Chart) -> Chart:
@@ -210,14 +250,20 @@ def _stacked(axes: "Axes", chart: Chart, rows: _Rows) -> None:
         axes.locator_params(axis="x", integer=True)
 
 
-def _lines(axes: "Axes", chart: Chart, layout: _Layout) -> None:
-    """Draw values over ordered categories, with their ranges as bands."""
+def _lines(axes: "Axes", chart: Chart, layout: _Layout, n_drawn: int) -> None:
+    """Draw values over ordered categories, with their ranges as bands.
+
+    Looks are those after the first `n_drawn`, which panels above have.
+    """
     ends: list[tuple[float, int]] = []
-    for at, series in enumerate(chart.series):
+    for at, series in enumerate(chart.series, n_drawn):
         places = [n for n, value in enumerate(series.values) if value is not None]
         color = COLORS[at % len(COLORS)]
         values = [series.values[n] for n in places]
-        axes.plot(places, values, marker=MARKERS[at % len(MARKERS)], color=color, label=series.name)  # type: ignore[arg-type]
+        axes.plot(
+            places, values, marker=MARKERS[at % len(MARKERS)], color=color, label=series.name,  # type: ignore[arg-type]
+            markevery=1 + len(places) // layout.n_markers,
+        )  # fmt: skip
         sides = tuple(zip(series.low, series.high, strict=True))
         banded = [n for n in places if sides and None not in sides[n]]
         if banded:
@@ -225,18 +271,25 @@ def _lines(axes: "Axes", chart: Chart, layout: _Layout) -> None:
             axes.fill_between(banded, low, high, color=color, alpha=0.2, linewidth=0)
         if places:
             ends.append((series.values[places[-1]] or 0.0, places[-1]))
-    _label_positions(axes, chart.categories, layout)
+    _label_positions(axes, chart, layout)
     if chart.has_zero:
         axes.set_ylim(bottom=0)
     axes.set_ylabel(fill(chart.axis, layout.label_chars))
     _write_ends(axes, ends, layout)
 
 
-def _label_positions(axes: "Axes", names: Sequence[str], layout: _Layout) -> None:
-    """Name positions, upright where they would touch each other side by side, and few of many."""
+def _label_positions(axes: "Axes", chart: Chart, layout: _Layout) -> None:
+    """Name positions, upright where they would touch each other side by side, and few of many.
+
+    Numbers are evenly spaced and need no more names than fit side by side.
+    """
+    names = chart.categories
     step = -(-len(names) // (layout.chars // 3)) or 1
+    if chart.across:
+        least = len(names) * (max(map(len, names), default=0) + 2) / layout.chars
+        step = next((one for one in STEPS if one >= least), len(names))
     axes.set_xticks(range(0, len(names), step), names[::step])
-    if sum(len(one) + 2 for one in names[::step]) > layout.chars:
+    if sum(len(one) + 2 for one in names[::step]) > layout.chars and not chart.across:
         axes.tick_params(axis="x", rotation=90)
 
 

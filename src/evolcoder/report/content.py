@@ -47,6 +47,9 @@ class Series:
     """Upper ends of ranges."""
     x: tuple[float, ...] = ()
     """Places across, for points in a plane; `values` are then the places upwards."""
+    axis: str = ""
+    """What the values of a line count, if not what the figure's axis says: it is drawn in a panel
+    below, with the others of this axis."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +68,8 @@ class Chart:
     """What the values count, with the unit."""
     has_zero: bool = True
     """Whether the axis of lines begins at zero."""
+    across: str = ""
+    """What the categories of lines count, with the unit, where they are evenly spaced numbers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,11 +273,14 @@ MOST_SERIES = 6
 
 
 def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart | None:
-    """Draw charts with lines or points together; None for other kinds, or too many series."""
+    """Draw charts with lines or points together; None for other kinds, or too many series.
+
+    Charts over numbers are drawn together only if these are spaced alike.
+    """
     known = [chart for chart in charts if chart is not None]
     if not known or known[0].kind in {"stacked", "scatter"}:
         return None
-    if sum(len(chart.series) for chart in known) > MOST_SERIES:
+    if sum(len(chart.series) for chart in known) > MOST_SERIES or not _have_one_scale(known):
         return None
     places = tuple(dict.fromkeys(name for chart in known for name in chart.categories))
     series = [
@@ -281,6 +289,14 @@ def _one_chart(letters: Sequence[str], charts: Sequence[Chart | None]) -> Chart 
         for one in chart.series
     ]  # fmt: skip
     return replace(known[0], categories=places, series=tuple(series))
+
+
+def _have_one_scale(charts: Sequence[Chart]) -> bool:
+    """Whether the numbers across, if charts have some, are spaced alike: all begin the longest."""
+    longest = max((chart.categories for chart in charts), key=len)
+    return len({chart.across for chart in charts}) == 1 and all(
+        not chart.across or chart.categories == longest[: len(chart.categories)] for chart in charts
+    )
 
 
 def _at_places(one: Series, own: Sequence[str], places: Sequence[str]) -> Series:

@@ -1,4 +1,4 @@
-"""Collects the report of a run: funnel, drops, costs, heuristics, measures by round, records.
+"""Collects the report of a run: funnel, drops, costs, time, heuristics, measures by round, records.
 
 Counts come from the whole database by SQL. Measures of texts come from at most 4,000 rows,
 spread evenly over the run; captions say how many. Nothing is computed by a model or executed.
@@ -37,6 +37,7 @@ from evolcoder.report.leaks import LeakedRow, certificate_sections, leaks_sectio
 from evolcoder.report.money import BookedPrices
 from evolcoder.report.outcome_text import drop_text, verdict_text
 from evolcoder.report.similarity import similarity_sections
+from evolcoder.report.throughput import throughput_section
 from evolcoder.storage.database import COUNT, TEXT, Columns
 from evolcoder.storage.lineage import lineage
 from evolcoder.storage.run_store import STYLE_META, RunStore, StyleFacts
@@ -86,11 +87,13 @@ def report_of(store: RunStore, config: Config, *, data_dir: Path | None = None) 
         data_dir = Path(config.clean.data_dir)
     lines = funnel(store)
     measured = measured_rows(store.rows(), store.n_kept())
+    n_requests = sum(n for n, _, _ in store.calls_by_model().values())
     sections = [
         _funnel_section(lines),
         _drops_section(store),
         _costs_section(store, config),
         _speed_section(store, lines),
+        throughput_section(store.throughput(), n_requests),
         *heuristics_sections(store, config, measured),
         *_rounds_sections(measured, store),
         *_verdicts_section(store),

@@ -24,6 +24,8 @@ from pydantic import NonNegativeInt
 from evolcoder.config.load import Config, differing_keys
 from evolcoder.errors import RunFolderError
 from evolcoder.records import (
+    NO_PURPOSE,
+    CallPurpose,
     Check,
     CheckResult,
     Drop,
@@ -32,6 +34,7 @@ from evolcoder.records import (
     ResponseCandidate,
     Row,
     Task,
+    TokenCounts,
 )
 from evolcoder.storage import atomic
 from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns, Database, Statement
@@ -46,6 +49,7 @@ from evolcoder.storage.run_config import (
 )
 from evolcoder.storage.run_tables import (
     MIGRATIONS,
+    SPAN_S,
     Record,
     RoundVerdicts,
     T,
@@ -89,6 +93,13 @@ _DETAILS_BY_PURPOSE = """
         SUM(reasoning_tokens)
     FROM call_details GROUP BY heuristic, stage, model
 """
+_ADD_TO_SPAN = """
+    INSERT INTO throughput VALUES (?, ?, 1, ?, ?) ON CONFLICT (session, begun) DO UPDATE
+    SET requests = requests + 1, sent = sent + excluded.sent,
+        received = received + excluded.received
+"""
+_SPANS = "SELECT session, begun, requests, sent, received FROM throughput ORDER BY session, begun"
+_SPAN = Columns(session=COUNT, begun=COUNT, requests=COUNT, sent=COUNT, received=COUNT)
 STYLE_META = "style"
 """Meta key of the style of evolution: StyleFacts."""
 MODEL_KEYS = ("evolver.", "responder.", "judge.", "verify.tester")
@@ -155,6 +166,25 @@ class CallsFor:
     """Completion tokens that are reasoning."""
 
 
+@dataclass(frozen=True, slots=True)
+class ThroughputSpan:
+    """The completions that one process recorded within `SPAN_S` seconds: at least one.
+
+    What came from the cache is not among them.
+    """
+
+    session: int
+    """Which process: the begin of its first span."""
+    begun: int
+    """Begin of the span as Unix time in seconds, a multiple of `SPAN_S`."""
+    requests: int
+    """Completions that arrived."""
+    sent: int
+    """Their prompt tokens."""
+    received: int
+    """Their completion tokens."""
+
+
 class RunStore(Workdir):
     """An open run folder, for one writer or for readers."""
 
@@ -171,6 +201,8 @@ class RunStore(Workdir):
         super().__init__(folder, db, lock)
         self._new_outcomes: dict[tuple[int, int], list[Statement]] = {}
         """By round and ordinal of a reopened row, what is stored once its new outcome is known."""
+        self._session: int | None = None
+        """Begin of the first span in which this process recorded a completion."""
 
     @classmethod
     def create(cls, folder: Path, config: Config) -> Self:
@@ -341,6 +373,22 @@ class RunStore(Workdir):
         details = {tuple(row[:3]): row[3:] for row in rows}
         rows = self.db.each(_CALLS_FOR.validate, _CALLS_BY_PURPOSE)
         return [CallsFor(*row, *details.get(tuple(row[:3]), (0, 0, 0))) for row in rows]
+
+    def add_call(self, model: str, counts: TokenCounts, purpose: CallPurpose = NO_PURPOSE) -> None:
+        """Record a completion that was paid for, also in the throughput of the time it came."""
+        super().add_call(model, counts, purpose)
+        begun = int(time.time()) // SPAN_S * SPAN_S
+        if self._session is None:
+            self._session = begun
+        self.db.write(_ADD_TO_SPAN, (self._session, begun, counts.prompt, counts.received))
+
+    def throughput(self) -> Iterator[ThroughputSpan]:
+        """Yield the spans in which completions were recorded, by process and time.
+
+        There are none of what versions before this table recorded.
+        """
+        for row in self.db.each(_SPAN.validate, _SPANS):
+            yield ThroughputSpan(*row)
 
     def n_kept(self) -> int:
         """Count the rows kept by the rounds, including those dropped by cleaning."""

@@ -104,13 +104,23 @@ MIGRATIONS: Sequence[str] = (
     ALTER TABLE call_details ADD COLUMN stage TEXT;
     ALTER TABLE call_details ADD COLUMN heuristic TEXT
     """,
+    """
+    CREATE TABLE throughput (
+        session INTEGER NOT NULL, begun INTEGER NOT NULL, requests INTEGER NOT NULL,
+        sent INTEGER NOT NULL, received INTEGER NOT NULL, PRIMARY KEY (session, begun)
+    ) WITHOUT ROWID
+    """,
 )
 """Table `answered` holds, by id of a task or response, the name of the model that answered;
 `origins`, by ordinal of a seed, what its row had in addition to task and response; `answers`, by
 task and number, each of several answers to one task, of which `responses` has the chosen one;
 `reopened`, the places whose outcome stands until further answers to their task bring another.
 `calls` and `call_details` have the stage and the heuristic that a request was made for: empty for
-seeds, and NULL where an earlier version made it."""
+seeds, and NULL where an earlier version made it. `throughput` has the completions that were
+recorded, and their tokens, by the process that recorded them (`session`: the begin of its first
+span) and by spans of `SPAN_S` (`begun`: Unix time, a multiple of it)."""
+SPAN_S = 10
+"""Seconds of a span of `throughput`."""
 _MADE = {
     "model": MAYBE_TEXT,
     "prompt_tokens": MAYBE_COUNT,
