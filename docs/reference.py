@@ -28,8 +28,10 @@ from evolcoder.cli.main import VERBS
 from evolcoder.config import load, schema
 from evolcoder.engine import cache
 from evolcoder.evaluation import store as evaluation_store
+from evolcoder.experiment import config as loop_config
 from evolcoder.experiment import store as experiment_store
 from evolcoder.storage import run_store
+from evolcoder.training import recipe
 
 OUT = Path(__file__).parent / "reference"
 NOTE = "<!-- Written by docs/reference.py from the code; change the code. -->\n\n"
@@ -92,40 +94,78 @@ def docs_of_classes(*modules: ModuleType) -> dict[str, dict[str, str]]:
     return {name: of(name) for name in nodes}
 
 
+KEY_HEAD = ("| key | type | default | |", "| --- | --- | --- | --- |")
+
+
 def configuration() -> str:
-    """Every key of a config, with type, default and text."""
-    docs = docs_of_classes(schema, load)
+    """Every key of the configs of a run and of a loop, and of a training, with type, default and text."""
+    docs = docs_of_classes(schema, load, loop_config, recipe)
     lines = ["# Configuration keys\n", "Keys of `evolcoder run`, `verify`, `eval` and the API; ",
-             "[Configuration](../configuration.md) explains how they are set.\n"]  # fmt: skip
-    top: list[str] = []
-    for name, field in load.Config.model_fields.items():
-        section = section_of(field.annotation)
-        if section is None or name in {"servers", "prices"}:
-            top.append(key_row(name, field, docs["Config"].get(name, "")))
-            continue
-        about = one_line(inspect.getdoc(section) or "")
-        lines += [
-            f"\n## `{name}`\n",
-            f"{about}\n",
-            "| key | type | default | |",
-            "| --- | --- | --- | --- |",
-        ]
-        lines += [
-            key_row(f"{name}.{key}", inner, docs[section.__name__].get(key, ""))
-            for key, inner in section.model_fields.items()
-        ]
-    lines += ["\n## Others\n", "| key | type | default | |", "| --- | --- | --- | --- |", *top]
+             "[Configuration](../configuration.md) explains how they are set. ",
+             "[A loop](#keys-of-a-loop) and [a training](#keys-of-a-training) have further ones.\n",
+             *config_keys(load.Config, docs, plain={"servers", "prices"})]  # fmt: skip
     for title, section in (("evolve.heuristics.NAME", schema.HeuristicConfig),
                            ("evolve.heuristics.NAME.examples", schema.ExampleConfig),
                            ("servers.HOST", schema.ServerConfig),
                            ("prices.NAME", schema.Price)):  # fmt: skip
-        lines += [f"\n## `{title}`\n", f"{one_line(inspect.getdoc(section) or '')}\n",
-                  "| key | type | default | |", "| --- | --- | --- | --- |"]  # fmt: skip
-        lines += [
-            key_row(key, inner, docs[section.__name__].get(key, ""))
-            for key, inner in section.model_fields.items()
-        ]
+        lines += key_table(f"## `{title}`", section, docs)
+    lines += ["\n## Keys of a loop\n",
+              "The file of `evolcoder loop`; [The loop](../loop.md) has an example.\n",
+              *config_keys(loop_config.LoopConfig, docs, plain={"run"}, of=" of a loop",
+                           level="###")]  # fmt: skip
+    lines += ["\n## Keys of a training\n",
+              "`evolcoder train --set KEY=VALUE` sets them; `--preset` names the values below.\n",
+              *KEY_HEAD, *key_rows("", recipe.Recipe, docs), *presets()]  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+def config_keys(
+    config: type[schema.Section], docs: dict[str, dict[str, str]], *, plain: set[str], of: str = "",
+    level: str = "##",
+) -> Iterator[str]:  # fmt: skip
+    """Yield a table for each section of a config, then one of its other keys and those in `plain`."""
+    top: list[str] = []
+    for name, field in config.model_fields.items():
+        section = section_of(field.annotation)
+        if section is None or name in plain:
+            top.append(key_row(name, field, docs[config.__name__].get(name, "")))
+        else:
+            yield from key_table(f"{level} `{name}`{of}", section, docs, prefix=f"{name}.")
+    yield from (f"\n{level} Others{of}\n", *KEY_HEAD, *top)
+
+
+def key_table(
+    heading: str,
+    section: type[schema.Section],
+    docs: dict[str, dict[str, str]],
+    *,
+    prefix: str = "",
+) -> Iterator[str]:
+    """Yield a heading, what a section is for, and its keys."""
+    yield from (f"\n{heading}\n", f"{one_line(inspect.getdoc(section) or '')}\n", *KEY_HEAD)
+    yield from key_rows(prefix, section, docs)
+
+
+def key_rows(
+    prefix: str, section: type[schema.Section], docs: dict[str, dict[str, str]]
+) -> Iterator[str]:
+    for key, field in section.model_fields.items():
+        yield key_row(f"{prefix}{key}", field, docs[section.__name__].get(key, ""))
+
+
+def presets() -> Iterator[str]:
+    """Yield the table of a training's presets."""
+    known = recipe.PRESETS
+    keys = [key for key in recipe.Recipe.model_fields if any(key in one for one in known.values())]
+    yield from (
+        "\n### Presets of a training\n",
+        f"| key | {' | '.join(f'`{one}`' for one in known)} |",
+    )
+    yield f"| --- |{' --- |' * len(known)}"
+    for key in keys:
+        default = recipe.Recipe.model_fields[key].default
+        cells = (f"`{plain_default(one.get(key, default))}`" for one in known.values())
+        yield f"| `{key}` | {' | '.join(cells)} |"
 
 
 def section_of(annotation: Any) -> type[schema.Section] | None:  # noqa: ANN401 - a type
@@ -147,6 +187,8 @@ def plain_default(value: object) -> str:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, tuple | list | frozenset):
         return f"[{', '.join(map(plain_default, value))}]"
+    if isinstance(value, schema.Section):
+        return "{}"
     if isinstance(value, dict):
         inner = (f"{key}: {plain_default(one)}" for key, one in value.items())
         return f"{{{', '.join(inner)}}}"
@@ -175,7 +217,11 @@ def plain_type(annotation: Any) -> str:  # noqa: ANN401 - a type
         return f"map to {plain_type(args[1])}"
     if args and origin is not None:
         return " or ".join(map(plain_type, args))
-    simple = {str: "text", int: "integer", float: "number", bool: "true or false"}
+    if isinstance(annotation, type) and issubclass(annotation, load.Config):
+        return "keys of a run"
+    simple = {
+        str: "text", int: "integer", float: "number", bool: "true or false", Any: "value",
+    }  # fmt: skip
     return simple.get(annotation, getattr(annotation, "__name__", "value"))
 
 

@@ -10,6 +10,8 @@ import yaml
 from documentation.blocks import GUIDES, ROOT, blocks
 from documentation.folder import stage
 from evolcoder.config.load import load
+from evolcoder.config.validation import validate_as
+from evolcoder.experiment.config import LoopConfig
 
 pytestmark = pytest.mark.e2e
 NOT_RUN = {
@@ -92,6 +94,9 @@ def test_a_block_of_yaml_is_a_config(tmp_path, block):
     """Every key is known and every value is allowed; another program's is YAML at least."""
     if NO_CONFIG.search(block.text):
         assert all(yaml.safe_load_all(block.text))
+        return
+    if re.search(r"^student:", block.text, re.MULTILINE):
+        validate_as(LoopConfig, yaml.safe_load(block.text), where=block.place)
         return
     (tmp_path / "config.yaml").write_text(block.text)
     load(tmp_path / "config.yaml", ())

@@ -14,8 +14,8 @@ from evolcoder.view import latest
 from report import samples
 from viewer_client import Shown, make_evaluations, make_run
 
-HOSTILE = ("", " ", "nothing", "-1", "1.5", "1e9", "9" * 30, "9" * 18, "²", "%00", "%zz", "%ff%fe",
-           "%F0%9F%92%A5", "a" * 5000, "%3Cscript%3E", "'%22--", "..%2F..", "%2525", "None")  # fmt: skip
+HOSTILE = ("", " ", "nothing", "-1", "1.5", "1e9", "9" * 30, "9" * 18, "9" * 5000, "0" * 5000, "²", "%00", "%zz", "%ff%fe",
+           "%F0%9F%92%A5", "a" * 5000, "a " * 2500, "%3Cscript%3E", "'%22--", "..%2F..", "%2525", "None")  # fmt: skip
 """Values that no parameter wants, but for a search."""
 FILTERS = {"query": "sort", "round": "1", "heuristic": "deepen", "language": "python",
            "outcome": "kept", "verdict": "runs: passed", "marked": "noted", "after": "0",

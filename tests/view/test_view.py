@@ -228,15 +228,45 @@ def test_flags_and_notes_are_stored_next_to_the_run(shown):
 
 @pytest.mark.parametrize(
     ("body", "says"),
-    [(b"note=" + b"x" * 70_000, "64,000 bytes"), (b"&".join([b"flag=on"] * 30), "20 fields")],
+    [
+        (b"note=" + b"x" * 70_000, "64,000 bytes"),
+        (b"&".join([b"flag=on"] * 30), "20 fields"),
+        (b"", "it has no note"),
+        (b"flag=on", "it has no note"),
+        (b'{"flag": true, "note": "x"}', "it has no note"),
+        (b'--x\r\nContent-Disposition: form-data; name="note"\r\n\r\nx\r\n--x--', "it has no note"),
+    ],
 )
 def test_a_form_that_is_not_ours_is_refused(shown, body, says):
-    """Whatever its size or its number of fields, nothing is stored."""
+    """Whatever it holds, nothing is stored, and a note that was stored stays."""
+    folder = next(iter(shown.viewer.runs.values())).source.folder
+    annotate(folder, small_run.CHILD.id, Annotation(note="keep me"))
     address = f"{shown.run}/row/{small_run.CHILD.id}/annotate"
     answer = shown.client.post(address, content=body, headers=SAME)
     assert answer.status_code == 404
     assert says in answer.text
-    assert shown.ids("?marked=flagged") == shown.ids("?marked=noted") == []
+    assert shown.ids("?marked=flagged") == []
+    assert "keep me" in shown.page(f"{shown.run}/row/{small_run.CHILD.id}")
+
+
+@pytest.mark.parametrize("more", ["", "&heuristic=deepen"])
+@pytest.mark.parametrize(
+    ("round", "n"),
+    [("1", 1), ("0001", 1), ("7", 0), ("9999999", 0), ("9" * 11, 0), ("9" * 5000, 0)],
+)
+def test_a_round_that_a_run_does_not_have_has_no_rows(shown, round, n, more):
+    """However large its number; by the run's own keys and by the index."""
+    assert len(shown.ids(f"?round={round}{more}")) == n
+    assert shown.page(f"{shown.run}/rows.jsonl?round={round}{more}").count("\n") == n
+
+
+def test_a_long_search_is_refused(shown):
+    """Thousands of words would be looked up for seconds."""
+    assert shown.ids("?query=" + "sort+" * 200) == shown.ids("?query=sort")
+    for page in ("rows", "rows.jsonl"):
+        assert "1,000 characters" in shown.page(
+            f"{shown.run}/{page}?query={'a+' * 501}", status=404
+        )
 
 
 def test_export_takes_flags_and_notes(shown, capsys):

@@ -29,7 +29,7 @@ TIMEOUT_S = 60
 GZIP_MAGIC = b"\x1f\x8b"
 MOST_MB = 1024
 """Maximum size of a data file, compressed and decompressed; the largest known one has 40 MB."""
-INSTEAD = "use --data-dir (in a config, the key data_dir)"
+INSTEAD = "use --data-dir (in a config: clean.data_dir; of a loop: ask.data_dir)"
 """Advice if a file cannot be downloaded."""
 
 Row = dict[str, Any]

@@ -41,7 +41,8 @@ PASSED = "passed"
 """Verdict kind of a check that passed."""
 FORMS = (
     f"{STUDENT}, {SEED}, {REANSWERED}, round-K, merge-0..K or reanswered-0..K, "
-    "then @samples, @tokens or @steps"
+    "then @samples, @tokens or @steps, then +verified or +ran, then ~HEURISTIC; RUN/ before it all "
+    "names another run"
 )
 _NAME = re.compile(
     r"(?:(?P<run>[\w-]+)/)?(?P<base>student|seed|seed-reanswered|round-(?P<only>[1-9]\d*)"
@@ -91,7 +92,7 @@ class Arm:
         """Parse an arm's name; raises ConfigError with the syntax if it is invalid."""
         found = _NAME.fullmatch(name.strip())
         if found is None:
-            raise ConfigError(f"arms: {name!r} is no arm; use {FORMS}, +verified, ~HEURISTIC")
+            raise ConfigError(f"arms: {name!r} is no arm; use {FORMS}")
         if found["base"] == STUDENT and name.strip() != STUDENT:
             raise ConfigError(
                 f"arms: {name!r}: the student is untrained, so nothing can be matched"

@@ -30,7 +30,7 @@ from evolcoder.view import latest
 from evolcoder.view import rows as run_rows
 from evolcoder.view import samples as eval_samples
 from evolcoder.view.index import Filters, Slice, key_of
-from evolcoder.view.pages import INSTALL, TEXT_CHARS, Pages, plain_text, static
+from evolcoder.view.pages import INSTALL, TEXT_CHARS, Pages, plain_text, static, whole_number
 from evolcoder.view.reports import ReportPages, ShownReport
 from evolcoder.view.rows import Run
 from evolcoder.view.samples import Benchmarks, Evaluation, ProblemFilters
@@ -48,6 +48,8 @@ MAX_FIELDS = 20
 STATIC = {"view.css": "text/css", "view.js": "text/javascript", "icon.svg": "image/svg+xml"}
 FILTERS = ("query", "round", "heuristic", "language", "outcome", "verdict", "marked")
 """Names of the filters of rows, in the order of the form."""
+MAX_QUERY = 1_000
+"""Most characters of a search."""
 CHANGES = 100
 """Problems that changed, on a page."""
 MARKS = ("flagged", "not flagged", "noted")
@@ -228,7 +230,7 @@ class Viewer:
             counts = index.counts() if index else {}
         return self._page(
             "rows.html", source=run.source, page=page, filters=asdict(filters), counts=counts,
-            marks=MARKS, is_back=part.before is not None,
+            marks=MARKS, max_query=MAX_QUERY, is_back=part.before is not None,
         )  # fmt: skip
 
     def export(self, request: "Request") -> "Response":
@@ -306,7 +308,9 @@ class Viewer:
 
         form = await _form(request)
         run, id = self._run(request), request.path_params["id"]
-        note = form.get("note", "").replace("\r\n", "\n").strip()[:MAX_NOTE]
+        if "note" not in form:
+            raise UserError("this is not the form of a row: it has no note; nothing was stored")
+        note = form["note"].replace("\r\n", "\n").strip()[:MAX_NOTE]
         await run_in_threadpool(_annotate, run, id, Annotation("flag" in form, note))
         return RedirectResponse(f"/run/{run.source.key}/row/{quote(id)}", status_code=303)
 
@@ -487,13 +491,14 @@ def _filters(request: "Request") -> Filters:
         given["marked"] = ""
     if not given["round"].isdecimal():
         given["round"] = ""
+    if len(given["query"]) > MAX_QUERY:
+        raise UserError(f"a search of more than {MAX_QUERY:,} characters")
     return replace(Filters(), **given)
 
 
 def _number(request: "Request", name: str) -> int | None:
     """Return a number of the address; None if it is missing or none."""
-    text = request.query_params.get(name, "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else None
+    return whole_number(request.query_params.get(name, ""))
 
 
 def _facts(store: RunStore | EvalStore) -> Iterator[tuple[str, str]]:

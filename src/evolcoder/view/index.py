@@ -42,6 +42,8 @@ VERSION = 2
 """Version of the index; one of another version is made anew."""
 ORDINAL_BITS = 36
 MAX_PLACE = 1 << ORDINAL_BITS
+ROUND_DIGITS = 7
+"""Most digits of a round that a key can hold."""
 BATCH, BATCH_CHARS = 5_000, 8_000_000
 """Most rows of a commit, and characters of their texts."""
 CHANGES = 10_000
@@ -156,9 +158,12 @@ class Filters:
     @property
     def bounds(self) -> tuple[int, int]:
         """First key and the one after the last."""
-        if not self.round.isdecimal() or int(self.round) >= 1 << 26:
+        if not self.round.isdecimal():
             return 0, 1 << 62
-        return key_of(int(self.round), 0), key_of(int(self.round) + 1, 0)
+        digits = self.round.lstrip("0")
+        if len(digits) > ROUND_DIGITS:
+            return 0, 0
+        return key_of(int(digits or 0), 0), key_of(int(digits or 0) + 1, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 TEXT_CHARS = 20_000
 """Most characters of a text that a page shows; the rest is one click away."""
+NUMBER_DIGITS = 18
+"""Most digits of a number in an address; SQLite holds such numbers."""
 INSTALL = "run: pip install 'evolcoder[view]'"
 _WORD = re.compile(r"\w+")
 
@@ -40,6 +42,16 @@ class Pages:
     def render(self, name: str, **values: Any) -> str:  # noqa: ANN401 - whatever a template shows
         """Fill a template."""
         return self._environment.get_template(name).render(**values)
+
+
+def whole_number(text: str) -> int | None:
+    """Read a number of an address; None for what is none, or longer than `NUMBER_DIGITS`.
+
+    >>> whole_number("12"), whole_number("9" * 5000), whole_number("-1"), whole_number("٣")
+    (12, None, None, None)
+    """
+    is_number = text.isascii() and text.isdigit() and len(text) <= NUMBER_DIGITS
+    return int(text) if is_number else None
 
 
 def plain_text(part: str, texts: Mapping[str, str]) -> "Response":

@@ -19,7 +19,7 @@ from evolcoder.report.content import Cell, ReportContent, ReportSection
 from evolcoder.report.render import records_html
 from evolcoder.view.cleaned import CleanedFile, RowTexts
 from evolcoder.view.latest import Latest
-from evolcoder.view.pages import TEXT_CHARS, plain_text
+from evolcoder.view.pages import TEXT_CHARS, plain_text, whole_number
 from evolcoder.view.sources import AnySource, ReportSource
 
 if TYPE_CHECKING:
@@ -96,9 +96,9 @@ class ReportPages:
 
         found = [
             Route("/cleaned/{key}/rows", self.rows),
-            Route("/cleaned/{key}/row/{number:int}", self.row),
-            Route("/cleaned/{key}/row/{number:int}/texts", self.texts),
-            Route("/cleaned/{key}/row/{number:int}/text/{part}", self.text),
+            Route("/cleaned/{key}/row/{number}", self.row),
+            Route("/cleaned/{key}/row/{number}/texts", self.texts),
+            Route("/cleaned/{key}/row/{number}/text/{part}", self.text),
         ]
         for kind in ("loop", "cleaned"):
             found += [
@@ -190,13 +190,12 @@ class ReportPages:
         one = self._of(request)
         given = request.query_params
         reason, text = given.get("reason", ""), given.get("after", "")
-        after = int(text) if text.isascii() and text.isdigit() and len(text) < 16 else 0
-        page = _cleaned(one).page(reason, after=after)
+        page = _cleaned(one).page(reason, after=whole_number(text) or 0)
         return self._page("cleaned_rows.html", source=one.source, page=page, reason=reason)
 
     def row(self, request: "Request") -> "Response":
         """Show a row of a cleaned file: why it was dropped, and its texts."""
-        one, number = self._of(request), request.path_params["number"]
+        one, number = self._of(request), _row_number(request)
         return self._page(
             "cleaned_row.html", source=one.source, number=number, drop=_cleaned(one).drop(number),
             **_texts_values(_cleaned(one).texts(number)),
@@ -204,7 +203,7 @@ class ReportPages:
 
     def texts(self, request: "Request") -> "Response":
         """Return the texts of a row alone."""
-        one, number = self._of(request), request.path_params["number"]
+        one, number = self._of(request), _row_number(request)
         return self._page(
             "cleaned_texts.html", source=one.source, number=number,
             drop=_cleaned(one).drop(number), **_texts_values(_cleaned(one).texts(number)),
@@ -212,13 +211,22 @@ class ReportPages:
 
     def text(self, request: "Request") -> "Response":
         """Return a whole text of a row, or of the row that was kept instead."""
-        number, part = (request.path_params[name] for name in ("number", "part"))
+        number, part = _row_number(request), request.path_params["part"]
         texts = _cleaned(self._of(request)).texts(number)
         if texts is None:
             raise UserError("the texts are being read; load the page again in a moment")
         return plain_text(part, {
             "task": texts.task, "answer": texts.answer, "kept-answer": texts.kept_answer,
         })  # fmt: skip
+
+
+def _row_number(request: "Request") -> int:
+    """Return the number of a row that an address names; UserError if it names none."""
+    text = request.path_params["number"]
+    number = whole_number(text)
+    if number is None:
+        raise UserError(f"{text[:40]!r} is no number of a row")
+    return number
 
 
 def _cleaned(one: ShownReport) -> CleanedFile:
