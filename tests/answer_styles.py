@@ -92,6 +92,7 @@ FENCES: dict[str, Style] = {
     "not closed": lambda s: f"```python\n{s.code}\n",
     "end glued": lambda s: f"```python\n{s.code}```\n\nThis is it, and that's all.",
     "end glued, other block": lambda s: f"```python\n{s.code}```\nTest:\n{fence('assert 1 == 2')}",
+    "end glued, prose": lambda s: f"```python\n{s.code}``` (see `above`)\n\nIt isn't long.",
     "prose behind end": lambda s: f"```python\n{s.code}\n``` This is quick, isn't it?",
     "begin glued": lambda s: f"Sure! ```python\n{s.code}\n```",
     "begin glued, other block": lambda s: f"Sure: ```python\n{s.code}\n```\nor\n{fence('x = 1')}",
@@ -225,6 +226,29 @@ PARTS: dict[str, Style] = {
         f"{fence(f'{s.imports}{_renamed(s)}')}\n"
         f"{fence(f'def helper_of_it(*a):{chr(10)}    ...  # as above{chr(10) * 2}{_calling(s)}')}"
     ),
+    "all names of a module": lambda s: (
+        f"{fence('from string import *')}\n"
+        + fence(f"{s.imports}{s.signature}\n    digits.strip()\n{s.body}")
+    ),
+    "file as a module": lambda s: (
+        f"`tools.py`:\n{fence(f'{s.imports}{_renamed(s)}')}\n`main.py`:\n"
+        + fence(f"import tools\n\ndef {s.name}(*a):\n    return tools.helper_of_it(*a)")
+    ),
+    "file of a package as a module": lambda s: (
+        f"{fence(f'{s.imports}{_renamed(s)}')}\nand\n"
+        + fence(f"import lib.tools as t\n\ndef {s.name}(*a):\n    return t.helper_of_it(*a)")
+    ),
+    "name of a file under another one": lambda s: (
+        f"{fence(f'{s.imports}{_renamed(s)}')}\nand\n"
+        + fence(f"from .tools import helper_of_it as h\n\ndef {s.name}(*a):\n    return h(*a)")
+    ),
+    "constants of a file": lambda s: (
+        f"{fence('LIMIT = None')}\n{fence(f'{s.imports}{_renamed(s)}')}\nand\n"
+        + fence(
+            "from config import LIMIT as n\nfrom tools import *\n\n"
+            f"def {s.name}(*a):\n    return helper_of_it(*a[:n])"
+        )
+    ),
 }
 """Programs in several blocks that belong together."""
 
@@ -338,6 +362,15 @@ THINKING: dict[str, Style] = {
     "thinking": _thought("<thinking>", "</thinking>"),
     "upper case": _thought("<THINK>", "</THINK>"),
     "no opening tag": _thought("Let me see.", "</think>"),
+    "fast": _thought("<think_fast>", "</think_fast>"),
+    "attributes": _bare_thought('<think duration="3">', "</think>"),
+    "entities": _bare_thought("&lt;think&gt;", "&lt;/think&gt;"),
+    "working out": _thought("<start_working_out>", "<end_working_out>\n<SOLUTION>"),
+    "start of thought": _thought("<|thought_start|>", "<|thought_end|>"),
+    "unused tokens": _bare_thought("[unused16]", "[unused17]"),
+    "channel of content": _thought("<|think|>", "<|end|><|begin|>assistant<|content|>"),
+    "turn of thinking": _thought("/think", "<|im_end|>\n<|im_start|>assistant"),
+    "summary": _bare_thought("<details><summary>Thinking</summary>", "</details>"),
     "brackets": _thought("[THINK]", "[/THINK]"),
     "kimi": _thought("◁think▷", "◁/think▷"),
     "thought": _thought("<thought>", "</thought>"),

@@ -25,6 +25,14 @@ PAIRS = {
     "Apertus": ("<|inner_prefix|>", "<|inner_suffix|>"),
     "Gemma": ("<|channel>thought\n", "<channel|>"),
     "MedGemma": ("<unused94>thought\n", "<unused95>"),
+    "MiniCPM": ("<|thought_start|>", "<|thought_end|>"),
+    "CWM": ("<|reasoning_thinking_start|>", "<|reasoning_thinking_end|>"),
+    "openPangu": ("[unused16]", "[unused17]"),
+    "working out": ("<start_working_out>", "<end_working_out>"),
+    "K2 V2": ("<think_fast>", "</think_fast>"),
+    "attributes": ('<think duration="3" done=true>', "</think>"),
+    "blanks": ("< think >", "</ think >"),
+    "entities": ("&lt;think&gt;", "&lt;/think&gt;"),
 }
 """Notations that are a pair of tags."""
 HARMONY = "<|channel|>analysis<|message|>", "<|end|><|start|>assistant<|channel|>final<|message|>"
@@ -51,6 +59,47 @@ def test_thinking_that_the_prompt_opened(notation):
     assert split(text) == Parts(THOUGHT, FENCED)
     if notation in PAIRS:
         assert split(text, opened=False) == Parts("", text)
+
+
+BEGINNINGS = {
+    "Solar": ("<|think|>", "<|end|><|begin|>assistant<|content|>"),
+    "Solar, with its turn": (
+        "<|begin|>assistant<|think|>",
+        "<|end|>\n<|begin|>assistant<|content|>",
+    ),
+    "HyperCLOVA": ("/think\n", "<|im_end|>\n<|im_start|>assistant\n"),
+    "HyperCLOVA, with its turn": (
+        "<|im_start|>assistant/think\n",
+        "<|im_end|>\n<|im_start|>assistant\n",
+    ),
+    "summary": ("<details>\n<summary>Thought for 3 seconds</summary>\n", "</details>\n"),
+    "open summary": ("<details open><summary>Reasoning</summary>", "</details>\n\n"),
+}
+"""Notations of thinking with which a text begins, and after which another turn or part follows."""
+
+
+@pytest.mark.parametrize("notation", BEGINNINGS)
+def test_thinking_with_which_a_text_begins(notation):
+    """A fence in it is a draft; the answer keeps its first indent."""
+    start, end = BEGINNINGS[notation]
+    for answer in (FENCED, INDENTED):
+        thought = f"{THOUGHT}\n{FENCED}"
+        assert split(f"{start}{thought}\n{end}{answer}") == Parts(thought, answer)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<Analysis data={x} />\n<p>one</p>",
+        "<details>\n<summary>Usage</summary>\nRun it.\n</details>\nDone.",
+        "/thinking is a path",
+        "x = a[unused16]",
+        "a < think and think > b",
+    ],
+)
+def test_what_only_looks_like_thinking_is_text(text):
+    """Components, other details, paths and comparisons stay."""
+    assert split(text) == Parts("", text)
 
 
 @pytest.mark.parametrize("notation", ALL)

@@ -2,11 +2,13 @@ r"""Splits a model's text into thinking and answer, in every notation that model
 
 Notations, in any letter case: paired tags (`<think>`, `<thinking>`, `<thought>`, `<reasoning>`,
 `<seed:think>`, `[THINK]`, `◁think▷`, `<|begin_of_thought|>`, `<|START_THINKING|>`, Gemma's
-`<|channel>thought`, MedGemma's `<unused94>thought`), harmony channels with markers
-(`<|channel|>analysis<|message|>`), harmony channels whose markers a server removed
-(`analysis...assistantfinal...`), and, at the beginning, Granite's sentences (`Here is my thought
-process: ... Here is my response: ...`), Ollama's lines (`Thinking...`) and Open WebUI's
-`<details type="reasoning">`. Markers of the answer, such as `<|begin_of_solution|>`, are removed.
+`<|channel>thought`, MedGemma's `<unused94>thought`, `<|thought_start|>`, openPangu's `[unused16]`,
+`<start_working_out>`), also with attributes, blanks or entities; harmony channels with markers
+(`<|channel|>analysis<|message|>`), or without those that a server removed
+(`analysis...assistantfinal...`); Solar's `<|think|>`, which ends at its `<|content|>`; and, at the
+beginning, Granite's sentences (`Here is my thought process: ... Here is my response: ...`),
+Ollama's lines (`Thinking...`), HyperCLOVA's turn `/think`, and `<details>` whose summary names
+thinking. Markers of the answer, such as `<|begin_of_solution|>`, are removed.
 
 A text may have several blocks; a fenced program between two of them, with another one after the
 last, is a draft and belongs to the thinking. A block without its closing tag extends to the end;
@@ -30,6 +32,8 @@ from typing import NamedTuple
 NAMES = (
     "think", "thinking", "thought", "thoughts", "reasoning", "seed:think", "longcat_think",
     "analysis", "antthinking", "inner_monologue", "scratchpad", "reflection", "cot", "reason",
+    "internal_monologue", "internal_thoughts", "thought_process", "thinking_process",
+    "reasoning_process", "chain_of_thought", "思考",
 )  # fmt: skip
 """Names of tags in angle brackets around thinking."""
 WRAPPERS = ("answer", "response", "output", "solution", "final_answer")
@@ -43,24 +47,34 @@ THINKING_PARTS = frozenset(
     {"thinking", "reasoning", "thought", "reasoning_text", "reasoning_content", "redacted_thinking"}
 )
 """Types of the parts of a content that hold thinking."""
-_NAMES = "|".join(NAMES)
+_NAMES = "|".join([*NAMES, r"think_\w{1,60}"])
+_ATTRIBUTES = r"(?:\s[\w:-]{1,40}=(?:\"[^\"<>\n]{0,100}\"|'[^'<>\n]{0,100}'|[\w.]{1,40})){0,5} ?"
 _BAR = "[|｜]"
 """DeepSeek's special tokens have a full-width bar."""
+_BAR_NAMES = "(?:reasoning_)?(?:thought|thinking|think)|reasoning"
+"""Names of tokens with bars around thinking."""
 _TAG = re.compile(
     rf"(?P<header><{_BAR}start{_BAR}>[^<\n]{{0,100}}(?:<{_BAR}channel{_BAR}>[^<\n]{{0,200}})?"
     rf"(?:<{_BAR}constrain{_BAR}>[^<\n]{{0,100}})?<{_BAR}message{_BAR}>"
     rf"|<{_BAR}channel{_BAR}>[^<\n]{{0,200}}"
     rf"(?:<{_BAR}constrain{_BAR}>[^<\n]{{0,100}})?<{_BAR}message{_BAR}>"
     rf"|\A\s*(?:assistant)?(?:analysis|commentary|final)?<{_BAR}message{_BAR}>)"
+    rf"|(?P<final_content>(?:<{_BAR}end{_BAR}>\s*)?"
+    rf"<{_BAR}begin{_BAR}>assistant\s*<{_BAR}content{_BAR}>)"
     rf"|(?P<end><{_BAR}(?:end|return|call){_BAR}>)"
     rf"|(?P<stripped>\A\s*(?:assistant)?analysis|assistant(?:analysis|commentary|final))"
-    rf"|<(?P<open>{_NAMES})>|</(?P<close>{_NAMES})>"
+    rf"|< ?(?P<open>{_NAMES}){_ATTRIBUTES}>|< ?/ ?(?P<close>{_NAMES}) ?>"
+    r"|&lt;(?P<open_escaped>think|thinking)&gt;|&lt;/(?P<close_escaped>think|thinking)&gt;"
+    r"|<start_(?P<open_work>working_out)>|<end_(?P<close_work>working_out)>"
+    r"|(?<![\w\])])\[(?P<open_pangu>unused)16\]|\[(?P<close_pangu>unused)17\]"
     r"|(?<![\w\])])\[(?P<open_bracket>THINK)\](?!\()|\[/(?P<close_bracket>THINK)\]"
     r"|◁(?P<open_kimi>think)▷|◁/(?P<close_kimi>think)▷"
     rf"|<{_BAR}open{_BAR}>(?P<open_k3>think)<{_BAR}sep{_BAR}>"
     rf"|<{_BAR}close{_BAR}>(?P<close_k3>think)<{_BAR}sep{_BAR}>"
-    rf"|<{_BAR}(?:(?:begin_of|start)_)?(?P<open_bar>thought|think|thinking){_BAR}>"
-    rf"|<{_BAR}(?:end_(?:of_)?|/)(?P<close_bar>thought|think|thinking){_BAR}>"
+    rf"|(?:<{_BAR}begin{_BAR}>assistant\s*)?"
+    rf"<{_BAR}(?:(?:begin_of|start)_)?(?P<open_bar>{_BAR_NAMES})(?:_(?:start|begin))?{_BAR}>"
+    rf"|<{_BAR}(?:end_(?:of_)?|/)(?P<close_bar>{_BAR_NAMES}){_BAR}>"
+    rf"|<{_BAR}(?P<close_bar_end>{_BAR_NAMES})_end{_BAR}>"
     rf"|<{_BAR}(?P<open_inner>inner)_prefix{_BAR}>|<{_BAR}(?P<close_inner>inner)_suffix{_BAR}>"
     r"|<(?P<open_medgemma>unused)94>(?:thought)?|<(?P<close_medgemma>unused)95>"
     r"|<\|(?P<open_gemma>channel)>(?:thought|thinking|analysis)?|<(?P<close_gemma>channel)\|>"
@@ -69,14 +83,21 @@ _TAG = re.compile(
     r"|(?P<final>\[BEGIN FINAL RESPONSE\])",
     re.IGNORECASE,
 )
+_PREFIXED = ("think", "thought")
+_OTHER_NAMES = [name for name in NAMES if not name.startswith(_PREFIXED)]
 _MAY_HOLD = tuple(
-    [f"{name}>" for name in NAMES]
+    [f"{before}{name}" for before in ("<", "/", "< ", "/ ", "<|", "｜", "_") for name in _PREFIXED]
+    + [f"{name}>" for name in _OTHER_NAMES]
+    + [f"<{name} " for name in _OTHER_NAMES]
     + ["think]", "think▷", "think<", "channel", "message", "assistantfinal", "_solution", "inner_"]
-    + ["_thought", "_think", "_response|>", "final response]", "think|>", "thinking|>", "thought|>"]
-    + ["<unused9"]
+    + ["_response|>", "final response]", "<unused9", "[unused1", "<|reasoning", "_working_out>"]
+    + ["think&gt;", "thinking&gt;", "<|content|>"]
 )
 """Each tag contains one of these; searching for them first is ten times as fast."""
-_MAY_HOLD_ALONE = ("think]", "think▷", "final response]", "assistantfinal")
+_MAY_HOLD_ALONE = (
+    "think]", "think▷", "think&gt;", "thinking&gt;", "final response]", "assistantfinal",
+    "[unused1",
+)  # fmt: skip
 """Those of tags without an angle bracket."""
 _CHANNEL = re.compile(rf"<{_BAR}channel{_BAR}>\s*(\w+)|\A\s*(?:assistant)?(\w+)", re.IGNORECASE)
 _AT_BEGINNING = tuple(
@@ -85,15 +106,26 @@ _AT_BEGINNING = tuple(
         ("Here(?:['’]s| is) my thought process:", "Here(?:['’]s| is) my response:"),
         (r"Thinking\.\.\.[ \t]*\r?\n", r"\n[ \t]*\.\.\.[ \t]*done thinking\."),
         (
-            r"<details type=\"reasoning\"[^>\n]{0,200}>(?:\s*<summary>[^<\n]{0,200}</summary>)?",
+            (
+                r"<details(?: type=\"reasoning\"[^>\n]{0,200}>"
+                r"(?:\s*<summary>[^<\n]{0,200}</summary>)?"
+                r"|[^>\n]{0,200}>\s*<summary>[^<\n]{0,40}\b(?:think|thought|reasoning)"
+                r"[^<\n]{0,40}</summary>)"
+            ),
             "</details>",
+        ),
+        (
+            r"(?:<\|im_start\|>)?(?:assistant)?/think[ \t]*\r?\n",
+            r"(?:<\|im_end\|>\s*<\|im_start\|>assistant|\Z)",
         ),
     )
 )
-"""Notations of thinking with which a text begins: Granite's, Ollama's and Open WebUI's."""
+"""Notations of thinking with which a text begins: Granite's, Ollama's, Open WebUI's, HyperCLOVA's.
+"""
 _FIRST_WORDS = (
     "analysis", "assistantanalysis", "here is my thought", "here's my thought",
-    "here’s my thought", "thinking...", '<details type="reasoning"',
+    "here’s my thought", "thinking...", "<details", "/think", "assistant/think",
+    "<|im_start|>assistant/think",
 )  # fmt: skip
 """Words with which a text begins that may hold thinking without a tag."""
 _DELIMITER = re.compile(r"""\\.|`+|~{3,}|\"{3}|'{3}|["'“”„«»]""")
@@ -209,10 +241,10 @@ def _meaning(found: re.Match[str]) -> tuple[_Kind, str]:
         return (_Kind.FINAL if is_final else _Kind.OPEN), _STRIPPED
     if group == "mark":
         return _Kind.MARK, group
-    if group == "final":
-        return _Kind.FINAL, group
+    if group.startswith("final"):
+        return _Kind.FINAL, "final"
     opens = group.startswith("open")
-    family = f"{group.partition('_')[2]} {found[group].lower()}"
+    family = f"{group.split('_')[1] if '_' in group else ''} {found[group].lower()}"
     return (_Kind.OPEN if opens else _Kind.CLOSE), family
 
 

@@ -86,6 +86,8 @@ def test_insertion_shows_one_gap_and_what_comes_after(named):
         ("So:\n\n    result = x\n\nDone.", PromptForm.ANSWER, "result = x"),
         ("<answer>\nresult = x\n</answer>", PromptForm.ANSWER, "result = x"),
         ("```python\n>>> result = x\n```", PromptForm.ANSWER, "result = x"),
+        ("```python\n%matplotlib inline\nresult = x\n```", PromptForm.ANSWER, "result = x"),
+        ("```python\n# so\n    result = x\n```", PromptForm.ANSWER, "# so\nresult = x"),
         ("result = x\n</code>\nmore", PromptForm.CONTINUATION, "result = x"),
         ("result = x<pad>", PromptForm.CONTINUATION, "result = x"),
         ("result = x\n```\nThat is it.", PromptForm.CONTINUATION, "result = x"),
@@ -106,9 +108,30 @@ def test_lines_that_were_given_are_dropped():
 
 
 @pytest.mark.parametrize(
+    "other",
+    [
+        "import numpy as np\nx = np.arange(3)\nprint(x)",
+        "    a  b\n0  1  2",
+        "assert x.shape == (3,)",
+        "plt.show()",
+        "plot.savefig('a.png')",
+    ],
+)
+@pytest.mark.parametrize("answer", ["plt.plot(x)", "x.sort()\nplt.bar(x, x)"])
+def test_a_call_is_an_answer_where_no_variable_is_asked_for(answer, other):
+    """Of plots, say; what shows or writes the result, or a table, is none."""
+    prompt = f"{PROMPT}# SOLUTION START\n"
+    texts = [answer, other] if "arange" not in other else [other, answer]
+    fenced = "\n\nThen:\n\n".join(f"```python\n{one}\n```" for one in texts)
+    assert take(fenced, prompt=prompt).program.endswith(answer)
+    assert take(f"Do this:\n\n{answer}\n\nIt isn't long.", prompt=prompt).program == answer
+
+
+@pytest.mark.parametrize(
     ("answer", "wanted"),
     [
         ("return x", "    return x"),
+        ("# so\n    return x", "    # so\n    return x"),
         ("    return x", "    return x"),
         ("def f(x):\n    return x", "    def f(x):\n        return x\n    return f(x)"),
     ],

@@ -104,6 +104,12 @@ def test_a_completion_is_put_into_the_gap_unchanged(named, name):
         ("x += 1", "def f(x):\n    if x:\n", "    return x\n", "        x += 1\n"),
         ("x += 1\ny = 2", "def f(x):\n", "    return x\n", "    x += 1\n    y = 2\n"),
         ("        x += 1", "def f(x):\n    if x:\n", "    return x\n", "        x += 1\n"),
+        (
+            "return 1\nfor a in y:\n    if a:",
+            "def f(x, y):\n    while x:\n        if x:\n",
+            "                return 2\n    return 3\n",
+            "            return 1\n        for a in y:\n            if a:\n",
+        ),
         ("n in y:", "for", "\n    pass\n", " n in y:"),
         ("r n in y:", "fo", "\n    pass\n", "r n in y:"),
         ("+ 1", "y = x", "\n", "+ 1"),
@@ -184,6 +190,7 @@ def test_of_several_blocks_the_last_that_is_the_missing_code_is_taken(answer):
     "text",
     [
         *(f"{{code}}{token}" for token in styles.TOKENS),
+        *(f"{{code}}{token}" for token in ("<[end▁of▁sentence]>", "<[fim-suffix]>", "[SUFFIX]")),
         *(f"{token}{{code}}" for token in ("<fim_middle>", "<|fim_middle|>", "<MID>", "\ufeff")),
         "{head}{code}<|endoftext|>",
         "{code}{tail}",
@@ -202,3 +209,14 @@ def test_a_continuation_ends_where_the_gap_does(text):
     given = text.format(code=code, head=gap.before, tail=gap.after)
     sample = Sample.of("x", 0, given, PromptForm.CONTINUATION)
     assert InfillingBench("x", (problem,), {"x": gap}).candidate(problem, sample).program == whole
+
+
+@pytest.mark.parametrize("end", ["", "<|endoftext|>", "\n\n"])
+def test_what_follows_a_gap_within_a_line_is_not_taken_twice(end):
+    """Also where it is short and valid as a line of its own."""
+    gap = Gap("def flipped(text):\n    return text.s", "wapcase()\n")
+    whole = f"{gap.before}wapcase()\n".replace("text.s", "text.s", 1)
+    problem = Problem("x", gap.before, AssertChecks("", ("flipped",), "check"), whole, "", ())
+    bench = InfillingBench("x", (problem,), {"x": gap})
+    sample = Sample.of("x", 0, f"wapcase(){end}", PromptForm.CONTINUATION)
+    assert bench.candidate(problem, sample).program == whole

@@ -253,3 +253,81 @@ def test_tests_and_usages_of_a_script_are_not_run():
     assert without_usage(TESTED, "add") == TESTED
     assert without_usage(f"export {TESTED}", "add") == without_usage(TESTED, "add")
     assert without_usage("const x = 1;\n", "add") == "const x = 1;\n"
+
+
+HELPED = {
+    "rust": (
+        "fn one() -> u8 {\n    1\n}",
+        "fn add(x: u8) -> u8 {\n    x + one()\n}",
+        "mod tools;\nuse crate::tools::one;\n",
+    ),
+    "cpp": (
+        "long one() {\n    return 1;\n}",
+        "long add(long x) {\n    return x + one();\n}",
+        '#include "tools.h"\n',
+    ),
+    "go": (
+        "func one() int {\n    return 1\n}",
+        "func add(x int) int {\n    return x + one()\n}",
+        "",
+    ),
+    "javascript": (
+        "const one = () => {\n  return 1;\n};",
+        "function add(x) {\n  return x + one();\n}",
+        "const { one } = require('./tools');\n",
+    ),
+    "java": (
+        "static long one() {\n    return 1;\n}",
+        (
+            "class Problem {\n    public static long add(long x) {\n        return x + one();\n"
+            "    }\n}"
+        ),
+        "",
+    ),
+}
+"""A helper, the function that calls it, and its import of a file of its own."""
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_helper_in_a_block_of_its_own_is_part_of_the_program(language):
+    """Before or behind, also as another file; a block that nothing calls is not."""
+    helper, main, own = HELPED[language]
+    both = f"{helper}\n\n{main}"
+    if language == "java":
+        both = main.replace("{\n", f"{{\n{helper}\n\n", 1)
+    expected = program(language, f"```{language}\n{both}\n```").program.split()
+    for blocks in ([helper, main], [main, helper], [helper, own + main]):
+        answer = "\n\nThen:\n\n".join(f"```{language}\n{one}\n```" for one in blocks)
+        found = program(language, answer)
+        assert found.program.split() == expected, blocks
+        assert found.chosen is ChosenBy.JOINED
+    other = helper.replace("one", "two")
+    answer = f"```{language}\n{other}\n```\n\n```{language}\n{both}\n```"
+    assert program(language, answer).program.split() == expected
+
+
+def test_a_class_in_a_block_of_its_own_follows_the_class_that_needs_it():
+    """The function's class is closed first, if it lacks its bracket."""
+    main = (
+        "class Problem {\n    static long add(long x) {\n        return new One().get() + x;\n    }"
+    )
+    one = "class One {\n    long get() {\n        return 1;\n    }\n}"
+    for text in (main, f"{main}\n}}"):
+        found = program("java", f"```java\n{text}\n```\n\nwith\n\n```java\n{one}\n```").program
+        assert found.index("class One") < found.index("class Problem")
+        assert (
+            found.count("{") == found.count("}") + 2
+        )  # the tests close the last function and the class
+
+
+def test_brackets_of_types_and_parameters_are_no_empty_body():
+    """Go's `interface{}`, defaults and patterns of JavaScript, result types of TypeScript."""
+    bodies = {
+        "go": ("func add(x interface{}) interface{} {\n", "    y := x\n    return y\n}"),
+        "javascript": ("function add(x = {}, {a} = {}) {\n", "  const y = x;\n  return y;\n}"),
+        "typescript": ("function add(x: {}): {} {\n", "  const y = x;\n  return y;\n}"),
+        "rust": ("fn add<F>(x: F) -> u8 where F: Fn(u8) -> u8 {\n", "    let y = 1;\n    x(y)\n}"),
+    }
+    for language, (head, body) in bodies.items():
+        assert rank(head + body, language, "add") == WHOLE, language
+        assert rank(head + "    // TODO\n}", language, "add") == STUB, language

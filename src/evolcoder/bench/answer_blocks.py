@@ -18,7 +18,7 @@ from evolcoder.bench.base import ChosenBy, ExtractedProgram, Extraction
 from evolcoder.code import broken_source, statements
 from evolcoder.code.notations import plain_code
 from evolcoder.code.python_ast import tree_of
-from evolcoder.code.top_level import SCOPES
+from evolcoder.code.top_level import SCOPES, bound
 from evolcoder.programming_language import CodeBlock, code_blocks
 
 MAX_BLOCKS = 40
@@ -253,17 +253,25 @@ def completed(
             break
         if more := statements.binding(part.code, lacking):
             added.insert(0, more)
-            bound = statements.bound_names(more)
-            lacking = (lacking - bound) | (statements.unbound(more) - given - bound)
+            new = statements.bound_names(more)
+            lacking = (lacking - new) | (statements.unbound(more) - given - new)
+    if others and not lacking:
+        code = statements.without_imports(code, {"*"})
+    starred = [statements.starred_imports(part.code) for part in others] if lacking else []
+    added[:0] = filter(None, starred)
     return "\n\n".join([*added, code]), bool(added)
 
 
 def _defined(part: AnswerBlock) -> set[str]:
-    """Return the functions and classes of another file of the answer."""
+    """Return the functions, classes and constants of another file of the answer."""
     tree = tree_of(part.code)
     nodes = tree.body if tree is not None else []
+    own = (ast.Assign, ast.AnnAssign, *SCOPES)
     return {
-        node.name for node in nodes if isinstance(node, SCOPES) and not statements.is_stub(node)
+        name
+        for node in nodes
+        if isinstance(node, own) and not statements.is_stub(node)
+        for name in bound(node)
     }
 
 

@@ -41,6 +41,7 @@ from evolcoder.bench.base import (
 )
 from evolcoder.bench.end_of_text import glued_tokens
 from evolcoder.bench.extract import (
+    NOTEBOOK,
     cut_continuation,
     given_program,
     parses,
@@ -87,6 +88,10 @@ _EDGE = re.compile(r"\s*|.*[:.]\s*|\s*</?\w+>\s*")
 MAX_EDGES = 6
 """Most edges at which code is tried."""
 _GAP_IN_FUNCTION = re.compile(r"^def (\w+)\((.*?)\):\n(?:[ \t].*\n)*\[insert\]", re.MULTILINE)
+
+
+_SHOWS = frozenset("print display help show head tail info describe savefig type dtype".split())
+"""Functions that show a result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +198,8 @@ def _extract(problem: Problem, sample: Sample) -> Extraction:
     names = _result_names(problem.prompt)
     code, found, rule = last_wanted(answer, "python", lambda block: _rank(block, names))
     code = unprompted(code)
+    if not parses(textwrap.dedent(code)):
+        code = NOTEBOOK.sub("", code)
     if found is ExtractedProgram.NOTHING:
         code, found = _tagged(answer)
     if found is ExtractedProgram.NOTHING:
@@ -213,15 +220,22 @@ def _result_names(prompt: str) -> frozenset[str]:
 
 def _rank(code: str, names: frozenset[str]) -> int:
     """Return how likely a block is the answer: 3 if it gives the result, 1 if it only imports."""
-    tree = tree_of(textwrap.dedent(code))
+    plain = _at_margin(code)
+    tree = tree_of(plain)
     if tree is None:
         return 1
-    if names & statements.bound_names(textwrap.dedent(code)) or broken_source.is_body(
-        textwrap.dedent(code)
-    ):
+    if names & statements.bound_names(plain) or broken_source.is_body(plain):
         return 3
-    is_help = all(isinstance(node, ast.Import | ast.ImportFrom | ast.Expr) for node in tree.body)
-    return 1 if is_help else 2
+    return 2 if any(map(_acts, tree.body)) else 1
+
+
+def _acts(node: ast.stmt) -> bool:
+    """Whether a statement does more than import, test, show or write something."""
+    if not isinstance(node, ast.Expr):
+        return not isinstance(node, ast.Import | ast.ImportFrom | ast.Assert)
+    called = node.value.func if isinstance(node.value, ast.Call) else None
+    name = called.attr if isinstance(called, ast.Attribute) else getattr(called, "id", "print")
+    return name not in _SHOWS and not name.startswith("to_")
 
 
 def _helpers(answer: str, code: str, prompt: str) -> str:
@@ -241,7 +255,7 @@ def _tagged(answer: str) -> tuple[str, ExtractedProgram]:
     code = (bare.partition("<code>")[2] or bare).partition("</code>")[0].strip("\n")
     return (
         (code, ExtractedProgram.NO_FENCE)
-        if parses(textwrap.dedent(code))
+        if parses(_at_margin(code))
         else ("", ExtractedProgram.NOTHING)
     )
 
@@ -265,7 +279,15 @@ def _is_code(code: str) -> bool:
     """Whether a text is Python that does something, as few words of prose do."""
     tree = tree_of(textwrap.dedent(code))
     nodes = tree.body if tree is not None else []
-    return any(not isinstance(node, ast.Expr | ast.AnnAssign) for node in nodes)
+    return any(not isinstance(node, ast.AnnAssign) and _acts(node) for node in nodes)
+
+
+def _at_margin(code: str) -> str:
+    """Remove the indent of all code, which comments and blank lines need not have."""
+    lines = code.split("\n")
+    own = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    margin = min((len(line) - len(line.lstrip()) for line in own), default=0)
+    return "\n".join(line[min(margin, len(line) - len(line.lstrip())) :] for line in lines)
 
 
 def _without_token(code: str) -> str:
@@ -288,6 +310,8 @@ def _without_given(code: str, prompt: str) -> tuple[str, bool]:
 def _indented(code: str, problem: Problem) -> str:
     """Indent a snippet if the gap is in a function body; append a call to a complete function."""
     checks = problem.checks
+    if not parses(textwrap.dedent(code)):
+        code = _at_margin(code)
     gap = isinstance(checks, HarnessChecks) and _GAP_IN_FUNCTION.search(checks.harness)
     if not gap or not code.strip() or code.strip("\n")[0].isspace():
         return code

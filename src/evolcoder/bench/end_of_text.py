@@ -32,6 +32,7 @@ _END_OF_TEXT = re.compile(
     r"|</s>|<(?:eos|EOT|end_of_turn|start_of_turn|end_of_utterance|eo[dm]|file_sep|empty_output"
     r"|gh_stars|fim_(?:prefix|middle|suffix|pad)|issue_(?:start|comment|closed)"
     r"|commit_(?:before|msg|after)|jupyter_\w{1,20})>"
+    r"|<\[[^\s<>\[\]]{1,40}\]>"  # of Seed-Coder
     r"|\[(?:/INST|EOS|INST|\|endofturn\|)\]",
     re.IGNORECASE,
 )

@@ -367,10 +367,15 @@ def _extract(problem: Problem, checks: ProgramChecks, sample: Sample) -> Extract
     answer, cut = plain_answer(text)
     extract = foreign_program(answer, problem.prompt, checks.language, checks.entry_point)
     code = extract.code
-    if extract.found is ExtractedProgram.BODY:
+    # A function may lack its last bracket; one that ends at the margin has it.
+    if extract.found is ExtractedProgram.BODY or not _LAST_BRACKET.search(code):
         signs = [token[0] for token in _tokens(checks.language).finditer(code)]
         code += "\n}" * (signs.count("{") - signs.count("}"))
     return replace(extract, code=code, cut=cut)
+
+
+_LAST_BRACKET = re.compile(r"^\}[^\n]*\s*\Z", re.MULTILINE)
+"""A last line that closes a bracket at the margin."""
 
 
 def _first_block(prompt: str, text: str, language: str) -> str:

@@ -38,6 +38,7 @@ from evolcoder.bench.base import (
 from evolcoder.bench.end_of_text import glued_tokens, without_end
 from evolcoder.bench.extract import NOTEBOOK, parses, plain_answer
 from evolcoder.bench.fetch import DataFile, DataFolder, Row, rows
+from evolcoder.code import broken_source
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.fill_in_middle import FIM_TOKENS
 from evolcoder.code.notations import indented_as_fences, plain_code
@@ -77,6 +78,7 @@ END_TOKENS = tuple(
             *(token.strip() for family in FIM_TOKENS.values() for token in family if token),
             *("<|endoftext|>", "<|im_end|>", "<|fim_pad|>", "<|file_sep|>", "<|repo_name|>"),
             *("<file_sep>", "<repo_name>", "<|end_of_text|>", "<｜end▁of▁sentence｜>", "</s>"),
+            *("[PREFIX]", "[SUFFIX]", "[MIDDLE]"),  # of Codestral
         ]
     )
 )
@@ -278,6 +280,8 @@ def _continued(text: str, gap: Gap) -> Extraction:
     after = gap.after.strip()
     at = kept.find(after) if len(after) > len(MARK) * 8 else -1
     kept = kept if at < 0 else kept[: at - (len(gap.after) - len(gap.after.lstrip()))]
+    if not gap.is_lines and len(gap.after.strip()) >= len(MARK) and _repeats_end(kept, gap):
+        kept = kept.rstrip().removesuffix(gap.after.rstrip())
     if not _fits(kept, gap):
         kept = next((one for one in _shortened(kept, gap) if _fits(one, gap)), kept)
     return Extraction(
@@ -289,10 +293,15 @@ def _fits(code: str, gap: Gap) -> bool:
     return parses(f"{gap.before}{code}{gap.after}")
 
 
+def _repeats_end(text: str, gap: Gap) -> bool:
+    """Whether a text ends with all that follows the gap."""
+    return gap.after.strip() != "" and text.rstrip().endswith(gap.after.rstrip())
+
+
 def _shortened(text: str, gap: Gap) -> Iterator[str]:
     """Yield a continuation up to what may be a token, and up to what is after the gap."""
     yield from (text[:end] for end in glued_tokens(text))
-    if gap.after.strip() and text.rstrip().endswith(gap.after.rstrip()):
+    if _repeats_end(text, gap):
         yield text.rstrip().removesuffix(gap.after.rstrip())
 
 
@@ -361,7 +370,8 @@ def fit_gap(code: str, gap: Gap) -> str:
 
     Returns the code as it is if nothing makes it valid.
     """
-    fits = (one for one in _fitted(code, gap) if parses(f"{gap.before}{one}{gap.after}"))
+    whole = ((one, f"{gap.before}{one}{gap.after}") for one in _fitted(code, gap))
+    fits = (one for one, program in whole if broken_source.is_program(program))
     return next(fits, code)
 
 
@@ -375,6 +385,8 @@ def _fitted(code: str, gap: Gap) -> Iterator[str]:
         for indent in _indents(gap):
             yield textwrap.indent(textwrap.dedent(text), " " * indent) + ending
             yield " " * indent + text.lstrip() + ending
+        if "\n" in text:
+            yield from (f"{body}{ending}" for body in _reindented(text, gap))
         return
     yield code.removesuffix("\n")
     yield text
@@ -385,6 +397,18 @@ def _fitted(code: str, gap: Gap) -> Iterator[str]:
     trails = [*_blanks(text, gap.after), "\n", *breaks]
     for lead, body, trail in itertools.product(leads, bodies, trails):
         yield f"{lead}{body}{trail}"
+
+
+def _reindented(text: str, gap: Gap) -> list[str]:
+    """Indent the first line and the others apart; first where a block at the end opens the next."""
+    first, _, rest = text.partition("\n")
+    found = [
+        f"{' ' * outer}{first.lstrip()}\n{textwrap.indent(textwrap.dedent(rest), ' ' * inner)}"
+        for outer, inner in itertools.product(_indents(gap), repeat=2)
+    ]
+    below = next((line for line in gap.after.split("\n") if line.strip()), "")
+    wanted = _indent(below) - 4 * rest.rstrip().endswith(":")
+    return sorted(found, key=lambda one: _indent(one.rpartition("\n")[2]) != wanted)
 
 
 def _hanging(text: str, indent: int) -> str:

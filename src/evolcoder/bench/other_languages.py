@@ -10,10 +10,11 @@ looks like a bracket of the language may be counted.
 
 import re
 import textwrap
+from collections.abc import Sequence
 from itertools import pairwise
 
-from evolcoder.bench.answer_blocks import last_wanted
-from evolcoder.bench.base import ExtractedProgram, Extraction
+from evolcoder.bench.answer_blocks import blocks_of, last_wanted
+from evolcoder.bench.base import ChosenBy, ExtractedProgram, Extraction
 from evolcoder.code.blocks import as_fences
 from evolcoder.code.notations import indented_as_fences, plain_code
 from evolcoder.fences import before_bare_fence, without_code
@@ -60,6 +61,9 @@ TOKEN = re.compile(
     r'//[^\n]*|/\*.{0,2000}?\*/|"""(?:.*?)"""|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])\'|[{}]',
     re.DOTALL,
 )
+_SIGN = re.compile(TOKEN.pattern.replace("[{}]", "[{()]"), re.DOTALL)
+_OF_TYPE = re.compile(r"(?:\binterface|\bstruct|\)\s*:|\|)\s*\Z")
+"""What stands before the bracket of a type: in Go, and as the type of a result in TypeScript."""
 _COMMENT = re.compile(
     r"//[^\n]*|/\*.{0,2000}?\*/|^[ \t]*(?:#(?![\[!])|--|;)[^\n]*", re.DOTALL | re.MULTILINE
 )
@@ -113,6 +117,23 @@ _EXPORT = re.compile(
 """What makes a script a module, which tests cannot be appended to."""
 _SCRIPT_BLOCK = re.compile(r"(?:for|while|if|try)\b")
 _LINE_OF_BODY = re.compile(r"^[ \t]+\S|[;{})\],]\s*$|^//")
+_IMPORTS_ONLY = re.compile(
+    r"(?:\s*(?:#include[^\n]*|(?:import|use|using|package|require|library|open)\b[^\n]*"
+    r"|(?:const|let|var)\s[^=\n]*=\s*require\([^\n]*|import\s*\((?:\s*[\w.]*\s*\"[^\"\n]*\")*\s*\)"
+    r"|//[^\n]*)(?:\n|\Z))+\s*"
+)
+"""A block that only imports."""
+_OWN_FILE = re.compile(
+    r"^(?:#include[ \t]*\"[^\"\n]*\""
+    r"|(?:const|let|var)[ \t][^=\n]*=[ \t]*require\([\"']\.[^\n]*"
+    r"|import[ \t][^\n]*from[ \t]*[\"']\.[^\n]*"
+    r"|mod[ \t]+\w+;|use[ \t]+(?:crate|self|super)::[^\n]*;)[ \t]*(?:\n|\Z)",
+    re.MULTILINE,
+)
+"""An import of another file of the answer."""
+_TYPE_NAME = re.compile(r"\b(?:struct|class|enum|interface|trait|type|record)\s+(\w+)")
+_CLASS = re.compile(r"^[\w \t]*\bclass\s+\w+[^\n{;]*\{", re.MULTILINE)
+_KEYWORDS = frozenset("if for while switch catch return main else do match loop".split())
 _CODE_END = re.compile(r"^(?:[ \t]+\S|[})\]]|end\b|\)\)|done\b|fi\b)")
 
 
@@ -156,11 +177,34 @@ def _body(code: str, language: str, found: re.Match[str]) -> str:
     if language not in BRACED:
         head, newline, rest = code[found.start() :].partition("\n")
         return rest if newline else head[found.end() - found.start() :]
-    start = code.find("{", found.end() - 1)
+    start = body_start(code, found.end() - 1)
     if start < 0:
         return ""
     end = closing_bracket(code, start)
     return code[start + 1 : end]
+
+
+def body_start(code: str, at: int) -> int:
+    """Return where the bracket of a function's body opens; -1 if there is none.
+
+    Brackets among its parameters, or of a type as in `interface{}`, are none of it.
+    """
+    if code[at : at + 1] == "{":
+        return at
+    depth, found = 0, _SIGN.search(code, at)
+    while found is not None:
+        if found[0] in "()":
+            depth += 1 if found[0] == "(" else -1
+        elif depth <= 0 and found[0] == "{":
+            if not _OF_TYPE.search(code, max(0, found.start() - 20), found.start()):
+                return found.start()
+            end = closing_bracket(code, found.start())
+            if end is None:
+                return -1
+            found = _SIGN.search(code, end + 1)
+            continue
+        found = _SIGN.search(code, found.end())
+    return -1
 
 
 def closing_bracket(code: str, start: int) -> int | None:
@@ -212,7 +256,7 @@ def without_usage(code: str, name: str) -> str:
     """
     code = _EXPORT.sub("", code)
     found = definition(code, "javascript", name)
-    start = -1 if found is None else code.find("{", found.end())
+    start = -1 if found is None else body_start(code, found.end())
     end = None if start < 0 else closing_bracket(code, start)
     if end is None:
         return code
@@ -283,6 +327,7 @@ def foreign_program(answer: str, prompt: str, language: str, name: str) -> Extra
     code, found, rule = last_wanted(
         answer, language, lambda block: rank(block, language, name), WHOLE
     )
+    helpers = _helpers(answer, code, language, name)
     code = _without_notes(code, language)
     is_defined = definition(code, language, name) is not None
     head, signature = before_bare_fence(answer), prompt.rstrip().rpartition("\n")[2]
@@ -297,8 +342,64 @@ def foreign_program(answer: str, prompt: str, language: str, name: str) -> Extra
     if code.strip() and not is_defined and is_body(code, language):
         # Code without the signature continues the prompt, as models often do with Perl's prompts.
         return Extraction(prompt + code, ExtractedProgram.BODY, (), rule)
-    if found is ExtractedProgram.NOTHING and _is_bare_body(answer, language):
-        return Extraction(prompt + answer, ExtractedProgram.BODY, ())
-    if found is ExtractedProgram.NOTHING and re.search(rf"\b{re.escape(name)}\b", answer):
-        return Extraction(answer, ExtractedProgram.NO_FENCE, ())
+    if found is ExtractedProgram.NOTHING:
+        return _without_blocks(answer, prompt, language, name) or Extraction(code, found, (), rule)
+    if helpers and is_defined:
+        return Extraction(_with_helpers(code, helpers, language), found, (), ChosenBy.JOINED)
     return Extraction(code, found, (), rule)
+
+
+def _without_blocks(answer: str, prompt: str, language: str, name: str) -> Extraction | None:
+    """Take an answer without a block as a body, or as code if it has the function's name."""
+    if _is_bare_body(answer, language):
+        return Extraction(prompt + answer, ExtractedProgram.BODY, ())
+    if re.search(rf"\b{re.escape(name)}\b", answer):
+        return Extraction(answer, ExtractedProgram.NO_FENCE, ())
+    return None
+
+
+def _helpers(answer: str, code: str, language: str, name: str) -> list[str]:
+    """Return the other blocks with only imports, or with functions and types that code lacks."""
+    parts = [part.code for part in blocks_of(answer, language)]
+    others = [one for one in parts if one.strip() and one.strip() not in code]
+    others = [one for one in others if definition(one, language, name) is None]
+    own, wanted = _defined(code, language), code
+    kept: list[str] = []
+    for one in reversed(others):
+        plain = _without_notes(one, language)
+        new = _defined(plain, language) - own
+        is_used = any(re.search(rf"\b{re.escape(name)}\b", wanted) for name in new)
+        if is_used or _IMPORTS_ONLY.fullmatch(plain):
+            kept.insert(0, plain)
+            own |= new
+            wanted += plain
+    return kept
+
+
+def _defined(code: str, language: str) -> set[str]:
+    """Return the names of the functions and types that code defines."""
+    pattern = DEFINITIONS.get(language)
+    if pattern is None:
+        return set()
+    any_name = re.compile(pattern.format(name=r"(\w+)"), re.MULTILINE)
+    found = (one for match in any_name.finditer(code) for one in match.groups())
+    return {one for one in (*found, *_TYPE_NAME.findall(code)) if one and one not in _KEYWORDS}
+
+
+def _with_helpers(code: str, helpers: Sequence[str], language: str) -> str:
+    """Put helpers before code, or methods into its class and classes behind it.
+
+    What code imports of other files of the answer is removed, since they are part of it then.
+    """
+    code = _OWN_FILE.sub("", code)
+    opening = _CLASS.search(code) if language in {"java", "csharp"} else None
+    for helper in reversed(helpers):
+        if opening is None or _IMPORTS_ONLY.fullmatch(helper):
+            code = f"{helper.rstrip()}\n\n{code}"
+        elif _CLASS.search(helper):
+            closing = n_open(code) * "\n}"
+            code = f"{code.rstrip()}{closing}\n\n{helper.rstrip()}\n"
+        else:
+            at = code.index("{", code.index(opening[0])) + 1
+            code = f"{code[:at]}\n{helper.rstrip()}\n{code[at:]}"
+    return code

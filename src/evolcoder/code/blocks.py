@@ -119,6 +119,10 @@ class FoundProgram:
 
 
 _GLUED_END = re.compile(r"^(?P<code>[^\n]*[^`\s][ \t]*)(?P<fence>`{3,})[ \t]*$")
+_GLUED_WITH_PROSE = re.compile(
+    r"^(?P<code>[^\n]*[^`\s][ \t]*)(?<!`)(?P<fence>`{3,})[ \t]+(?P<after>(?:(?!```)[^\n])+)$"
+)
+"""A closing fence between code and prose."""
 _COMMENTED_FENCE = re.compile(r"[ \t]*(?:#|//|\*)[ \t]*`{3,}")
 _TICKS = re.compile(r"(?<![\"'`])`{3,}|(?<=[\"'])`{3,}(?![\"'])")
 """Ticks that are no string of their own."""
@@ -226,6 +230,9 @@ def _closed(line: str, opened: str) -> tuple[list[str], str]:
     found = _GLUED_END.match(line)
     if found and not _COMMENTED_FENCE.match(line) and len(_TICKS.findall(line)) % 2:
         return [found["code"].rstrip(), opened], ""
+    found = _GLUED_WITH_PROSE.match(line)
+    if found and _is_outside_strings(found["code"]):
+        return [found["code"].rstrip(), opened, found["after"]], ""
     if found := _CLOSED_AND_OPENED.match(line):
         return [opened, f"```{found['tag']}"], "```"
     found = _ENDED.match(line)
@@ -233,6 +240,12 @@ def _closed(line: str, opened: str) -> tuple[list[str], str]:
         return [opened, found["after"]], ""
     found = _OPENING.match(line)
     return [line], opened if found is None or found["rest"].strip() else ""
+
+
+def _is_outside_strings(code: str) -> bool:
+    """Whether a line ends outside of strings and comments, as far as its signs tell."""
+    is_comment = re.search(r"#|^[ \t]*(?://|\*)", code) is not None
+    return not is_comment and not any(code.count(quote) % 2 for quote in "\"'")
 
 
 def _tags_as_fences(text: str) -> str:

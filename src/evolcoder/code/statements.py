@@ -226,13 +226,58 @@ def _is_ellipsis(node: ast.AST) -> bool:
 
 
 def without_imports(source: str, names: set[str]) -> str:
-    """Remove imports of `names` alone from modules outside of the standard library."""
+    """Remove imports of `names`, or `*`, alone from modules outside of the standard library.
 
-    def is_left_out(piece: Piece) -> bool:
-        is_own = all(isinstance(one, ast.ImportFrom) and _is_foreign(one) for one in piece.nodes)
-        return is_own and piece.binds <= names
+    What these bind under another name is assigned, and a module of which only `names` are used
+    becomes an object with them.
+    """
+    tree = tree_of(source)
+    if tree is None:
+        return source
+    lines = source.split("\n")
+    pieces = pieces_of(tree, lines)
+    kept: list[Piece | Replacement] = []
+    for piece in pieces:
+        texts = [_of_own_file(node, names, tree) for node in piece.nodes]
+        if None in texts:
+            kept.append(piece)
+        elif text := "\n".join(filter(None, texts)):
+            kept.append(Replacement(piece.begin, piece.end, text))
+    return joined(pieces, kept, lines) if kept != pieces else source
 
-    return _without(source, is_left_out)
+
+def _of_own_file(node: ast.stmt, names: set[str], tree: ast.Module) -> str | None:
+    """Return what replaces an import of another file of the answer; None for other statements."""
+    if isinstance(node, ast.ImportFrom) and _is_foreign(node):
+        if any(one.name not in names for one in node.names):
+            return None
+        renamed = [one for one in node.names if one.asname not in {None, one.name}]
+        return "\n".join(f"{one.asname} = {one.name}" for one in renamed)
+    if not isinstance(node, ast.Import) or len(node.names) != 1:
+        return None
+    module = node.names[0]
+    name = module.asname or module.name
+    if module.name.partition(".")[0] in sys.stdlib_module_names or not name.isidentifier():
+        return None
+    used = {
+        one.attr
+        for one in ast.walk(tree)
+        if isinstance(one, ast.Attribute)
+        and isinstance(one.value, ast.Name)
+        and one.value.id == name
+    }
+    if not used or not used <= names:
+        return None
+    fields = ", ".join(f"{one}={one}" for one in sorted(used))
+    return f"from types import SimpleNamespace\n{name} = SimpleNamespace({fields})"
+
+
+def starred_imports(source: str) -> str:
+    """Return the imports of all names of a module that a source has at its top level."""
+    tree = tree_of(source)
+    nodes = tree.body if tree is not None else []
+    found = [one for one in nodes if isinstance(one, ast.ImportFrom) and one.names[0].name == "*"]
+    return "\n".join(map(ast.unparse, found))
 
 
 def without_stubs(source: str, names: set[str]) -> str:
