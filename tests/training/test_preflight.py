@@ -8,7 +8,7 @@ import pytest
 
 from evolcoder.errors import TrainError
 from evolcoder.training import preflight
-from evolcoder.training.folder import locked
+from evolcoder.training.folder import ignore_step, locked, log_callback
 from evolcoder.training.launch import check_master, nodes_of
 from evolcoder.training.recipe import recipe_of
 from late import torch
@@ -122,3 +122,22 @@ def test_two_trainings_do_not_share_a_folder(tmp_path):
     with locked(out):
         (out / "model.safetensors").touch()
     assert [one.name for one in out.iterdir()] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(("save_s", "saved"), [(0.0, True), (1.0, True), (60.0, False)])
+def test_no_checkpoint_takes_longer_than_the_steps_that_are_left(save_s, saved, tmp_path):
+    """Ten steps took ten seconds, and five are left; after the last one the model is saved."""
+    pytest.importorskip("transformers")
+    callback = log_callback(tmp_path, ignore_step, save_s=save_s)
+    state = SimpleNamespace(global_step=0, max_steps=15, is_world_process_zero=False)
+    callback.on_train_begin(None, state, None)
+    callback.began -= 10.0
+    for step, expected in ((10, saved), (15, False)):
+        control = SimpleNamespace(should_save=True)
+        state.global_step = step
+        callback.on_step_end(None, state, control)
+        assert control.should_save is expected
+    control = SimpleNamespace(should_save=False)
+    state.global_step = 10
+    callback.on_step_end(None, state, control)
+    assert control.should_save is False

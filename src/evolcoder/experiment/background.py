@@ -225,6 +225,7 @@ class TrainingJobs(BackgroundJobs):
         name: Callable[[Training], str],
     ) -> None:
         super().__init__(trainer.stop)
+        self._n_prepared = 0
         self._in_background = in_background
         self._trainer = trainer
         self._store = store
@@ -235,6 +236,12 @@ class TrainingJobs(BackgroundJobs):
         """Queue a training, if training is in the background."""
         if self._in_background:
             self.submit(training.key, partial(self._train, training, selection), priority=0)
+
+    def prepare(self) -> None:
+        """Have the trainer get ready for a next training, after those that are queued."""
+        if self._in_background:
+            self._n_prepared += 1
+            self.submit(f"prepare {self._n_prepared}", self._trainer.prepare, priority=0)
 
     def ensure_trained(self, training: Training, selection: Selection) -> Path:
         """Return a model's folder when the model is complete."""

@@ -370,7 +370,7 @@ class Loop:
         self._services.servers.start_ahead(self._config.student.path)
         if trains:
             self._queue_merge(0)
-            self._services.trainer.prepare()
+            self._trainings.prepare()
 
     def _merge(self, k: int) -> tuple[Selection, list[Training]]:
         """Return the rows of rounds 0 to k, and a training on them for each seed."""

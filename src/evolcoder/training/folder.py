@@ -210,10 +210,13 @@ def log_callback(
     on_step: Callable[[LoggedStep], None],
     validate: Validate = no_loss,
     may_save: Callable[[], bool] = never,
+    *,
+    save_s: float = 0.0,
 ) -> Any:
     """Return a TrainerCallback that logs each step and marks complete checkpoints.
 
     Where `may_save` allows it, a checkpoint is also written `CHECKPOINT_S` after the one before.
+    None is written where that takes longer, by the estimate `save_s`, than the steps that are left.
     """
     from transformers import TrainerCallback
 
@@ -223,6 +226,7 @@ def log_callback(
         def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.began = self.saved = time.monotonic()
             self.held: float | None = None
+            self.first_step = state.global_step
             if state.is_world_process_zero:
                 _truncate_after(folder / LOG_NAME, state.global_step)
 
@@ -249,9 +253,14 @@ def log_callback(
             self.began += time.monotonic() - began  # no time of the training
             if began - self.saved >= CHECKPOINT_S and may_save():
                 control.should_save = True
-            if state.global_step >= state.max_steps:
-                # The model itself is saved next; the optimizer's state has six times its size.
-                control.should_save = False
+            # After the last step the model itself is saved; the optimizer's state has six times
+            # its size.
+            n_done, n_left = (
+                state.global_step - self.first_step,
+                state.max_steps - state.global_step,
+            )
+            left_s = seconds_left(time.monotonic() - self.began, n_done=n_done, n_left=n_left)
+            control.should_save &= n_left > 0 and left_s >= save_s
 
         def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             self.saved = time.monotonic()
@@ -261,6 +270,15 @@ def log_callback(
                 (path / COMPLETE).touch()
 
     return Log()
+
+
+def seconds_left(seconds: float, *, n_done: int, n_left: int) -> float:
+    """Estimate how long the steps that are left take, if all steps take the same time.
+
+    >>> seconds_left(30.0, n_done=10, n_left=5)
+    15.0
+    """
+    return n_left * seconds / max(1, n_done)
 
 
 def read_log(folder: Path) -> list[LoggedStep]:

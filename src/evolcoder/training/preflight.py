@@ -25,6 +25,8 @@ from evolcoder.training.recipe import Recipe
 CHECKPOINT_BYTES = 12
 """Bytes of a checkpoint per trained weight: the weight and AdamW's two moments in float32."""
 DTYPE_BYTES = {"bfloat16": 2, "float32": 4}
+WRITTEN_PER_S = 500e6
+"""Bytes of a checkpoint written per second and synced to a local disk, roughly."""
 KEPT_CHECKPOINTS = 2
 """Checkpoints that are kept."""
 GB = 1e9

@@ -237,6 +237,14 @@ def _has_room(job: TrainingJob, n_weights: int, n_trained: int) -> bool:
     return preflight.free_bytes(job.out) >= need.model + 2 * need.checkpoint
 
 
+def _save_seconds(recipe: Recipe, n_weights: int, n_trained: int) -> float:
+    """Estimate how long a checkpoint takes; 0 in a training of several, whose clocks differ."""
+    if n_devices() > 1:
+        return 0.0
+    need = preflight.disk_need(recipe, n_weights=n_weights, n_trained=n_trained, n_steps=1)
+    return need.checkpoint / preflight.WRITTEN_PER_S
+
+
 def plan_of(recipe: Recipe, rows: TokenizedData, n_devices: int) -> BatchPlan:
     """Plan the batches of a recipe."""
     n_rows = len(rows.examples)
@@ -312,7 +320,12 @@ def _run(job: TrainingJob, prepared: PreparedRows) -> TrainingOutcome:
     held = _validation(prepared.validation, trainer, job, with_borders=with_borders)
     validate = held.at if held else no_loss
     may_save = partial(_has_room, job, n_weights, n_trained) if n_devices() == 1 else never
-    trainer.add_callback(log_callback(job.out, job.on_step, validate, may_save))
+    trainer.add_callback(
+        log_callback(
+            job.out, job.on_step, validate, may_save,
+            save_s=_save_seconds(job.recipe, n_weights, n_trained),
+        )
+    )  # fmt: skip
     trainer.remove_callback(PrinterCallback)
     trainer.has_own_checkpoints = job.recipe.method == "full"
     trainer.examples = rows.examples
