@@ -743,3 +743,38 @@ def test_samples_that_may_be_of_their_problems_are_read(tmp_path, texts):
     path = tmp_path / "s.json"
     path.write_text(json.dumps([[text] for text in texts]))
     assert len(read_samples(path, NAMED).samples) == 4
+
+
+@pytest.mark.parametrize(
+    ("row", "finishes"),
+    [
+        ({"completion": "a", "finish_reason": "length"}, ["length"]),
+        ({"completion": "a", "finish_reason": "stop"}, ["stop"]),
+        ({"completion": "a"}, [""]),
+        ({"completion": "a", "finish_reason": None}, [""]),
+        ({"completion": "a", "finish_reason": 7}, [""]),
+        ({"completion": ["a", "b"], "finish_reason": ["stop", "length"]}, ["stop", "length"]),
+        ({"completion": ["a", "b"], "finish_reason": ["length", "length"]}, ["length", "length"]),
+        ({"completion": ["a", "b"], "finish_reason": "length"}, ["length", "length"]),
+        ({"completion": ["a", "b", "c"], "finish_reason": ["stop", "length"]}, ["", "", ""]),
+        ({"choices": [{"message": {"content": "a"}, "finish_reason": "stop"}]}, ["stop"]),
+        ({"response": {"content": [{"type": "text", "text": "a"}], "stop_reason": "max_tokens"}},
+         ["max_tokens"]),
+        ({"response": {"message": {"content": "a"}, "done_reason": "length"}}, ["length"]),
+        ({"response": {"candidates": [
+            {"content": {"parts": [{"text": "a"}]}, "finishReason": "MAX_TOKENS"}
+        ]}}, ["MAX_TOKENS"]),
+        # the text that ended a completion, as vLLM gives it, with and without the word
+        ({"completion": "a", "stop_reason": "\nclass"}, [""]),
+        ({"completion": "a", "finish_reason": "stop", "stop_reason": "\nclass"}, ["stop"]),
+        ({"outputs": [{"text": "a", "finish_reason": "length"}, {"text": "b", "finish_reason":
+            "stop"}]}, ["length", "stop"]),
+    ],
+)  # fmt: skip
+def test_why_a_model_stopped_is_read_from_the_row(row, finishes, tmp_path):
+    """In servers' words, for each text of the row; answers cut off by the limit are counted."""
+    path = tmp_path / "samples.jsonl"
+    path.write_text(json.dumps({"task_id": "Toy/0"} | row) + "\n")
+    found = read_samples(path, PROBLEMS, form=PromptForm.ANSWER)
+    assert list(found.finishes) == finishes
+    assert len(found.samples) == len(finishes)

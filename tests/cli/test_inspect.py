@@ -8,6 +8,7 @@ from commands import run_command
 from evolcoder.bench.base import PromptForm, Sample
 from evolcoder.config.load import Config
 from evolcoder.evaluation.store import EvalStore, StoredVerdict
+from evolcoder.records import Drop, Reason, Stage
 from evolcoder.storage.run_store import RunStore
 
 
@@ -35,6 +36,22 @@ def test_a_run_lists_its_tasks_by_page(capsys, tmp_path):
     assert f"{small_run.CHILD.id[:12]}  seed 0  round 2 evolve: empty (constrain)" in drops
     assert "nothing came" in drops
     assert call(capsys, run, "--page", 0)[0] == 2
+
+
+def test_very_long_evidence_and_lines_are_cut(capsys, tmp_path):
+    """A page of drops stays readable; JSON has the whole."""
+    run, long = tmp_path / "run", "word " * 200_000
+    with RunStore.create(run, Config()) as store:
+        small_run.fill(store)
+        text = f"{long}\n  {long}\nshort\nunseen"
+        store.add(Drop(Stage.VERIFY, Reason.EMPTY, small_run.SEED.id, 0, 0, "", text, long, None))
+    out = call(capsys, run, "--drops")[1]
+    assert len(out) < 3_000
+    assert "short" in out
+    assert "unseen" not in out
+    assert max(map(len, out.splitlines())) < 500
+    drop = [json.loads(line) for line in call(capsys, run, "--drops", "--json")[1].splitlines()][0]
+    assert (drop["detail"], drop["seen"]) == (long, text)
 
 
 def test_answers_of_others_are_not_compared(capsys, tmp_path):

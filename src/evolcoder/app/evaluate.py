@@ -341,7 +341,7 @@ class _Session:
         store, args, limit = self.store, self.args, None
         sample_file = self.plan.sample_files.get(bench.name)
         if sample_file is not None:
-            store.add_samples(bench.name, sample_file.samples)
+            store.add_samples(bench.name, sample_file.samples, sample_file.finishes)
             store.db.flush()
         problems = [p for p in _problems_to_run(bench, args, store) if p.id not in unmet]
         faults: dict[str, str] = {}

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from evolcoder.bench.base import PromptForm
 from evolcoder.bench.multipl_e import LANGUAGES
+from evolcoder.engine.base import broke_off
 from evolcoder.programming_language import language_of
 from evolcoder.safe_repr import safe_repr
 
@@ -50,6 +51,8 @@ _PROMPT_FIELDS = ("prompt", "input_question", "instruction", "question", "input"
 """Fields with the prompt."""
 MOST_NESTED = 8
 """Most levels at which an answer may stand within its row."""
+_FINISH_FIELDS = ("finish_reason", "finishReason", "finish_reasons", "stop_reason", "done_reason")
+"""Fields that say why a model stopped, the first of them that a row has."""
 _MODELS = frozenset({"assistant", "gpt", "model", "bot", "ai"})
 """Speakers of a chat that are a model."""
 _TEXT_PARTS = frozenset({"text", "output_text"})
@@ -78,6 +81,8 @@ class Entry:
     """All ids of the row, which may be those of a model or a request, too."""
     file: str = ""
     """Its file in a folder where each file holds all samples of its problems."""
+    finish: str = ""
+    """Why the model stopped, in a server's word; empty if the row does not say it."""
 
 
 def entries_of(where: str, row: object, *, form: PromptForm | None) -> Iterator[Entry]:
@@ -92,14 +97,36 @@ def entries_of(where: str, row: object, *, form: PromptForm | None) -> Iterator[
         return
     given = row.get("language")
     language = given if isinstance(given, str) and programming_language(given) else ""
-    for entry in _from_fields(where, name, row, form):
-        yield replace(entry, prompt=prompt, language=language, names=(*_names_of(row),))
+    entries = list(_from_fields(where, name, row, form))
+    finishes = [*_finishes_in(row, MOST_NESTED)]
+    if len(finishes) != len(entries):  # one word for all texts, or words that are no text's
+        finishes = [finishes[0] if len(set(finishes)) == 1 else ""] * len(entries)
+    names = (*_names_of(row),)
+    for entry, finish in zip(entries, finishes, strict=True):
+        yield replace(entry, prompt=prompt, language=language, names=names, finish=finish)
 
 
 def programming_language(code: str) -> str | None:
     """Return the language of a name, or of a code of MultiPL-E; None if unknown."""
     name = code.lower().removesuffix("_test.go")
     return LANGUAGES.get(name) or language_of(name)
+
+
+def _finishes_in(value: object, depth: int) -> Iterator[str]:
+    """Yield the words with which a row and what it holds say why a model stopped, in order.
+
+    vLLM's `stop_reason` is the text that ended an answer, so other words than servers' do not
+    count.
+    """
+    if isinstance(value, dict):
+        field = next((one for one in _FINISH_FIELDS if value.get(one)), None)
+        if field is not None:
+            words = value[field] if isinstance(value[field], list) else [value[field]]
+            yield from (one for one in words if isinstance(one, str) and not broke_off(one))
+            return
+    if depth and isinstance(value, dict | list):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _finishes_in(one, depth - 1)
 
 
 def _prompt_of(row: object) -> str:

@@ -83,6 +83,8 @@ class SampleFile:
 
     samples: tuple[Sample, ...]
     """Samples of known problems, in the file's order."""
+    finishes: tuple[str, ...]
+    """Why the model stopped, for each of them; empty where the file does not say it."""
     missing: tuple[str, ...]
     """Problems without a sample; the result of the evaluation names them."""
     unknown: tuple[str, ...]
@@ -208,6 +210,7 @@ def read_samples(
     """
     known = _KnownIds(problems)
     samples: list[Sample] = []
+    finishes: list[str] = []
     faults: list[str] = []
     unknown: dict[str, None] = {}
     counts: Counter[str] = Counter()
@@ -229,6 +232,7 @@ def read_samples(
                 raise BenchError(_files_message(path, problem, files[problem], entry.file))
             asked = form or entry.form or PromptForm.ANSWER
             samples.append(Sample.of(problem, counts[problem], entry.text, asked))
+            finishes.append(entry.finish)
             counts[problem] += 1
     if not samples:
         raise BenchError(_no_sample_message(path, list(unknown), faults, problems))
@@ -238,6 +242,7 @@ def read_samples(
     missing = tuple(problem.id for problem in problems if not counts[problem.id])
     return SampleFile(
         tuple(samples),
+        tuple(finishes),
         missing,
         tuple(unknown),
         tuple(faults),

@@ -25,7 +25,7 @@ from evolcoder.storage.database import COUNT, MAYBE_TEXT, TEXT, Columns
 from evolcoder.storage.lineage import LineageStep, lineage
 from evolcoder.storage.run_store import RunStore
 from evolcoder.storage.stats import funnel
-from evolcoder.terminal import one_row, shell_path
+from evolcoder.terminal import cell_width, one_row, shell_path
 from evolcoder.text import natural_key
 from evolcoder.visible import visible
 
@@ -42,8 +42,8 @@ ID_CHARS = 12
 """Characters of an id that are shown; `inspect RUN ID` takes any prefix."""
 DROP_INDENT = 10
 """Where the texts of a drop begin."""
-SEEN_LINES = 3
-"""Lines of a dropped text that are shown."""
+SEEN_LINES, SEEN_CELLS = 3, 400
+"""Lines of a dropped text that are shown, and how much of each and of the evidence."""
 OF_TASKS = frozenset({"task_tokens", "constraints"})
 """Measures that do not depend on who answered."""
 _RECORD = Columns(
@@ -182,11 +182,15 @@ def _drop_lines(drop: Drop) -> Iterator[str]:
     """Describe a drop: id and seed of its task, the reason, and the beginning of its text."""
     where = f"round {drop.round} {drop.stage}: {drop.reason} ({drop.heuristic or 'seed'})"
     yield f"{drop.subject[:ID_CHARS]}  seed {drop.ordinal}  {where}"
-    yield f"  detail  {drop.detail}"
+    yield f"  detail  {_cut(visible(drop.detail))}"
     lines = [line for line in visible(drop.seen).splitlines() if line.strip()] or ["(no text)"]
     for at, line in enumerate(lines[:SEEN_LINES]):
         more = " …" if at == SEEN_LINES - 1 and len(lines) > SEEN_LINES else ""
-        yield f"  {'' if at else 'text':<7} {line}{more}"
+        yield f"  {'' if at else 'text':<7} {_cut(line)}{more}"
+
+
+def _cut(line: str) -> str:
+    return line if cell_width(line) <= SEEN_CELLS else one_row(line, SEEN_CELLS)
 
 
 def show_harder(store: RunStore, *, as_json: bool) -> None:

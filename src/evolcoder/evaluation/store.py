@@ -155,9 +155,12 @@ class EvalStore(Workdir):
         found = self.db.each(_TEXT.validate, query, (bench, problem, number))
         return next((str(text) for (text,) in found), None)
 
-    def add_samples(self, bench: str, samples: Iterable[Sample]) -> None:
-        """Write many samples in one transaction."""
-        self.db.write_all(_sample_row(bench, sample, "") for sample in samples)
+    def add_samples(
+        self, bench: str, samples: Sequence[Sample], finishes: Sequence[str] = ()
+    ) -> None:
+        """Write many samples in one transaction, with their finish reasons if these are known."""
+        given = zip(samples, finishes or [""] * len(samples), strict=True)
+        self.db.write_all(_sample_row(bench, sample, finish) for sample, finish in given)
 
     def add_verdict(self, bench: str, verdict: StoredVerdict) -> None:
         """Queue one verdict, and the deletion of its sample's failure."""
@@ -229,7 +232,7 @@ class EvalStore(Workdir):
         return self.db.number(query, (bench, problem))
 
     def finishes(self, bench: str) -> dict[str, int]:
-        """Count a benchmark's samples by finish reason; those from a file have an empty one."""
+        """Count a benchmark's samples by finish reason; those of a file may have an empty one."""
         query = "SELECT finish, COUNT(*) FROM samples WHERE bench=? GROUP BY finish ORDER BY finish"
         found = self.db.each(_FINISHES.validate, query, (bench,))
         return {str(finish): int(n) for finish, n in found}
