@@ -50,7 +50,7 @@ def test_very_long_evidence_and_lines_are_cut(capsys, tmp_path):
     assert "short" in out
     assert "unseen" not in out
     assert max(map(len, out.splitlines())) < 500
-    drop = [json.loads(line) for line in call(capsys, run, "--drops", "--json")[1].splitlines()][0]
+    drop = next(json.loads(line) for line in call(capsys, run, "--drops", "--json")[1].splitlines())
     assert (drop["detail"], drop["seen"]) == (long, text)
 
 
