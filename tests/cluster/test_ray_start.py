@@ -21,7 +21,7 @@ import toys
 from all_tables import tables_of
 from evolcoder.cli.main import main
 from evolcoder.cluster.ray_cluster import asked, connected
-from evolcoder.errors import NodeLostError
+from evolcoder.errors import ConfigError, NodeLostError
 from evolcoder.storage.run_store import RunStore
 from jsonl import write_jsonl
 from loopback import Loopback, in_thread
@@ -277,10 +277,21 @@ def test_a_node_that_is_lost_is_named_without_rays_internals(name, words):
 
 def test_a_simulated_node_that_ends_while_it_starts_is_replaced(turn):
     """A busy machine ends some; the cluster has all of its nodes nevertheless."""
-    killed = []
+    for n_left in (2, 1, 0):
+        try:
+            _lose_a_node_at_the_start()
+        except ConfigError as error:  # on a busy machine, Ray's head may not start either
+            if "Ray did not start" not in str(error) or not n_left:
+                raise
+        else:
+            return
+
+
+def _lose_a_node_at_the_start():
+    killed, ends = [], threading.Event()
 
     def kill_first():
-        while not killed:
+        while not killed and not ends.is_set():
             own = sorted(pid for pid in _raylets() if "--head" not in _command(pid))
             if len(own) > 1:  # Ray has begun with the next one
                 os.kill(own[0], signal.SIGKILL)
@@ -289,12 +300,16 @@ def test_a_simulated_node_that_ends_while_it_starts_is_replaced(turn):
 
     killer = threading.Thread(target=kill_first, daemon=True)
     killer.start()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # Ray's own, while it starts
-        with connected("local:3") as cluster:
-            killer.join()
-            assert not {*killed} & {*_raylets()}
-            assert len(cluster.nodes()) == 3
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray's own, while it starts
+            with connected("local:3") as cluster:
+                killer.join()
+                assert not {*killed} & {*_raylets()}
+                assert len(cluster.nodes()) == 3
+    finally:
+        ends.set()
+        killer.join()
 
 
 def _raylets():
