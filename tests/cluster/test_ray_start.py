@@ -8,7 +8,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+import warnings
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 import toys
 from all_tables import tables_of
 from evolcoder.cli.main import main
-from evolcoder.cluster.ray_cluster import asked
+from evolcoder.cluster.ray_cluster import asked, connected
 from evolcoder.errors import NodeLostError
 from evolcoder.storage.run_store import RunStore
 from jsonl import write_jsonl
@@ -271,3 +273,61 @@ def test_a_node_that_is_lost_is_named_without_rays_internals(name, words):
     with pytest.raises(NodeLostError, match=f"node here: {words}") as caught:
         asyncio.run(asked(ray, "node here", lost()))
     assert ("rpc_code" in str(caught.value)) is (name == "RayError")
+
+
+def test_a_local_cluster_starts_in_a_process_that_has_used_ray(turn, monkeypatch):
+    """Ray reads once, when it is imported, whether this machine's address is loopback."""
+    from ray._private import ray_constants
+
+    monkeypatch.setattr(ray_constants, "ENABLE_RAY_CLUSTER", True)
+    for _ in range(2):
+        with connected("local:1") as cluster:
+            assert not ray_constants.ENABLE_RAY_CLUSTER
+            assert len(cluster.nodes()) == 1
+        assert ray_constants.ENABLE_RAY_CLUSTER, "a cluster of several machines is not on loopback"
+
+
+def test_a_simulated_node_that_ends_while_it_starts_is_replaced(turn):
+    """A busy machine ends some; the cluster has all of its nodes nevertheless."""
+    killed, ends = [], threading.Event()
+
+    def kill_first():
+        while not killed and not ends.is_set():
+            own = sorted(pid for pid in _raylets() if "--head" not in _command(pid))
+            if len(own) > 1:  # Ray has begun with the next one
+                os.kill(own[0], signal.SIGKILL)
+                killed.append(own[0])
+            time.sleep(0.05)
+
+    killer = threading.Thread(target=kill_first, daemon=True)
+    killer.start()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Ray's own, while it starts
+            with connected("local:3") as cluster:
+                killer.join()
+                assert not {*killed} & {*_raylets()}
+                assert len(cluster.nodes()) == 3
+    finally:
+        ends.set()
+        killer.join()
+
+
+def _raylets():
+    """Processes of simulated nodes that this one started."""
+    return [
+        int(path.name) for path in Path("/proc").iterdir()
+        if path.name.isdigit() and "/raylet/raylet" in _command(path.name).split(" ")[0]
+        and f"PPid:\t{os.getpid()}\n" in _read(path / "status")
+    ]  # fmt: skip
+
+
+def _command(pid):
+    return _read(Path(f"/proc/{pid}/cmdline")).replace("\0", " ")
+
+
+def _read(path):
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

@@ -16,6 +16,7 @@ import re
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -203,11 +204,13 @@ def connected(address: str) -> Iterator[RayCluster]:
         _check_server(address)
     with ExitStack() as stack:
         if address.startswith(LOCAL):
+            stack.callback(_apply_network)  # when the environment is what it was
             _set_local_environment(stack)
         for name, value in _ENVIRONMENT.items():
             os.environ.setdefault(name, value)
         import ray  # noqa: PLC0415 - heavy
 
+        _apply_network()
         if ray.is_initialized():  # by the caller's notebook, who also ends it
             yield RayCluster(ray)
             return
@@ -381,6 +384,20 @@ def _set_local_environment(stack: ExitStack) -> None:
         before = os.environ.get(name)
         os.environ[name] = value
         stack.callback(_restore, name, before)
+
+
+def _apply_network() -> None:
+    """Have Ray follow the environment's switch, which it reads only when it is imported.
+
+    A process that had imported Ray would look for a local cluster at the machine's address, and
+    one that had started a local cluster for all others on loopback.
+    """
+    constants: Any = sys.modules.get("ray._private.ray_constants")
+    with suppress(AttributeError, TypeError):  # not Ray's public names
+        constants.ENABLE_RAY_CLUSTER = constants.env_bool(
+            constants.ENABLE_RAY_CLUSTERS_ENV_VAR,
+            not constants.IS_WINDOWS_OR_OSX,
+        )
 
 
 def _restore(name: str, before: str | None) -> None:
