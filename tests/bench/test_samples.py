@@ -766,6 +766,9 @@ def test_samples_that_may_be_of_their_problems_are_read(tmp_path, texts):
         ]}}, ["MAX_TOKENS"]),
         # the text that ended a completion, as vLLM gives it, with and without the word
         ({"completion": "a", "stop_reason": "\nclass"}, [""]),
+        ({"completion": "a", "finish_reason": "content_filter"}, ["content_filter"]),
+        ({"completion": ["a", "b"], "finish_reason": ["content_filter", None]},
+         ["content_filter", ""]),
         ({"completion": "a", "finish_reason": "stop", "stop_reason": "\nclass"}, ["stop"]),
         ({"outputs": [{"text": "a", "finish_reason": "length"}, {"text": "b", "finish_reason":
             "stop"}]}, ["length", "stop"]),

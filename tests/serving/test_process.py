@@ -7,12 +7,13 @@ import subprocess
 import sys
 import textwrap
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from evolcoder.errors import StepFailed
-from evolcoder.serving.process import server
+from evolcoder.serving.process import started, wait_until_ready
 
 TOY = """
 import http.server, os, subprocess, sys, time
@@ -29,6 +30,13 @@ class Answers(http.server.BaseHTTPRequestHandler):
 
 http.server.HTTPServer(("127.0.0.1", port), Answers).serve_forever()
 """
+
+
+@contextmanager
+def server(command, url, *, log, ready_s, stop_s):
+    with started(command, url, log=log, stop_s=stop_s) as process:
+        wait_until_ready(process, url, log, ready_s)
+        yield
 
 
 def free_port():
@@ -64,9 +72,9 @@ def test_it_is_up_inside_and_gone_outside(toy, tmp_path):
     command, url, pids = toy
     for _ in range(2):
         with server([*command, "0.3"], url, log=tmp_path / "log", ready_s=30, stop_s=5):
-            started = [int(pid) for pid in pids.read_text().split()]
-            assert all(map(alive, started))
-        assert gone(started)
+            serving = [int(pid) for pid in pids.read_text().split()]
+            assert all(map(alive, serving))
+        assert gone(serving)
 
 
 def test_a_server_that_exits_early_is_reported_with_its_last_log_line(toy, tmp_path):
@@ -106,8 +114,10 @@ def test_it_dies_with_us(toy, tmp_path):
     script = textwrap.dedent(f"""
         import sys, time
         from pathlib import Path
-        from evolcoder.serving.process import server
-        with server({[*command, "0"]!r}, {url!r}, log=Path({str(tmp_path / "log")!r}), ready_s=30, stop_s=5):
+        from evolcoder.serving.process import started, wait_until_ready
+        log = Path({str(tmp_path / "log")!r})
+        with started({[*command, "0"]!r}, {url!r}, log=log, stop_s=5) as process:
+            wait_until_ready(process, {url!r}, log, 30)
             print("up", flush=True)
             time.sleep(600)
     """)

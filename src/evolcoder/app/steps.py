@@ -44,7 +44,7 @@ CLI = (sys.executable, "-m", "evolcoder.cli.main")
 """Command of the evolcoder command line."""
 GRADING_NICENESS = 5
 """Niceness of gradings in the background: a third of a CPU's time where a model's server or a
-training wants it too. Limits of programs are CPU time, so no verdict depends on it."""
+training wants it too. Programs are limited by CPU time, and elapsed time by several times that."""
 _ERRORS: dict[int, type[BaseException]] = {2: UserError, 3: BudgetReached, 130: KeyboardInterrupt}
 
 
@@ -253,23 +253,21 @@ class EvalSteps:
 
     def check(self, benches: Sequence[str]) -> None:
         """Run the benchmarks' references and stubs, so that gradings need not."""
-        flags = _flags({**self._grading_options(benches), **self._checking_options()})
-        lists = {
-            "--packages": self._parse(self._config.options).packages,
-            "--set": [one for one in self._parse(self._config.options).set if is_for_grading(one)],
-        }
-        more = [word for flag, values in lists.items() for one in values for word in (flag, one)]
-        self._run_grading([*CLI, "eval", "--check", *flags, *map(str, more)], "check")
+        options = [*_flags(self._grading_options(benches)), *self._options_of_references()]
+        self._run_grading([*CLI, "eval", "--check", *options], "check")
 
-    def _checking_options(self) -> dict[str, object]:
-        """Return the options of `ask.options` that concern references too, and no model."""
+    def _options_of_references(self) -> list[str]:
+        """Return those of `ask.options` that have an effect where no model is asked."""
         given, default = self._parse(self._config.options), self._parse([])
         names = ("cluster", "data_dir", "limit", "sandbox", "workers")
-        return {
-            f"--{name.replace('_', '-')}": value
+        values = {
+            f"--{name.replace('_', '-')}": getattr(given, name)
             for name in names
-            if (value := getattr(given, name)) != getattr(default, name)
+            if getattr(given, name) != getattr(default, name)
         }
+        packages = [("--packages", str(folder)) for folder in given.packages]
+        sets = [("--set", setting) for setting in given.set if is_for_grading(setting)]
+        return [*_flags(values), *(word for pair in (*packages, *sets) for word in pair)]
 
     def grade(self, folder: Path, name: str, benches: Sequence[str]) -> None:
         """Grade samples without a verdict, with the settings that they were sampled with."""

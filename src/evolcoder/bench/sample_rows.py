@@ -51,7 +51,7 @@ _PROMPT_FIELDS = ("prompt", "input_question", "instruction", "question", "input"
 """Fields with the prompt."""
 MOST_NESTED = 8
 """Most levels at which an answer may stand within its row."""
-_FINISH_FIELDS = ("finish_reason", "finishReason", "finish_reasons", "stop_reason", "done_reason")
+_FINISH_FIELDS = ("finish_reason", "finishReason", "finish_reasons", "done_reason", "stop_reason")
 """Fields that say why a model stopped, the first of them that a row has."""
 _MODELS = frozenset({"assistant", "gpt", "model", "bot", "ai"})
 """Speakers of a chat that are a model."""
@@ -115,14 +115,15 @@ def programming_language(code: str) -> str | None:
 def _finishes_in(value: object, depth: int) -> Iterator[str]:
     """Yield the words with which a row and what it holds say why a model stopped, in order.
 
-    vLLM's `stop_reason` is the text that ended an answer, so other words than servers' do not
-    count.
+    Empty for a value that is no word. vLLM's `stop_reason` is the text that ended an answer, so
+    only words that servers use count there.
     """
     if isinstance(value, dict):
         field = next((one for one in _FINISH_FIELDS if value.get(one)), None)
         if field is not None:
-            words = value[field] if isinstance(value[field], list) else [value[field]]
-            yield from (one for one in words if isinstance(one, str) and not broke_off(one))
+            for word in value[field] if isinstance(value[field], list) else [value[field]]:
+                is_word = isinstance(word, str) and (field != "stop_reason" or not broke_off(word))
+                yield word if is_word else ""
             return
     if depth and isinstance(value, dict | list):
         for one in value.values() if isinstance(value, dict) else value:

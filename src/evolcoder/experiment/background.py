@@ -225,7 +225,6 @@ class TrainingJobs(BackgroundJobs):
         name: Callable[[Training], str],
     ) -> None:
         super().__init__(trainer.stop)
-        self._n_prepared = 0
         self._in_background = in_background
         self._trainer = trainer
         self._store = store
@@ -240,8 +239,7 @@ class TrainingJobs(BackgroundJobs):
     def prepare(self) -> None:
         """Have the trainer get ready for a next training, after those that are queued."""
         if self._in_background:
-            self._n_prepared += 1
-            self.submit(f"prepare {self._n_prepared}", self._trainer.prepare, priority=0)
+            self.submit(f"prepare {len(self._jobs)}", self._trainer.prepare, priority=0)
 
     def ensure_trained(self, training: Training, selection: Selection) -> Path:
         """Return a model's folder when the model is complete."""

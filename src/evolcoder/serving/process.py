@@ -1,11 +1,13 @@
 """Starts a model server, waits until it is ready, and stops it: vLLM or any compatible server.
 
-Guarantees: within the context the server answers at its URL; afterwards its process, identified by
-its PID, and those that it started are gone. It does not outlive this process, however that dies. A
-server that exits early or is not ready in time raises a `StepFailed` with its last log line.
-`started` starts one without waiting, so that it gets ready while something else is done.
+Guarantees: once `wait_until_ready` returns, the server answers at its URL; after the context of
+`started`, its process, identified by its PID, and those that it started are gone. It does not
+outlive this process, however that dies. A server that exits early or is not ready in time raises a
+`StepFailed` with its last log line.
 
->>> with server(command, url, log=Path("log.txt"), ready_s=600, stop_s=30):   # doctest: +SKIP
+>>> log = Path("log.txt")
+>>> with started(command, url, log=log, stop_s=30) as process:   # doctest: +SKIP
+...     wait_until_ready(process, url, log, 600)
 ...     ask(url)
 """
 
@@ -61,25 +63,6 @@ def log_tail(log: Path) -> str:
 
 
 @contextmanager
-def server(
-    command: Sequence[str],
-    url: str,
-    *,
-    log: Path,
-    ready_s: float,
-    stop_s: float,
-    environment: Mapping[str, str] | None = None,
-) -> "Iterator[subprocess.Popen[bytes]]":
-    """Start a server and wait until `url`/models answers; stop it at the end.
-
-    Its environment is ours plus `environment`. Yields its process.
-    """
-    with started(command, url, log=log, stop_s=stop_s, environment=environment) as process:
-        wait_until_ready(process, url, log, ready_s)
-        yield process
-
-
-@contextmanager
 def started(
     command: Sequence[str],
     url: str,
@@ -88,7 +71,10 @@ def started(
     stop_s: float,
     environment: Mapping[str, str] | None = None,
 ) -> "Iterator[subprocess.Popen[bytes]]":
-    """Start a server without waiting for it; stop it at the end, ready or not."""
+    """Start a server without waiting for it; stop it at the end, ready or not.
+
+    Its environment is ours plus `environment`. Yields its process.
+    """
     _wait_for_port(url, stop_s)
     with open_to_append(log, inside=log.parent) as file:
         process = subprocess.Popen(

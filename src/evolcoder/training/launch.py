@@ -44,7 +44,7 @@ _LOST = re.compile(r"gloo|NCCL|Connection (?:closed|reset)|[Rr]emote (?:peer|pro
 OTHER_LAUNCHERS = re.compile(
     r"(?:LOCAL_)?(?:RANK|WORLD_SIZE)|PMI_(?:RANK|SIZE)|MPI_LOCAL\w+|(?:OMPI_COMM|MV2_COMM)_WORLD_\w+"
 )
-"""Variables from which accelerate takes the number of processes, whoever set them."""
+"""Variables from which accelerate takes the number of processes, whatever set them."""
 FAILURE = "EVOLCODER_TRAIN_FAILURE"
 """Variable with the folder where the processes of a machine note that one has said why it fails."""
 EXIT_LOST = 75
