@@ -764,6 +764,10 @@ def test_samples_that_may_be_of_their_problems_are_read(tmp_path, texts):
         ({"response": {"candidates": [
             {"content": {"parts": [{"text": "a"}]}, "finishReason": "MAX_TOKENS"}
         ]}}, ["MAX_TOKENS"]),
+        ({"generated_text": "a", "details": {"finish_reason": "length", "tokens": []}}, ["length"]),
+        ({"response": {"output": [{"content": [{"type": "output_text", "text": "a"}]}],
+                       "incomplete_details": {"reason": "max_output_tokens"}}},
+         ["max_output_tokens"]),
         # the text that ended a completion, as vLLM gives it, with and without the word
         ({"completion": "a", "stop_reason": "\nclass"}, [""]),
         ({"completion": "a", "finish_reason": "content_filter"}, ["content_filter"]),

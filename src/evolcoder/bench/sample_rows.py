@@ -51,8 +51,12 @@ _PROMPT_FIELDS = ("prompt", "input_question", "instruction", "question", "input"
 """Fields with the prompt."""
 MOST_NESTED = 8
 """Most levels at which an answer may stand within its row."""
-_FINISH_FIELDS = ("finish_reason", "finishReason", "finish_reasons", "done_reason", "stop_reason")
-"""Fields that say why a model stopped, the first of them that a row has."""
+_FINISH_FIELDS = (
+    "finish_reason", "finishReason", "finish_reasons", "done_reason", "incomplete_details",
+    "stop_reason",
+)  # fmt: skip
+"""Fields that say why a model stopped, the first of them that a row has; `incomplete_details`, of
+OpenAI's responses, is an object with a reason."""
 _MODELS = frozenset({"assistant", "gpt", "model", "bot", "ai"})
 """Speakers of a chat that are a model."""
 _TEXT_PARTS = frozenset({"text", "output_text"})
@@ -121,9 +125,11 @@ def _finishes_in(value: object, depth: int) -> Iterator[str]:
     if isinstance(value, dict):
         field = next((one for one in _FINISH_FIELDS if value.get(one)), None)
         if field is not None:
-            for word in value[field] if isinstance(value[field], list) else [value[field]]:
-                is_word = isinstance(word, str) and (field != "stop_reason" or not broke_off(word))
-                yield word if is_word else ""
+            given = value[field]
+            found: object = given.get("reason") if isinstance(given, dict) else given
+            for word in found if isinstance(found, list) else [found]:
+                text = word if isinstance(word, str) else ""
+                yield "" if field == "stop_reason" and broke_off(text) else text
             return
     if depth and isinstance(value, dict | list):
         for one in value.values() if isinstance(value, dict) else value:

@@ -300,9 +300,9 @@ def _reason(
         (sum(_MISSING_MODULE.search(one) is not None for one in details),
          "they import packages that are not installed"),
         (sum(reasoning.may_hold(one.text) for one in samples),
-         "their thinking does not end; raise --max-tokens"),
+         "their thinking does not end; raise the limit where they are made (--max-tokens)"),
         (sum(n for word, n in finishes.items() if normalize_finish(word) == LENGTH),
-         "the limit of tokens cut them off; raise --max-tokens"),
+         "the limit of tokens cut them off; raise it where they are made (--max-tokens)"),
     )  # fmt: skip
     least = max(1, len(samples) // 2)
     return next((reason for n, reason in counted if n >= least), "")
