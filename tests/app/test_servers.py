@@ -182,12 +182,12 @@ def test_nothing_is_started_ahead_unasked(sleeper, tmp_path):
 
 
 @pytest.mark.parametrize("ahead", [False, True])
-def test_copies_of_a_model_share_its_requests(tmp_path, ahead):
+def test_replicas_of_a_model_share_its_requests(tmp_path, ahead):
     """One spec leads to all, which start at the same time and end together."""
     (tmp_path / "named.py").write_text(NAMED)
     command = ("{python}", str(tmp_path / "named.py"), "{name}:{port}", "{port}")
     config = ServeConfig(
-        command=command, port=18991, ready_s=60, swap_weights=True, ahead=ahead, copies=2
+        command=command, port=18991, ready_s=60, swap_weights=True, ahead=ahead, replicas=2
     )
     servers = ModelServers(tmp_path, config)
     with servers.serving([("a", "one"), ("b", "two")]) as served:
@@ -209,7 +209,7 @@ def test_copies_of_a_model_share_its_requests(tmp_path, ahead):
     for url in urls:
         with pytest.raises(urllib.error.URLError, match="refused"):
             urllib.request.urlopen(url)
-    with ModelServers(tmp_path, ServeConfig(command=(), copies=2)).serving([("a", "one")]) as one:
+    with ModelServers(tmp_path, ServeConfig(command=(), replicas=2)).serving([("a", "one")]) as one:
         assert one[0].spec == "http://127.0.0.1:8791/v1#one"
 
 

@@ -237,12 +237,12 @@ class ModelServers:
     def _serve(
         self, stack: ExitStack, ports: Iterator[int], weights: str, name: str
     ) -> "tuple[Served, dict[int, subprocess.Popen[bytes]]]":
-        """Serve a run's model by its copies; return its spec and the servers by port number."""
+        """Serve a run's model by its replicas; return its spec and the servers by port number."""
         config = self._config
         if is_local(config):
             return Served(_local_spec(weights)), {}
-        n_copies = config.copies if config.command else 1
-        starts = {n: self._start_of(n, weights, name) for n in islice(ports, n_copies)}
+        n_replicas = config.replicas if config.command else 1
+        starts = {n: self._start_of(n, weights, name) for n in islice(ports, n_replicas)}
         processes = self._start_all(stack, starts) if config.command else {}
         urls = ",".join(start.url for start in starts.values())
         _, sign, model = next(iter(starts.values())).spec.partition("#")
@@ -282,7 +282,7 @@ class ModelServers:
         return _Start(
             spec,
             (*command, *(vllm.OPTIONS if swapped else ())),
-            self._log(STUDENTS if swapped else f"{name}-{n}" if config.copies > 1 else name),
+            self._log(STUDENTS if swapped else f"{name}-{n}" if config.replicas > 1 else name),
             vllm.ENVIRONMENT if swapped else None,
         )
 

@@ -135,7 +135,7 @@ class ServeConfig(Section):
     """GPUs of this machine that each hold the whole model and share the requests."""
     front_ends: int = Field(4, ge=1)
     """Front-end processes of the server, at least one per GPU."""
-    copies: int = Field(1, ge=1)
+    replicas: int = Field(1, ge=1)
     """Servers of each model on the same GPUs, which share its requests; students whose weights are
     swapped have one. Two may be faster where a server's own work takes longer than the model, as
     with a small one on a large GPU. Each needs its memory: limit it in `options`, vLLM as in
